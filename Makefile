@@ -1,0 +1,80 @@
+# `make` alone lists what can be done. Everything is made in this folder; nothing is installed elsewhere.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export BROKER ?= tansu
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help run test check bench kafka proto release-proto format lock clean
+
+help: ## list the targets
+	@echo "onecard: the platform behind a city's social security card"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@echo
+	@echo "  BROKER=kafka before run, test or bench takes a real Apache Kafka (needs Java 17 and Maven)"
+
+run: $(VENV)/city.stamp ## bring a small city to life on the screen (FOR=30: thirty seconds, then reconcile and stop)
+	@$(BIN)/onecard city run $(if $(FOR),--for $(FOR)) $(if $(CARDS),--cards $(CARDS)) $(if $(RATE),--rate $(RATE))
+
+test: $(VENV)/dev.stamp ## run every test on real servers (ARGS="-k name" picks some)
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/dev.stamp ## format, lint, types, import rules, protobuf rules (nothing released may break)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against proto/released.txtpb
+
+bench: $(VENV)/dev.stamp ## measure: taps a second, latency, where the time goes (QUICK=1: about two minutes)
+	$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+kafka: $(VENV)/city.stamp ## fetch Apache Kafka's jars by their Maven coordinates and start one node on loopback
+	@$(BIN)/onecard city kafka
+
+proto: gen/stamp ## build the Python code of proto/
+
+release-proto: $(VENV)/dev.stamp ## take proto/ as released: from then on the checks refuse to break it
+	$(BIN)/buf build --exclude-source-info -o proto/released.txtpb
+
+format: $(VENV)/dev.stamp ## put the code into its format
+	$(BIN)/ruff check --fix --select I .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/dev.stamp ## choose versions anew: requirements*.txt with hashes
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra city pyproject.toml -c requirements.txt -o requirements-city.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra city --extra dev pyproject.toml -c requirements-city.txt -o requirements-dev.txt
+
+clean: ## stop what a crashed run left and remove everything that was made here
+	@if [ -x $(BIN)/onecard ]; then $(BIN)/onecard city clean; fi
+	rm -rf $(VENV) .city .kafka build gen *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"onecard needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}. Name another one: make PYTHON=/path/to/python3.12 …")'
+	@echo "making an environment in $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/city.stamp: requirements-city.txt pyproject.toml gen/stamp | $(BIN)/python
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/requirements-city.stamp: requirements-city.txt | $(BIN)/python
+	@echo "installing what the city needs …"
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements-city.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/city.stamp
+	@echo "installing what the tests and checks need …"
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.txt
+	@touch $@
+
+gen/stamp: $(shell find proto -name '*.proto') $(VENV)/requirements-city.stamp
+	@rm -rf gen && mkdir -p gen
+	@$(BIN)/python -m grpc_tools.protoc -I proto --python_out=gen --pyi_out=gen $$(find proto -name '*.proto' | sort)
+	@find gen/onecard -type d -exec touch {}/__init__.py \;
+	@touch $@
