@@ -1,0 +1,121 @@
+"""Apache Kafka: one node, broker and controller in one process, its data kept over restarts."""
+
+import secrets
+import subprocess
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from cli import paths
+from cli.servers.child import Child, ServerFailedError
+from cli.servers.jars import fetch_jars, java
+from cli.servers.ports import HOST, free_port, listening
+
+HEAP = "-Xmx1g"
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+controller.listener.names=CONTROLLER
+log.dirs={data}
+# One node: whatever Kafka would keep three times, it keeps once.
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+offsets.topic.num.partitions=12
+group.initial.rebalance.delay.ms=0
+# A killed node comes back as soon as its old registration has run out: four seconds instead of nine.
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=1000
+auto.create.topics.enable=false
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+
+class Kafka:
+    """One broker for the city in `folder`."""
+
+    kind: Literal["kafka"] = "kafka"
+
+    def __init__(self, folder: Path, port: int | None = None, say: Callable[[str], None] = print) -> None:
+        self.port = port or free_port()
+        self.bootstrap = f"{HOST}:{self.port}"
+        self.folder = folder
+        self._controller_port = free_port()
+        self._say = say
+        self._child: Child | None = None
+
+    def start(self) -> None:
+        """Fetch the jars and format the storage if that was never done, start, and wait until it answers."""
+        fetch_jars(paths.KAFKA_LIBS, self._say)
+        home = self.folder / "kafka"
+        home.mkdir(parents=True, exist_ok=True)
+        data = home / "data"
+        properties = home / "server.properties"
+        properties.write_text(
+            PROPERTIES.format(host=HOST, port=self.port, controller_port=self._controller_port, data=data.absolute())
+        )
+        if not (data / "meta.properties").exists():
+            _format(properties)
+        self._child = Child("kafka", self.folder, [*_java(HEAP), "kafka.Kafka", properties.absolute()])
+        self._child.start()
+        self._child.wait_ready(self._answers, f"Apache Kafka answers on {self.bootstrap}", within=90)
+
+    @property
+    def child(self) -> Child:
+        """The broker's process."""
+        assert self._child is not None, "Apache Kafka was never started"
+        return self._child
+
+    def stop(self) -> None:
+        """End it cleanly."""
+        if self._child:
+            self._child.stop(within=30)
+
+    def restart(self) -> None:
+        """Stop and start again: the same port, the same data."""
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """SIGKILL it; what it had acknowledged is in the operating system's cache and comes back."""
+        if self._child:
+            self._child.kill()
+
+    def _answers(self) -> bool:
+        if not listening(self.port):
+            return False
+        try:
+            admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        except KafkaError:
+            return False
+        try:
+            admin.describe_cluster()
+        except KafkaError:
+            return False
+        finally:
+            admin.close()
+        return True
+
+
+def _java(*options: str) -> list[str]:
+    log = paths.KAFKA_SETTINGS / "log4j2.properties"
+    return [java(), *options, f"-Dlog4j2.configurationFile={log}", "-cp", f"{paths.KAFKA_LIBS}/*"]
+
+
+def _format(properties: Path) -> None:
+    # Kafka's ids are 16 bytes in base64 that do not begin with a dash.
+    cluster = urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
+    command = [*_java("-Xmx256m"), "kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(properties)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ServerFailedError(f"Apache Kafka could not format its storage: {(done.stderr or done.stdout).strip()}")

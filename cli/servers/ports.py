@@ -1,0 +1,28 @@
+"""A free port on loopback."""
+
+import random
+import socket
+
+HOST = "127.0.0.1"
+# Below the range that systems take for outgoing connections, so that nothing takes the port before its server does.
+RANGE = range(20_000, 32_000)
+
+
+def free_port() -> int:
+    """A port that nobody listens on; another one almost every time."""
+    for port in random.sample(RANGE, 200):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    raise OSError(f"no free port between {RANGE.start} and {RANGE.stop} on {HOST}")
+
+
+def listening(port: int) -> bool:
+    """Does somebody accept connections there?"""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0

@@ -1,0 +1,176 @@
+"""PostgreSQL from a wheel: one server on loopback with one database, its data kept over restarts."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from cli.servers.child import Child, ServerFailedError
+from cli.servers.ports import HOST, free_port
+from cli.servers.quarters import TOOLS, Quarters, outside_of, own, quarters, run_as
+
+DATABASE = "onecard"
+OWNER = "onecard"
+APPLICATION = "onecard_payments"
+
+SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "max_connections": "100",
+    "shared_buffers": "256MB",
+    "fsync": "on",  # the ledger's promise rests on these two
+    "synchronous_commit": "on",
+    "max_wal_size": "4GB",
+    "min_wal_size": "512MB",
+    "checkpoint_timeout": "15min",
+    "timezone": "UTC",
+    "jit": "off",
+    "log_line_prefix": "%m [%p] ",
+}
+
+ROLES_AND_DATABASE = """\
+\\set ON_ERROR_STOP on
+select 'create role {application} login' where not exists (select from pg_roles where rolname = '{application}') \\gexec
+alter role {application} login password '{password}';
+select 'create database {database}' where not exists (select from pg_database where datname = '{database}') \\gexec
+"""
+
+
+class Passwords(msgspec.Struct, frozen=True):
+    """Random, kept 0600 beside the server."""
+
+    owner: str
+    application: str
+
+
+class Postgres:
+    """One server for the city in `folder`. Started by root it runs as an unprivileged user, if need be in a folder outside."""
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.fresh = False  # did the last start begin with an empty database?
+        self._child: Child | None = None
+        self._passwords: Passwords | None = None
+
+    def start(self) -> None:
+        """Make what is missing, start, and wait until it accepts connections; raises ServerFailedError with the log's end."""
+        home = quarters(self.folder)
+        self._passwords = _keep_passwords(self.folder / "postgres" / "passwords.json")
+        self.fresh = not home.data.exists()
+        if self.fresh:
+            _initialise(home, self._passwords.owner)
+        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        self._child = Child(
+            "postgres",
+            self.folder,
+            [home.binaries / "postgres", "-D", home.data, f"--port={self.port}", *settings],
+            user=home.user,
+            stop_signal=signal.SIGINT,  # end the sessions, write a checkpoint, end
+            orphan_signal=signal.SIGQUIT,  # end at once: the write-ahead log is made for that
+        )
+        self._child.start()
+        self._child.wait_ready(self._accepts, f"PostgreSQL accepts connections on {HOST}:{self.port}")
+        sql = ROLES_AND_DATABASE.format(application=APPLICATION, password=self._passwords.application, database=DATABASE)
+        self._psql("postgres", sql)
+
+    def stop(self) -> None:
+        """End it cleanly."""
+        if self._child:
+            self._child.stop(within=60)
+
+    def restart(self) -> None:
+        """Stop and start again: the same port, the same data."""
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """SIGKILL the server and every one of its processes."""
+        if self._child:
+            self._child.kill()
+
+    def remove(self) -> None:
+        """Stop it and delete its data, also what lies outside the city's folder."""
+        self.stop()
+        remove_postgres(self.folder)
+
+    @property
+    def child(self) -> Child:
+        """The server's process."""
+        assert self._child is not None, "PostgreSQL was never started"
+        return self._child
+
+    @property
+    def owner_url(self) -> str:
+        """For migrations only: the superuser who owns the database."""
+        return self._url(OWNER, self._known.owner)
+
+    @property
+    def application_url(self) -> str:
+        """The role the services run as."""
+        return self._url(APPLICATION, self._known.application)
+
+    @property
+    def data(self) -> Path:
+        """Where its files are; outside the city's folder when the server's user cannot enter that."""
+        return quarters(self.folder).data
+
+    @property
+    def _known(self) -> Passwords:
+        assert self._passwords is not None, "PostgreSQL was never started"
+        return self._passwords
+
+    def _url(self, user: str, password: str) -> str:
+        return f"postgresql+asyncpg://{user}:{password}@{HOST}:{self.port}/{DATABASE}"
+
+    def _accepts(self) -> bool:
+        return subprocess.run([TOOLS / "pg_isready", "-q", "-h", HOST, "-p", str(self.port)], check=False).returncode == 0
+
+    def _psql(self, database: str, sql: str) -> None:
+        done = subprocess.run(
+            [TOOLS / "psql", "-X", "-q", "-h", HOST, "-p", str(self.port), "-U", OWNER, "-d", database],
+            input=sql,
+            env={**os.environ, "PGPASSWORD": self._known.owner},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ServerFailedError(f"PostgreSQL on {HOST}:{self.port} refused its set-up: {done.stderr.strip()}")
+
+
+def remove_postgres(folder: Path) -> None:
+    """Delete the data of the city in `folder`, inside and outside of it; nothing may be running."""
+    for home in (folder / "postgres", outside_of(folder)):
+        if home.exists():
+            shutil.rmtree(home)
+
+
+def _keep_passwords(file: Path) -> Passwords:
+    if not file.exists():
+        passwords = Passwords(owner=secrets.token_hex(24), application=secrets.token_hex(24))
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as kept:
+            kept.write(msgspec.json.encode(passwords))
+    return msgspec.json.decode(file.read_bytes(), type=Passwords)
+
+
+def _initialise(home: Quarters, password: str) -> None:
+    """Run initdb beside the final place and move it there when it is whole: a crash leaves nothing half made."""
+    workshop = home.home / "initialising"
+    shutil.rmtree(workshop, ignore_errors=True)
+    workshop.mkdir(mode=0o700)
+    password_file = workshop / "password"
+    password_file.touch(mode=0o600)
+    password_file.write_text(password)
+    own(password_file, home.user)
+    own(workshop, home.user)
+    options = ["-U", OWNER, "-E", "UTF8", "--no-locale", "-A", "scram-sha-256", "--pwfile", str(password_file)]
+    done = run_as(home.user, [str(home.binaries / "initdb"), "-D", str(workshop / "data"), *options])
+    if done.returncode != 0:
+        raise ServerFailedError(f"initdb could not make {home.data}: {done.stderr.strip()}")
+    (workshop / "data").rename(home.data)
+    shutil.rmtree(workshop)
