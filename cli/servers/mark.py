@@ -30,9 +30,10 @@ class Mark(msgspec.Struct, frozen=True):
             return None
 
 
-def mark_of(pid: int, command: list[str]) -> Mark:
-    """The mark of a process that was just started."""
-    return Mark(pid, psutil.Process(pid).create_time(), command)
+def mark_of(pid: int, command: list[str] | None = None) -> Mark:
+    """The mark of a running process; of one that is still becoming its command, that command is given."""
+    process = psutil.Process(pid)
+    return Mark(pid, process.create_time(), process.cmdline() if command is None else command)
 
 
 def read_mark(file: Path) -> Mark | None:

@@ -1,0 +1,1 @@
+"""A small city on this machine: servers, services and a simulation, brought to life, watched, and ended again."""

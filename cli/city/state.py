@@ -1,0 +1,88 @@
+"""What a running city tells other commands: `.city/state.json`, readable by its owner alone."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from cli import paths
+from cli.servers.mark import Mark, mark_of, read_mark
+
+ASKED = "ONECARD_DATABASE_URL"
+
+
+class NoCityError(RuntimeError):
+    """No city runs here and the environment names no other."""
+
+
+class State(msgspec.Struct, frozen=True):
+    """Where everything is. The file disappears when the city ends."""
+
+    runner: Mark
+    broker: str
+    kafka: str
+    database_url: str
+    owner_database_url: str
+    batch_key: str
+    spools: str
+    metrics: dict[str, str]
+    """Addresses of the Prometheus endpoints, by process."""
+
+    def environment(self) -> dict[str, str]:
+        """The variables that `python -m services.payments` and `python -m simulation` read."""
+        return {
+            "ONECARD_DATABASE_URL": self.database_url,
+            "ONECARD_OWNER_DATABASE_URL": self.owner_database_url,
+            "ONECARD_KAFKA": self.kafka,
+            "ONECARD_BROKER": self.broker,
+            "ONECARD_BATCH_KEY": self.batch_key,
+        }
+
+
+def write_state(folder: Path, state: State) -> None:
+    """Publish it whole: a reader never sees half of it."""
+    partial = folder / "state.json.partial"
+    partial.unlink(missing_ok=True)
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(state), indent=2))
+    partial.rename(folder / "state.json")
+
+
+def read_state(folder: Path = paths.CITY) -> State | None:
+    """The city that runs in a folder; None when there is none, or only the file of one that crashed."""
+    try:
+        state = msgspec.json.decode((folder / "state.json").read_bytes(), type=State)
+    except FileNotFoundError:
+        return None
+    return state if state.runner.process() else None
+
+
+def environment(folder: Path = paths.CITY, env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Our environment with the running city's variables; one that names a database already is taken as it is."""
+    if ASKED in env:
+        return dict(env)
+    state = read_state(folder)
+    if state is None:
+        raise NoCityError(f"no city runs in {folder}: start one with `onecard city run`, or set {ASKED} and its companions")
+    return {**env, **state.environment()}
+
+
+def mark_runner(folder: Path) -> Mark:
+    """Leave our own mark, for `onecard city stop` and for the next run."""
+    mark = mark_of(os.getpid())
+    file = runner_file(folder)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(msgspec.json.encode(mark))
+    return mark
+
+
+def read_runner(folder: Path) -> Mark | None:
+    """The mark of the city that runs in a folder, from its first moment on."""
+    mark = read_mark(runner_file(folder))
+    return mark if mark and mark.process() else None
+
+
+def runner_file(folder: Path) -> Path:
+    """Where the mark of the city itself is."""
+    return folder / "city.mark"
