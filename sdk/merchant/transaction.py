@@ -1,0 +1,216 @@
+"""What happened at a terminal, and the signed record that tells the platform about it.
+
+A tap is a value; `sign` turns it, with the sequence number that its terminal's spool allocated, into the very bytes
+that are kept on disk and emitted, now and at every repetition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from typing import ClassVar, NamedTuple, TypeAlias
+
+from google.protobuf.message import DecodeError
+
+from onecard.payments.v1.transactions_pb2 import BusRide as BusRideBody
+from onecard.payments.v1.transactions_pb2 import CampusPurchase as CampusPurchaseBody
+from onecard.payments.v1.transactions_pb2 import ScenicEntry as ScenicEntryBody
+from onecard.payments.v1.transactions_pb2 import SignedTransaction, TransactionBody
+
+LONGEST_CARD_IDENTIFIER = 32
+LONGEST_NAME = 64
+HIGHEST_SEQUENCE = 2**63 - 1
+
+
+class Scene(StrEnum):
+    """Where a merchant takes payments; each scene has a topic of its own."""
+
+    BUS = "bus"
+    CAMPUS = "campus"
+    SCENIC = "scenic"
+
+    @property
+    def topic(self) -> str:
+        """The topic that takes this scene's transactions."""
+        return f"transactions.{self.value}"
+
+
+class SignedRecord(NamedTuple):
+    """A transaction as it is emitted: the same bytes at every repetition."""
+
+    merchant_id: str
+    terminal_id: str
+    terminal_sequence: int
+    digest: bytes
+    """SHA-256 of the body: with the identity it tells one transaction from every other."""
+    topic: str
+    key: bytes
+    record: bytes
+    """The serialized SignedTransaction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tap:
+    merchant_id: str
+    terminal_id: str
+    card_identifier: str
+    event_time_ms: int
+    """The terminal's clock at the tap, UTC milliseconds since 1970."""
+    terminal_sequence: int | None = None
+    """Given only when the terminal counts itself; otherwise the spool counts for it."""
+
+    def __post_init__(self) -> None:
+        _visible_ascii("card_identifier", self.card_identifier)
+        _name("merchant_id", self.merchant_id)
+        _name("terminal_id", self.terminal_id)
+        if self.event_time_ms < 0:
+            raise ValueError("event_time_ms lies before 1970")
+        if self.terminal_sequence is not None and not 1 <= self.terminal_sequence <= HIGHEST_SEQUENCE:
+            raise ValueError(f"terminal_sequence must be between 1 and {HIGHEST_SEQUENCE}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusRide(_Tap):
+    """One boarding. It carries no price: the fare is the tariff's to say."""
+
+    scene: ClassVar = Scene.BUS
+    line_id: str
+    stop_id: str
+    shown_fen: int | None = None
+    """What the validator showed the rider, for comparison only."""
+
+    def __post_init__(self) -> None:
+        _Tap.__post_init__(self)
+        _name("line_id", self.line_id)
+        _name("stop_id", self.stop_id)
+        if self.shown_fen is not None and not 0 <= self.shown_fen < 2**63:
+            raise ValueError("shown_fen must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampusPurchase(_Tap):
+    """One purchase in a canteen or shop, at a price that the merchant names."""
+
+    scene: ClassVar = Scene.CAMPUS
+    outlet_id: str
+    price_fen: int
+
+    def __post_init__(self) -> None:
+        _Tap.__post_init__(self)
+        _name("outlet_id", self.outlet_id)
+        if not 1 <= self.price_fen < 2**63:
+            raise ValueError("price_fen must be at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenicEntry(_Tap):
+    """One entry at a gate. It carries no price: the ticket is the tariff's to say."""
+
+    scene: ClassVar = Scene.SCENIC
+    gate_id: str
+
+    def __post_init__(self) -> None:
+        _Tap.__post_init__(self)
+        _name("gate_id", self.gate_id)
+
+
+Tap: TypeAlias = BusRide | CampusPurchase | ScenicEntry
+
+
+def sign(tap: Tap, terminal_sequence: int) -> SignedRecord:
+    """The record of a tap under the sequence number that its terminal allocated."""
+    match tap:
+        case BusRide():
+            return sign_bus_ride(tap, terminal_sequence)
+        case CampusPurchase():
+            return sign_campus_purchase(tap, terminal_sequence)
+        case ScenicEntry():
+            return sign_scenic_entry(tap, terminal_sequence)
+
+
+def sign_bus_ride(ride: BusRide, terminal_sequence: int) -> SignedRecord:
+    """The record of a boarding."""
+    scene = BusRideBody(line_id=ride.line_id, stop_id=ride.stop_id, shown_fen=ride.shown_fen)
+    return seal(
+        TransactionBody(
+            merchant_id=ride.merchant_id,
+            terminal_id=ride.terminal_id,
+            terminal_sequence=terminal_sequence,
+            card_identifier=ride.card_identifier,
+            event_time_ms=ride.event_time_ms,
+            bus_ride=scene,
+        ),
+        Scene.BUS.topic,
+    )
+
+
+def sign_campus_purchase(purchase: CampusPurchase, terminal_sequence: int) -> SignedRecord:
+    """The record of a purchase."""
+    return seal(
+        TransactionBody(
+            merchant_id=purchase.merchant_id,
+            terminal_id=purchase.terminal_id,
+            terminal_sequence=terminal_sequence,
+            card_identifier=purchase.card_identifier,
+            event_time_ms=purchase.event_time_ms,
+            price_fen=purchase.price_fen,
+            campus_purchase=CampusPurchaseBody(outlet_id=purchase.outlet_id),
+        ),
+        Scene.CAMPUS.topic,
+    )
+
+
+def sign_scenic_entry(entry: ScenicEntry, terminal_sequence: int) -> SignedRecord:
+    """The record of an entry."""
+    return seal(
+        TransactionBody(
+            merchant_id=entry.merchant_id,
+            terminal_id=entry.terminal_id,
+            terminal_sequence=terminal_sequence,
+            card_identifier=entry.card_identifier,
+            event_time_ms=entry.event_time_ms,
+            scenic_entry=ScenicEntryBody(gate_id=entry.gate_id),
+        ),
+        Scene.SCENIC.topic,
+    )
+
+
+def seal(body: TransactionBody, topic: str) -> SignedRecord:
+    """Put the transaction code under a body, over the very bytes that are sent.
+
+    The code stays empty and the epoch 0 until terminals have keys; this is the one place that will make it.
+    """
+    body_bytes = body.SerializeToString()
+    record = SignedTransaction(body=body_bytes, terminal_id=body.terminal_id, epoch=0, tac=b"")
+    return SignedRecord(
+        body.merchant_id,
+        body.terminal_id,
+        body.terminal_sequence,
+        sha256(body_bytes).digest(),
+        topic,
+        body.card_identifier.encode(),
+        record.SerializeToString(),
+    )
+
+
+def identity_of(record: bytes) -> tuple[str, str, int, bytes] | None:
+    """(merchant, terminal, sequence, body digest) as they stand in a record, or None where it carries no identity."""
+    try:
+        signed = SignedTransaction.FromString(record)
+        body = TransactionBody.FromString(signed.body)
+    except DecodeError:
+        return None
+    if not (body.merchant_id and body.terminal_id and body.terminal_sequence):
+        return None
+    return body.merchant_id, body.terminal_id, body.terminal_sequence, sha256(signed.body).digest()
+
+
+def _name(field: str, value: str) -> None:
+    if not 1 <= len(value) <= LONGEST_NAME or not value.isprintable():
+        raise ValueError(f"{field} must be 1 to {LONGEST_NAME} printable characters")
+
+
+def _visible_ascii(field: str, value: str) -> None:
+    if not 1 <= len(value) <= LONGEST_CARD_IDENTIFIER or not (value.isascii() and value.isprintable()) or " " in value:
+        raise ValueError(f"{field} must be 1 to {LONGEST_CARD_IDENTIFIER} visible ASCII characters")
