@@ -1,0 +1,1 @@
+"""What several services share: money, time, errors, logs, the database session."""

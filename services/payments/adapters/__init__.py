@@ -1,0 +1,1 @@
+"""Where payments meets the world: PostgreSQL, Kafka, tariff files, the wire."""

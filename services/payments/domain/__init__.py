@@ -1,0 +1,1 @@
+"""The rules of payments, pure: values in, values out; time and settings arrive as arguments."""

@@ -1,0 +1,1 @@
+"""What payments does: each handler loads, decides, saves, announces."""

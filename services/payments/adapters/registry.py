@@ -1,0 +1,57 @@
+"""The registry of merchants and terminals, kept in memory and read again when something is not found."""
+
+import time
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.payments.domain.tap import Scene, Terminal
+from services.payments.domain.verdict import Cause
+
+_READ: Final = text(
+    "select t.id, m.merchant_id, t.terminal_id, m.scene, m.payable_account,"
+    " coalesce(t.retired_time, m.retired_time) is not null"
+    " from payments.merchant m left join payments.terminal t on t.merchant = m.id"
+)
+
+
+class Registry:
+    """Look-up without I/O on the hot path.
+
+    A terminal that was registered a moment ago is found because a miss asks for a refresh, at most one a second.
+    """
+
+    REFRESH_SECONDS: Final = 10.0
+    MISS_SECONDS: Final = 1.0
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._terminals: dict[tuple[str, str], Terminal] = {}
+        self._merchants: frozenset[str] = frozenset()
+        self._read_at = float("-inf")
+        self._missed = False
+
+    async def refresh_if_due(self) -> None:
+        """Read the tables again when they are old, or when the last batch missed something."""
+        pause = self.MISS_SECONDS if self._missed else self.REFRESH_SECONDS
+        if time.monotonic() - self._read_at < pause:
+            return
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(_READ)).all()
+        self._terminals = {
+            (merchant_id, terminal_id): Terminal(number, merchant_id, terminal_id, Scene(scene), payable, retired)
+            for number, merchant_id, terminal_id, scene, payable, retired in rows
+            if number is not None
+        }
+        self._merchants = frozenset(row.merchant_id for row in rows)
+        self._read_at = time.monotonic()
+        self._missed = False
+
+    def find(self, merchant_id: str, terminal_id: str) -> Terminal | Cause:
+        """The terminal, or why there is none."""
+        terminal = self._terminals.get((merchant_id, terminal_id))
+        if terminal is None:
+            self._missed = True
+            return Cause.UNKNOWN_TERMINAL if merchant_id in self._merchants else Cause.UNKNOWN_MERCHANT
+        return Cause.RETIRED_TERMINAL if terminal.retired else terminal

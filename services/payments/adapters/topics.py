@@ -1,0 +1,53 @@
+"""Create the platform's topics; what exists already stays as it is."""
+
+import time
+from typing import Final
+
+import structlog
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from services.common import topics
+from services.payments.config import BrokerKind
+
+log = structlog.get_logger()
+
+PARTITIONS: Final[dict[BrokerKind, int]] = {"kafka": 12, "tansu": 4}
+_PATIENCE_SECONDS: Final = 60
+
+
+def create_topics(bootstrap: str, broker: BrokerKind, partitions: int) -> list[str]:
+    """Returns the names of the topics that are new. Waits for a broker that is late."""
+    admin = _connect(bootstrap)
+    try:
+        present = set(admin.list_topics())
+        missing = [name for name in topics.ALL if name not in present]
+        for name in missing:
+            try:
+                admin.create_topics([NewTopic(name, partitions, 1, topic_configs=_settings(name, broker))])
+            except TopicAlreadyExistsError:
+                continue
+        return missing
+    finally:
+        admin.close()
+
+
+def _settings(name: str, broker: BrokerKind) -> dict[str, str]:
+    if broker == "tansu":
+        return {}
+    settings = {"message.timestamp.type": "LogAppendTime"}
+    if name in topics.COMPACTED:
+        settings["cleanup.policy"] = "compact"
+    return settings
+
+
+def _connect(bootstrap: str) -> KafkaAdminClient:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return KafkaAdminClient(bootstrap_servers=bootstrap)
+        except KafkaError:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("waiting_for_broker", bootstrap=bootstrap)
+            time.sleep(1)

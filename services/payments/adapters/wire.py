@@ -1,0 +1,130 @@
+"""Between the messages of proto/ and the domain's values."""
+
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from onecard.payments.v1.dead_letters_pb2 import DeadLetter
+from onecard.payments.v1.outcomes_pb2 import VERDICT_POSTED, VERDICT_REFUSED, Outcome
+from onecard.payments.v1.transactions_pb2 import SignedTransaction, TransactionBody
+from services.common import topics
+from services.payments.adapters.registry import Registry
+from services.payments.domain.tap import Scene, Tap
+from services.payments.domain.verdict import Answer, Cause, Reason
+
+SCENE_OF_TOPIC: Final = {
+    topics.TRANSACTIONS_BUS: Scene.BUS,
+    topics.TRANSACTIONS_CAMPUS: Scene.CAMPUS,
+    topics.TRANSACTIONS_SCENIC: Scene.SCENIC,
+}
+CHANNEL_OF_TOPIC: Final = {topic: scene.name.lower() for topic, scene in SCENE_OF_TOPIC.items()}
+_SCENE_OF_BODY: Final = {"bus_ride": Scene.BUS, "campus_purchase": Scene.CAMPUS, "scenic_entry": Scene.SCENIC}
+_LONGEST_IDENTIFIER: Final = 64
+_LARGEST_SEQUENCE: Final = 2**63 - 1
+# The last millisecond of the year 9999: later is no time that could be stored. Clocks that are off are the rules' to refuse.
+_LATEST_MS: Final = 253_402_300_799_999
+
+
+class Received(NamedTuple):
+    """A record as it came. Its place is the first four: a broker that lost its data counts offsets from zero again."""
+
+    topic: str
+    partition: int
+    offset: int
+    append_time_ms: int
+    value: bytes
+
+
+class Undecided(NamedTuple):
+    """A record that cannot be decided, with what could be read of its identity."""
+
+    cause: Cause
+    merchant_id: str | None = None
+    terminal_id: str | None = None
+    sequence: int | None = None
+    digest: bytes | None = None
+    card_identifier: str | None = None
+    sqlstate: str = ""
+
+
+def decode(record: Received, registry: Registry) -> Tap | Undecided:
+    """Read a record of a transactions topic; whatever is wrong with it becomes a cause, never an exception."""
+    try:
+        signed = SignedTransaction.FromString(record.value)
+        body_bytes = signed.body
+        body = TransactionBody.FromString(body_bytes)
+    except DecodeError:
+        return Undecided(Cause.UNDECODABLE)
+    merchant_id, terminal_id, card_identifier = body.merchant_id, body.terminal_id, body.card_identifier
+    sequence, event_time_ms = body.terminal_sequence, body.event_time_ms
+    digest = sha256(body_bytes).digest()
+    if not (merchant_id and terminal_id and card_identifier and 0 < sequence <= _LARGEST_SEQUENCE):
+        return Undecided(Cause.UNDECODABLE, digest=digest)
+    if not 0 < event_time_ms <= _LATEST_MS:
+        return Undecided(Cause.UNDECODABLE, digest=digest)
+    if not (_is_identifier(merchant_id) and _is_identifier(terminal_id) and _is_identifier(card_identifier)):
+        return Undecided(Cause.BAD_TEXT, digest=digest)
+    read = (merchant_id, terminal_id, sequence, digest, card_identifier)
+    terminal = registry.find(merchant_id, terminal_id)
+    if isinstance(terminal, Cause):
+        return Undecided(terminal, *read)
+    if signed.terminal_id != terminal_id:
+        return Undecided(Cause.UNKNOWN_TERMINAL, *read)
+    scene = SCENE_OF_TOPIC[record.topic]
+    body_scene = body.WhichOneof("scene")
+    if terminal.scene != scene or body_scene is None or _SCENE_OF_BODY[body_scene] != scene:
+        return Undecided(Cause.WRONG_SCENE, *read)
+    price_fen = body.price_fen if body.HasField("price_fen") else None
+    return Tap(terminal, sequence, digest, card_identifier, event_time_ms, price_fen)
+
+
+def _is_identifier(value: str) -> bool:
+    """Visible ASCII without blanks: what validators write, and what every column and log can carry."""
+    return len(value) <= _LONGEST_IDENTIFIER and value.isascii() and value.isprintable() and " " not in value
+
+
+class Outcomes:
+    """Writes outcome messages; one message object is filled again and again because that halves the cost."""
+
+    def __init__(self) -> None:
+        self._message = Outcome()
+
+    def encode(self, tap: Tap, answer: Answer) -> bytes | None:
+        """The outcome of a tap: its verdict, or that its identity belongs to another body; None for a dead letter."""
+        message = self._message
+        verdict = answer.verdict
+        if verdict is not None:
+            message.verdict = VERDICT_POSTED if verdict.posted else VERDICT_REFUSED
+            message.reason = verdict.reason.value  # type: ignore[assignment]  # numbers agree, a test holds it
+            message.fare.amount_fen = verdict.fare_fen
+            message.charged.amount_fen = verdict.charged_fen
+            message.batch_number = verdict.batch
+            message.batch_row = verdict.row
+            message.decide_time_ms = verdict.decide_time_ms
+        elif answer.cause is Cause.IDENTITY_CONFLICT:
+            message.Clear()
+            message.verdict = VERDICT_REFUSED
+            message.reason = Reason.IDENTITY_CONFLICT.value  # type: ignore[assignment]
+        else:
+            return None
+        identity = message.identity
+        identity.merchant_id = tap.terminal.merchant_id
+        identity.terminal_id = tap.terminal.terminal_id
+        identity.terminal_sequence = tap.sequence
+        message.body_digest = tap.digest
+        return message.SerializeToString()
+
+
+def encode_dead_letter(record: Received, cause: Cause, sqlstate: str, now_ms: int) -> bytes:
+    """A record of `payments.dead-letters`."""
+    return DeadLetter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        append_time_ms=record.append_time_ms,
+        cause=cause.value,  # type: ignore[arg-type]  # numbers agree, a test holds it
+        sqlstate=sqlstate,
+        record=record.value,
+        create_time_ms=now_ms,
+    ).SerializeToString()

@@ -1,0 +1,86 @@
+"""What an installation sets, from the environment; secrets come from nowhere else."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+BrokerKind = Literal["kafka", "tansu"]
+
+_REPOSITORY = Path(__file__).parents[2]
+
+
+class ConfigError(Exception):
+    """A variable is missing or wrong; the message names it and says what it should hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of the payments processes."""
+
+    database_url: str
+    """postgresql+asyncpg://…, the application's role."""
+    kafka: str
+    """Bootstrap servers, host:port[,host:port]."""
+    broker: BrokerKind = "kafka"
+    metrics_port: int = 0
+    """Prometheus endpoint on loopback; 0: none."""
+    tariffs: Path = field(default=_REPOSITORY / "tariffs")
+    batch_key: bytes = b""
+    """Key of the batch digests (HMAC-SM3), 16 bytes or more."""
+    batch_key_version: int = 1
+    lanes: int = 4
+    """Batches that one worker posts side by side."""
+    batch_limit: int = 4000
+    """Most events of one posting transaction."""
+
+    @property
+    def fetch_max_wait_ms(self) -> int:
+        """How long the broker gathers records before it answers a fetch.
+
+        Apache Kafka answers with everything that came; Tansu returns about one batch a partition, so it must be asked
+        more often than producers linger.
+        """
+        return 40 if self.broker == "kafka" else 10
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str] = os.environ) -> "Config":
+        """Read ONECARD_* variables."""
+        broker = env.get("ONECARD_BROKER", "kafka")
+        if broker not in ("kafka", "tansu"):
+            raise ConfigError(f"ONECARD_BROKER is {broker!r}; it must be kafka or tansu")
+        return cls(
+            database_url=_required(env, "ONECARD_DATABASE_URL", "postgresql+asyncpg://role:password@host:port/onecard"),
+            kafka=_required(env, "ONECARD_KAFKA", "host:port of a Kafka broker"),
+            broker="kafka" if broker == "kafka" else "tansu",
+            metrics_port=_number(env, "ONECARD_METRICS_PORT", 0),
+            tariffs=Path(env.get("ONECARD_TARIFFS", _REPOSITORY / "tariffs")),
+            batch_key=_key(env, "ONECARD_BATCH_KEY"),
+            batch_key_version=_number(env, "ONECARD_BATCH_KEY_VERSION", 1),
+            lanes=_number(env, "ONECARD_LANES", 4),
+            batch_limit=_number(env, "ONECARD_BATCH_LIMIT", 4000),
+        )
+
+
+def _required(env: Mapping[str, str], name: str, what: str) -> str:
+    if not (value := env.get(name)):
+        raise ConfigError(f"{name} is not set; it must hold {what}")
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name, "")
+    if value and not value.isdecimal():
+        raise ConfigError(f"{name} is {value!r}; it must be a whole number")
+    return int(value) if value else default
+
+
+def _key(env: Mapping[str, str], name: str) -> bytes:
+    try:
+        key = bytes.fromhex(_required(env, name, "a secret key of 16 bytes or more in hexadecimal digits"))
+    except ValueError:
+        raise ConfigError(f"{name} does not hold hexadecimal digits") from None
+    if len(key) < 16:
+        raise ConfigError(f"{name} is shorter than 16 bytes")
+    return key

@@ -1,0 +1,18 @@
+"""Days as the city counts them: UTC milliseconds inside, Asia/Shanghai at the edges."""
+
+from datetime import date
+
+# Asia/Shanghai has been UTC+8 without summer time since 1991, longer than any card or event is old.
+_SHANGHAI_MS = 8 * 3600 * 1000
+_DAY_MS = 24 * 3600 * 1000
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+
+def service_date(time_ms: int) -> date:
+    """The city's calendar day of an instant (日切 at midnight)."""
+    return date.fromordinal(_EPOCH_ORDINAL + (time_ms + _SHANGHAI_MS) // _DAY_MS)
+
+
+def age_on(birth_date: date, day: date) -> int:
+    """Completed years on a day. Who was born on 29 February has the birthday on 1 March in other years."""
+    return day.year - birth_date.year - ((day.month, day.day) < (birth_date.month, birth_date.day))

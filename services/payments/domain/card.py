@@ -1,0 +1,77 @@
+"""A card as payments knows it: the projected state of `card.events`, with validity."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import date
+from enum import IntEnum
+from operator import attrgetter
+from typing import TypeVar
+
+
+class CardStatus(IntEnum):
+    """Status of the social application; the numbers are those of onecard.card.v1.CardStatus."""
+
+    SEALED = 1
+    NORMAL = 2
+    FORMALLY_LOST = 3
+    LOCKED = 4
+    TEMPORARILY_LOST = 5
+    CANCELLED = 10
+
+
+LOST = frozenset({CardStatus.FORMALLY_LOST, CardStatus.TEMPORARILY_LOST})
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPeriod:
+    """A status, in force from `valid_from_ms` until the next period begins."""
+
+    status: CardStatus
+    valid_from_ms: int
+    hotlist_published_ms: int = 0
+    """For a lost card: when the hotlist that names it was published; 0 while it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryPeriod:
+    """Category and residence, in force from `valid_from_ms` until the next period begins."""
+
+    category: str
+    resident: bool
+    valid_from_ms: int
+
+
+_SEALED_SINCE_EVER = StatusPeriod(CardStatus.SEALED, 0)
+_ORDINARY_SINCE_EVER = CategoryPeriod("ordinary", resident=False, valid_from_ms=0)
+_valid_from_ms = attrgetter("valid_from_ms")
+P = TypeVar("P", StatusPeriod, CategoryPeriod)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The whole state of a card; a newer (epoch, version) replaces it."""
+
+    card_identifier: str
+    birth_date: date
+    status_periods: tuple[StatusPeriod, ...]
+    category_periods: tuple[CategoryPeriod, ...]
+    epoch: int
+    version: int
+    successor_card_identifier: str = ""
+
+    def status_at(self, time_ms: int) -> StatusPeriod:
+        """The status period in force at an instant; before the first one the card was still sealed."""
+        return _in_force(self.status_periods, time_ms) or _SEALED_SINCE_EVER
+
+    def category_at(self, time_ms: int) -> CategoryPeriod:
+        """The category period in force at an instant; before the first one the holder was an ordinary visitor."""
+        return _in_force(self.category_periods, time_ms) or _ORDINARY_SINCE_EVER
+
+    def newer_than(self, other: "Card") -> bool:
+        """Whether this state follows the other one."""
+        return (self.epoch, self.version) > (other.epoch, other.version)
+
+
+def _in_force(periods: tuple[P, ...], time_ms: int) -> P | None:
+    index = bisect_right(periods, time_ms, key=_valid_from_ms)
+    return periods[index - 1] if index else None

@@ -1,0 +1,46 @@
+"""What a terminal tells us: a transaction that has already happened."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Scene(IntEnum):
+    """Where cards are tapped; the numbers are stored."""
+
+    BUS = 1
+    CAMPUS = 2
+    SCENIC = 3
+    OFFICE = 9
+    """The city's own desk: openings and top-ups, never a topic."""
+
+
+class Terminal(NamedTuple):
+    """A registered terminal: what the ledger knows of (merchant, terminal)."""
+
+    number: int
+    """Stands for (merchant, terminal) in every row of the ledger."""
+    merchant_id: str
+    terminal_id: str
+    scene: Scene
+    payable_account: int
+    """The account that collects what the merchant is owed."""
+    retired: bool
+
+
+class Tap(NamedTuple):
+    """One decoded transaction of a registered terminal. A NamedTuple because thousands are made for each batch."""
+
+    terminal: Terminal
+    sequence: int
+    digest: bytes
+    """SHA-256 of the signed body: sameness is the digest, never the amount."""
+    card_identifier: str
+    event_time_ms: int
+    """The terminal's clock, UTC milliseconds since 1970."""
+    price_fen: int | None
+    """What the body says, for scenes where the merchant names the price."""
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """(terminal number, sequence): one identity has one verdict for ever."""
+        return self.terminal.number, self.sequence

@@ -1,0 +1,65 @@
+"""What becomes of a tap: exactly one of posted, refused with a reason, dead-lettered with a cause."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Reason(IntEnum):
+    """Why a tap was refused; the numbers are stored and are those of onecard.payments.v1.Reason."""
+
+    NONE = 0
+    INSUFFICIENT_FUNDS = 1
+    HOTLISTED = 2
+    CARD_SEALED = 3
+    CARD_LOCKED = 4
+    CARD_CANCELLED = 5
+    ACCOUNT_FROZEN = 6
+    ACCOUNT_CLOSED = 7
+    BAD_TIME = 8
+    TOO_LATE = 9
+    PRICE_NOT_ALLOWED = 10
+    BAD_PRICE = 11
+    IDENTITY_CONFLICT = 12
+
+
+class Cause(IntEnum):
+    """Why a record has no verdict; the numbers are stored and are those of onecard.payments.v1.Cause."""
+
+    UNDECODABLE = 1
+    BAD_TEXT = 2
+    UNKNOWN_MERCHANT = 3
+    UNKNOWN_TERMINAL = 4
+    RETIRED_TERMINAL = 5
+    WRONG_SCENE = 6
+    UNKNOWN_CARD = 7
+    IDENTITY_CONFLICT = 8
+    DATABASE_REJECTED = 9
+    NO_TARIFF = 10
+
+
+class Verdict(NamedTuple):
+    """A stored decision, final. (batch, row) is its place in the journal."""
+
+    digest: bytes
+    """SHA-256 of the body it was given for."""
+    reason: Reason
+    """NONE: posted."""
+    fare_fen: int
+    charged_fen: int
+    batch: int
+    row: int
+    decide_time_ms: int
+
+    @property
+    def posted(self) -> bool:
+        """Whether it posted; otherwise it was refused for `reason`."""
+        return self.reason == Reason.NONE
+
+
+class Answer(NamedTuple):
+    """What one tap of a batch is answered: a verdict, first given or repeated, or a cause why there is none."""
+
+    verdict: Verdict | None
+    """For IDENTITY_CONFLICT None: the first verdict belongs to another body."""
+    cause: Cause | None = None
+    repeated: bool = False

@@ -1,0 +1,125 @@
+"""Post what terminals sent: decode, decide and write in one transaction, and say what is owed for it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from services.common.clock import now_ms
+from services.common.database import DatabaseError, Pause, Trouble, sqlstate_of, trouble
+from services.payments import metrics
+from services.payments.adapters.ledger import Entry, Ledger
+from services.payments.adapters.registry import Registry
+from services.payments.adapters.wire import CHANNEL_OF_TOPIC, Outcomes, Received, Undecided, decode, encode_dead_letter
+from services.payments.domain.tap import Tap
+from services.payments.domain.verdict import Answer, Cause
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Owed:
+    """What must be announced for posted records; made from stored verdicts, so a repeat owes the same again."""
+
+    outcomes: list[tuple[str, bytes]] = field(default_factory=list)
+    """(merchant id, Outcome)"""
+    dead_letters: list[bytes] = field(default_factory=list)
+
+
+class PostTaps:
+    """Handles records of the transactions topics, whatever is in them."""
+
+    def __init__(self, ledger: Ledger, registry: Registry) -> None:
+        self._ledger = ledger
+        self._registry = registry
+        self._outcomes = Outcomes()
+
+    async def __call__(self, records: Sequence[Received]) -> Owed:
+        """Give every record a verdict or a dead letter. Returns once that is committed, however long the database is away."""
+        await self._refresh_registry()
+        entries = [(record, decode(record, self._registry)) for record in records]
+        decided = await self.settle(entries)
+        _count(decided)
+        return self._owed(decided)
+
+    async def _refresh_registry(self) -> None:
+        pause = Pause()
+        while True:
+            try:
+                return await self._registry.refresh_if_due()
+            except DatabaseError as error:
+                if trouble(error) is Trouble.REJECTED:
+                    raise
+                await pause.wait(error)
+
+    async def settle(self, entries: Sequence[Entry], *, replay: bool = False) -> list[tuple[Entry, Answer]]:
+        """Post the batch as a whole; halve it when the database rejects it, until one record stands alone."""
+        read_all = False
+        pause = Pause()
+        while True:
+            try:
+                answers = await self._ledger.post(entries, now_ms(), read_all=read_all, replay=replay)
+            except DatabaseError as error:
+                then, state = trouble(error), sqlstate_of(error)
+                metrics.DATABASE_TROUBLE.labels(state, then.name).inc()
+                match then:
+                    case Trouble.AGAIN:
+                        read_all = True
+                    case Trouble.WAIT:
+                        await pause.wait(error)
+                    case Trouble.REJECTED if len(entries) > 1:
+                        middle = len(entries) // 2
+                        first = await self.settle(entries[:middle], replay=replay)
+                        return first + await self.settle(entries[middle:], replay=replay)
+                    case Trouble.REJECTED:
+                        entries = [_reject(entries[0], error, state)]
+            else:
+                metrics.BATCHES.inc()
+                return list(zip(entries, answers, strict=True))
+
+    def _owed(self, decided: Sequence[tuple[Entry, Answer]]) -> Owed:
+        owed = Owed()
+        encode = self._outcomes.encode
+        for (record, read), answer in decided:
+            if isinstance(read, Tap) and (outcome := encode(read, answer)) is not None:
+                owed.outcomes.append((read.terminal.merchant_id, outcome))
+            if answer.cause is not None:
+                sqlstate = read.sqlstate if isinstance(read, Undecided) else ""
+                owed.dead_letters.append(encode_dead_letter(record, answer.cause, sqlstate, now_ms()))
+        return owed
+
+
+def _reject(entry: Entry, error: BaseException, state: str) -> Entry:
+    """What the database will not store becomes a dead letter with its SQLSTATE."""
+    record, read = entry
+    if not isinstance(read, Tap):
+        # Its dead letter itself cannot be stored: nothing is left to try.
+        raise error
+    log.warning("value_rejected", sqlstate=state, topic=record.topic, partition=record.partition, offset=record.offset)
+    terminal = read.terminal
+    return record, Undecided(
+        Cause.DATABASE_REJECTED, terminal.merchant_id, terminal.terminal_id, read.sequence, read.digest, sqlstate=state
+    )
+
+
+def _count(decided: Sequence[tuple[Entry, Answer]]) -> None:
+    """Count a batch with a few increments, not with one for each tap."""
+    taps: Counter[tuple[str, str, str]] = Counter()
+    latencies: dict[str, list[float]] = {}
+    now = now_ms()
+    for (record, read), (verdict, cause, repeated) in decided:
+        channel = CHANNEL_OF_TOPIC[record.topic]
+        if cause is not None:
+            metrics.DEAD_LETTERS.labels(record.topic, cause.name).inc()
+        elif verdict is not None and isinstance(read, Tap):
+            if repeated:
+                taps[channel, "repeated", ""] += 1
+                continue
+            reason = verdict.reason
+            taps[channel, "refused" if reason else "posted", reason.name if reason else ""] += 1
+            latencies.setdefault(channel, []).append((now - read.event_time_ms) / 1000)
+    for labels, n in taps.items():
+        metrics.TAPS.labels(*labels).inc(n)
+    for channel, seconds in latencies.items():
+        metrics.TAP_TO_LEDGER.observe_batch(channel, seconds)

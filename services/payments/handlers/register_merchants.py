@@ -1,0 +1,80 @@
+"""Register merchants and their terminals from a file; what is registered already stays as it is."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.payments.domain.account import AccountKind
+from services.payments.domain.tap import Scene
+
+_Id = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}$")]
+
+
+class RegistryLine(msgspec.Struct, forbid_unknown_fields=True):
+    """One merchant with its terminals."""
+
+    merchant_id: _Id
+    scene: Literal["bus", "campus", "scenic"]
+    terminals: list[_Id]
+
+
+class RegistryFileError(Exception):
+    """A line of the file cannot be used; the message names it."""
+
+
+def read_registry_file(path: Path) -> list[RegistryLine]:
+    """JSON lines {"merchant_id": …, "scene": "bus|campus|scenic", "terminals": […]}. Raises RegistryFileError."""
+    lines = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            lines.append(msgspec.convert(json.loads(line), RegistryLine))
+        except (json.JSONDecodeError, msgspec.ValidationError) as error:
+            raise RegistryFileError(f"{path}, line {number}: {error}") from None
+    return lines
+
+
+async def register_merchants(engine: AsyncEngine, lines: list[RegistryLine]) -> int:
+    """Returns how many terminals are new. Each merchant gets an account that collects what it is owed."""
+    new = 0
+    async with engine.begin() as connection:
+        for line in lines:
+            merchant = await ensure_merchant(connection, line.merchant_id, Scene[line.scene.upper()])
+            new += await ensure_terminals(connection, merchant, line.terminals)
+    return new
+
+
+async def ensure_merchant(connection: AsyncConnection, merchant_id: str, scene: Scene) -> int:
+    """The merchant's number in the ledger."""
+    await connection.execute(
+        text(
+            "insert into payments.account (id, kind, name, guarded)"
+            " values (nextval('payments.back_office_account_id'), :kind, :name, false) on conflict (name) do nothing"
+        ),
+        {"kind": AccountKind.MERCHANT_PAYABLE, "name": f"merchant:{merchant_id}"},
+    )
+    await connection.execute(
+        text(
+            "insert into payments.merchant (merchant_id, scene, payable_account)"
+            " select :merchant_id, :scene, id from payments.account where name = :name on conflict (merchant_id) do nothing"
+        ),
+        {"merchant_id": merchant_id, "scene": scene, "name": f"merchant:{merchant_id}"},
+    )
+    number = await connection.scalar(text("select id from payments.merchant where merchant_id = :id"), {"id": merchant_id})
+    assert isinstance(number, int)
+    return number
+
+
+async def ensure_terminals(connection: AsyncConnection, merchant: int, terminal_ids: list[str]) -> int:
+    """Returns how many are new."""
+    result = await connection.execute(
+        text(
+            "insert into payments.terminal (merchant, terminal_id) select :merchant, unnest(cast(:ids as text[]))"
+            " on conflict do nothing"
+        ),
+        {"merchant": merchant, "ids": terminal_ids},
+    )
+    return result.rowcount

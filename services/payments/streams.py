@@ -1,0 +1,156 @@
+"""The stream worker: takes fetches from Kafka, posts their runs over a few lanes, acknowledges what is answered."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Final, NoReturn
+
+import faust
+import uvloop
+from faust.types import TP
+from mode.supervisors import CrashingSupervisor
+from prometheus_client import start_http_server
+from sqlalchemy import text
+
+from services.common import topics
+from services.common.database import UNDEFINED_TABLE, DatabaseError, Pause, Trouble, make_engine, sqlstate_of, trouble
+from services.payments.adapters.announce import Announcer
+from services.payments.adapters.cards import CardProjection
+from services.payments.adapters.fetches import FetchSchema, Gathering, Run, deliver_fetches
+from services.payments.adapters.ledger import AtPoint, BatchKey, Ledger, pass_by
+from services.payments.adapters.registry import Registry
+from services.payments.adapters.tariffs import read_rules
+from services.payments.adapters.wire import SCENE_OF_TOPIC, Received
+from services.payments.config import Config
+from services.payments.handlers.post_taps import Owed, PostTaps
+from services.payments.handlers.project_cards import ProjectCards
+from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
+from services.payments.housekeeping import Housekeeping
+from services.payments.lanes import Lane, OpenFetch
+from services.payments.metrics import CONSUMER_LAG
+
+GROUP: Final = "payments-streams"
+"""The consumer group: its committed offsets are how far taps have been posted and answered."""
+
+Handle = Callable[[Sequence[Received]], Awaitable[Owed]]
+
+
+class StreamWorker:
+    """Wires one worker; `at` is called at the named points of each posting, for tests that stop it there."""
+
+    def __init__(self, config: Config, at: AtPoint = pass_by) -> None:
+        self._config = config
+        self._at = at
+        self._announcer = Announcer(config.kafka)
+        self._lanes: list[Lane] = []
+        self._ready = asyncio.Event()
+        self.app = self._make_app()
+
+    def _make_app(self) -> faust.App:
+        config = self._config
+        app = faust.App(
+            GROUP,
+            broker=[f"kafka://{address}" for address in config.kafka.split(",")],
+            key_serializer="raw",
+            value_serializer="raw",
+            store="memory://",
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            table_standby_replicas=0,
+            consumer_auto_offset_reset="earliest",
+            broker_session_timeout=6,
+            broker_heartbeat_interval=1,
+            broker_max_poll_records=8000,
+            broker_commit_interval=0.5,
+            stream_wait_empty=False,
+            stream_buffer_maxsize=32,
+            web_enabled=False,
+        )
+        deliver_fetches(app, Gathering(min_bytes=500_000, max_wait_ms=config.fetch_max_wait_ms))
+        source = app.topic(*SCENE_OF_TOPIC, topics.CARD_EVENTS, schema=FetchSchema())
+        app.agent(source, name="fetches", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._take_fetches)
+        app.task(self._work)
+        return app
+
+    async def _work(self, app: faust.App) -> None:
+        """Everything beside the agent; whatever ends here with an error ends the worker, and another one takes over."""
+        engine = make_engine(self._config.database_url, "payments-streams", sessions=self._config.lanes + 4)
+        try:
+            rules = await read_rules(engine, self._config.tariffs)
+            registry = Registry(engine)
+            key = BatchKey(self._config.batch_key, self._config.batch_key_version)
+            post = PostTaps(Ledger(engine, rules, key, self._at), registry)
+            replay = ReplayDeadLetters(engine, post, registry)
+            project = ProjectCards(CardProjection(engine), post, replay)
+            await self._announcer.start()
+            self._lanes = [self._lane(post) for _ in range(self._config.lanes)]
+            self._card_lane = self._lane(project)
+            self._ready.set()
+            async with asyncio.TaskGroup() as group:
+                for lane in (*self._lanes, self._card_lane):
+                    group.create_task(lane.run())
+                group.create_task(Housekeeping(engine, self._announcer, replay).run())
+        finally:
+            await self._announcer.stop()
+            await engine.dispose()
+
+    def _lane(self, handle: Handle) -> Lane:
+        return Lane(partial(self._post_and_announce, handle), self._config.batch_limit)
+
+    async def _post_and_announce(self, handle: Handle, records: Sequence[Received]) -> None:
+        owed = await handle(records)
+        await self._announcer.send(topics.OUTCOMES, ((merchant.encode(), outcome) for merchant, outcome in owed.outcomes))
+        await self._announcer.send(topics.DEAD_LETTERS, ((None, letter) for letter in owed.dead_letters))
+        await self._at("sent")
+
+    async def _take_fetches(self, stream: Any) -> None:
+        await self._ready.wait()
+        async for event in stream.noack().events():
+            runs: list[Run] = event.value
+            pieces = [(lane, piece) for tp, run in runs for lane, piece in self._cut(tp, run)]
+            CONSUMER_LAG.opened((tp.topic, tp.partition, run[0].timestamp) for tp, run in runs)
+            fetch = OpenFetch(len(pieces), partial(self._acknowledge, event, runs))
+            for lane, piece in pieces:
+                lane.put(piece, fetch)
+
+    def _cut(self, tp: TP, run: list[Any]) -> Iterable[tuple[Lane, Sequence[Received]]]:
+        records = [Received(r.topic, r.partition, r.offset, r.timestamp, r.value or b"") for r in run]
+        lane = self._card_lane if tp.topic == topics.CARD_EVENTS else self._lanes[tp.partition % len(self._lanes)]
+        return ((lane, piece) for piece in lane.pieces(records))
+
+    async def _acknowledge(self, event: Any, runs: list[Run]) -> None:
+        event.ack()
+        CONSUMER_LAG.closed((tp.topic, tp.partition) for tp, _ in runs)
+        await self._at("acknowledged")
+
+
+async def wait_for_servers(config: Config) -> None:
+    """Wait until the broker and the migrated database answer; says what is awaited and where."""
+    announcer = Announcer(config.kafka)
+    await announcer.start()
+    await announcer.stop()
+    engine = make_engine(config.database_url, "payments-streams", sessions=1)
+    pause = Pause()
+    while True:
+        try:
+            async with engine.connect() as connection:
+                await connection.execute(text("select from payments.account limit 1"))
+        except DatabaseError as error:
+            if trouble(error) is Trouble.REJECTED and sqlstate_of(error) != UNDEFINED_TABLE:
+                raise
+            await pause.wait(error)
+        else:
+            return await engine.dispose()
+
+
+def run_worker(config: Config, at: AtPoint = pass_by) -> NoReturn:
+    """Run a worker until SIGTERM or SIGINT; exits with 1 when it crashed, so that its supervisor starts another one."""
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(wait_for_servers(config))
+    if config.metrics_port:
+        start_http_server(config.metrics_port, addr="127.0.0.1")
+    worker = StreamWorker(config, at)
+    faust.Worker(worker.app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False).execute_from_commandline()
+    raise AssertionError("a Faust worker ends by SystemExit")
