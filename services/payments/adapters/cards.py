@@ -21,7 +21,7 @@ _POINT: Final = """
 insert into payments.card (card_identifier, account_id) select * from unnest($1::text[], $2::bigint[])
 on conflict do nothing returning card_identifier"""
 _LOCK: Final = """
-select a.id, a.cards, (select array_agg(c.card_identifier) from payments.card c where c.account_id = a.id)
+select a.id, a.cards::text, (select array_agg(c.card_identifier) from payments.card c where c.account_id = a.id)
 from payments.account a where a.id = any($1::bigint[]) order by a.id for no key update of a"""
 _STORE: Final = """
 update payments.account a set cards = n.cards::json, version = a.version + 1

@@ -41,7 +41,7 @@ class BatchKey(NamedTuple):
 # PostgreSQL reads again after a wait. An installation on distributed tables replaces this one statement.
 _LOCK: Final = """
 select c.card_identifier, a.id, a.credits_posted_fen - a.debits_posted_fen - a.debits_pending_fen, a.overdraft_fen,
-       a.status, a.cards, a.usage
+       a.status, a.cards::text, a.usage::text
 from payments.card c join payments.account a on a.id = c.account_id
 where c.card_identifier = any($1::text[])
 order by a.id

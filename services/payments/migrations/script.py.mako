@@ -5,6 +5,8 @@ Revision ID: ${up_revision}
 
 from alembic import op
 
+from services.payments.migrations import run_script
+
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None

@@ -5,6 +5,8 @@ Revision ID: 0001
 
 from alembic import op
 
+from services.payments.migrations import run_script
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -208,8 +210,8 @@ grant delete on payments.accrual, payments.outbox to onecard_payments;
 
 def upgrade() -> None:
     """Everything of the first release, in the schema that env.py made."""
-    for part in (REGISTRY, ACCOUNTS, JOURNAL, ROADSIDE, RIGHTS):
-        op.execute(part)
+    for script in (REGISTRY, ACCOUNTS, JOURNAL, ROADSIDE, RIGHTS):
+        run_script(op.get_bind(), script)
 
 
 def downgrade() -> None:
