@@ -284,6 +284,13 @@ class Spool:
                 )
             ]
 
+    def pending(self) -> list[tuple[str, str, int, bytes]]:
+        """(merchant, terminal, sequence, digest) of everything unanswered."""
+        with self._lock:
+            return self._db.execute(
+                "select merchant_id, terminal_id, sequence, digest from pending join terminal on terminal.id = terminal"
+            ).fetchall()
+
     def next_due_ms(self) -> int | None:
         """When the next record is to be emitted; None when nothing is pending."""
         with self._lock:

@@ -19,8 +19,10 @@ from onecard.payments.v1.transactions_pb2 import ScenicEntry as ScenicEntryBody
 from onecard.payments.v1.transactions_pb2 import SignedTransaction, TransactionBody
 
 LONGEST_CARD_IDENTIFIER = 32
-LONGEST_NAME = 64
+LONGEST_IDENTIFIER = 64
 HIGHEST_SEQUENCE = 2**63 - 1
+LATEST_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
 
 
 class Scene(StrEnum):
@@ -61,11 +63,11 @@ class _Tap:
     """Given only when the terminal counts itself; otherwise the spool counts for it."""
 
     def __post_init__(self) -> None:
-        _visible_ascii("card_identifier", self.card_identifier)
-        _name("merchant_id", self.merchant_id)
-        _name("terminal_id", self.terminal_id)
-        if self.event_time_ms < 0:
-            raise ValueError("event_time_ms lies before 1970")
+        _identifier("merchant_id", self.merchant_id, LONGEST_IDENTIFIER)
+        _identifier("terminal_id", self.terminal_id, LONGEST_IDENTIFIER)
+        _identifier("card_identifier", self.card_identifier, LONGEST_CARD_IDENTIFIER)
+        if not 0 < self.event_time_ms <= LATEST_MS:
+            raise ValueError("event_time_ms must lie between 1970 and 9999")
         if self.terminal_sequence is not None and not 1 <= self.terminal_sequence <= HIGHEST_SEQUENCE:
             raise ValueError(f"terminal_sequence must be between 1 and {HIGHEST_SEQUENCE}")
 
@@ -206,11 +208,11 @@ def identity_of(record: bytes) -> tuple[str, str, int, bytes] | None:
     return body.merchant_id, body.terminal_id, body.terminal_sequence, sha256(signed.body).digest()
 
 
+def _identifier(field: str, value: str, longest: int) -> None:
+    if not 1 <= len(value) <= longest or not (value.isascii() and value.isprintable()) or " " in value:
+        raise ValueError(f"{field} must be 1 to {longest} visible ASCII characters")
+
+
 def _name(field: str, value: str) -> None:
-    if not 1 <= len(value) <= LONGEST_NAME or not value.isprintable():
-        raise ValueError(f"{field} must be 1 to {LONGEST_NAME} printable characters")
-
-
-def _visible_ascii(field: str, value: str) -> None:
-    if not 1 <= len(value) <= LONGEST_CARD_IDENTIFIER or not (value.isascii() and value.isprintable()) or " " in value:
-        raise ValueError(f"{field} must be 1 to {LONGEST_CARD_IDENTIFIER} visible ASCII characters")
+    if not 1 <= len(value) <= LONGEST_IDENTIFIER or not value.isprintable():
+        raise ValueError(f"{field} must be 1 to {LONGEST_IDENTIFIER} printable characters")

@@ -1,0 +1,95 @@
+"""`python -m simulation …`: the city as files, its cards, its taps."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from prometheus_client import start_http_server
+
+from simulation.example import write_example
+from simulation.files import write_files
+from simulation.registry import Registry
+from simulation.taps import Plan, Street
+
+app = typer.Typer(help="A city that lives: riders, lines, canteens, gates.", no_args_is_help=True, add_completion=False)
+
+Cards = Annotated[int, typer.Option(min=1, help="How many cards the city has.")]
+
+
+@app.callback()
+def main() -> None:
+    """A city that lives: riders, lines, canteens, gates."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    # The client library repeats itself each second while a broker is away; our own lines say it once.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+
+
+@app.command()
+def files(out: Annotated[Path, typer.Option(help="Folder for the files.")], cards: Cards = 50_000) -> None:
+    """Write registry.jsonl (merchants and terminals) and accounts.csv (accounts with their opening top-up)."""
+    write_files(cards, out)
+
+
+@app.command()
+def example(out: Annotated[Path, typer.Option(help="The file.")], taps: Annotated[int, typer.Option(min=1)] = 3000) -> None:
+    """Write an example file of transactions for `onecard merchant emit`."""
+    write_example(out, taps)
+
+
+@app.command()
+def registry(cards: Cards = 50_000) -> None:
+    """Publish the states of all cards to card.events, then what happens to them, with a heartbeat each second."""
+    stopping, _ = _signals()
+    Registry(_bootstrap(), cards).run(stopping)
+
+
+@app.command()
+def taps(
+    spools: Annotated[Path, typer.Option(help="Folder of the terminals' spools.")],
+    rate: Annotated[float, typer.Option(min=0, help="Taps a second.")] = 200.0,
+    cards: Cards = 50_000,
+    seconds: Annotated[float | None, typer.Option(help="Stop by itself after so long.")] = None,
+    faults: Annotated[float, typer.Option(min=0, max=1, help="Which part of the taps is bad on purpose.")] = 0.002,
+    offline_every: Annotated[float, typer.Option(min=1, help="A validator loses coverage every so many seconds.")] = 60.0,
+    linger_ms: Annotated[int, typer.Option(min=0, help="How long producers gather; 0: what suits ONECARD_BROKER.")] = 0,
+    metrics_port: Annotated[int, typer.Option(min=0, help="Prometheus endpoint on 127.0.0.1; 0: none.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Repeat the same doings.")] = None,
+) -> None:
+    """Tap until SIGTERM; then wait for the outcomes, at most 20 s. A second SIGTERM does not wait."""
+    stopping, leaving = _signals()
+    if metrics_port:
+        start_http_server(metrics_port, addr="127.0.0.1")
+    linger_ms = linger_ms or (100 if os.environ.get("ONECARD_BROKER") == "tansu" else 30)
+    plan = Plan(cards=cards, rate=rate, faults=faults, offline_every_seconds=offline_every, linger_ms=linger_ms, seed=seed)
+    Street(_bootstrap(), spools, plan).run(stopping, leaving, seconds)
+
+
+def _signals() -> tuple[threading.Event, threading.Event]:
+    """Events set by the first and by the second SIGTERM or SIGINT."""
+    stopping, leaving = threading.Event(), threading.Event()
+
+    def heard(_: int, __: object) -> None:
+        if stopping.is_set():
+            leaving.set()
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, heard)
+    signal.signal(signal.SIGINT, heard)
+    return stopping, leaving
+
+
+def _bootstrap() -> str:
+    bootstrap = os.environ.get("ONECARD_KAFKA")
+    if not bootstrap:
+        raise typer.BadParameter("set ONECARD_KAFKA to the broker's host:port")
+    return bootstrap
+
+
+if __name__ == "__main__":
+    app()
