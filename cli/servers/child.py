@@ -14,6 +14,7 @@ import psutil
 
 from cli.servers import tether
 from cli.servers.mark import end, kill_tree, mark_of, read_mark
+from cli.servers.ports import HOST, listening
 
 LOG_BYTES_KEPT = 16 * 2**20
 LINES_SHOWN = 15
@@ -36,6 +37,7 @@ class Child:
         command: Sequence[str | Path],
         *,
         env: Mapping[str, str] | None = None,
+        port: int | None = None,
         user: str = "",
         cwd: Path | str = "/",
         stop_signal: signal.Signals = signal.SIGTERM,
@@ -46,6 +48,7 @@ class Child:
         self.log = folder / "logs" / f"{name}.log"
         self._mark = folder / "run" / f"{name}.json"
         self._env = {**os.environ, **(env or {})}
+        self._port = port
         self._user = user
         self._cwd = cwd
         self._stop_signal = stop_signal
@@ -54,10 +57,13 @@ class Child:
         self._popen: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """End what an earlier run left under this name, then begin the process. Readiness is the caller's to await."""
+        """End what runs under this name, then begin the process. Readiness is the caller's to await."""
+        self.stop()
         leftover = read_mark(self._mark)
         if leftover and (process := leftover.process()):
             end(process)
+        if self._port is not None and listening(self._port):  # whoever answers there must not be taken for ours
+            raise ServerFailedError(f"{self.name} cannot start: port {self._port} on {HOST} is taken by another program")
         for file in (self.log, self._mark):
             file.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_KEPT:
@@ -93,15 +99,34 @@ class Child:
         """How it ended (minus the signal's number for a killed one); None while it runs."""
         return self._popen.poll() if self._popen else None
 
-    def wait_ready(self, ready: Callable[[], bool], awaited: str, within: float = 60.0) -> None:
-        """Wait until `ready` says so; raises ServerFailedError when the process ends or the time (seconds) is over."""
+    def wait_ready(self, ready: Callable[[], bool], awaited: str, within: float = 60.0, every: float = 0.05) -> None:
+        """Wait until `ready` says so, asking `every` so many seconds; raises ServerFailedError when the process ends or it
+        took longer than `within`.
+        """
         deadline = time.monotonic() + within
         while not ready():
             if not self.alive:
                 raise ServerFailedError(f"{self.name} ended with status {self.exit_code} before {awaited}\n{self.last_lines()}")
             if time.monotonic() > deadline:
                 raise ServerFailedError(f"{self.name}: waited {within:.0f} s for {awaited}\n{self.last_lines()}")
-            time.sleep(0.05)
+            time.sleep(every)
+
+    def wait(self) -> int:
+        """Wait until it ends, for ever; answers its exit status."""
+        assert self._popen is not None, f"{self.name} was never started"
+        return self._popen.wait()
+
+    def wait_done(self, within: float) -> None:
+        """Wait for the end of a process that ends by itself; raises ServerFailedError unless it succeeds in time (seconds)."""
+        assert self._popen is not None, f"{self.name} was never started"
+        try:
+            status = self._popen.wait(within)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise ServerFailedError(f"{self.name} was not done within {within:.0f} s\n{self.last_lines()}") from None
+        self._mark.unlink(missing_ok=True)
+        if status != 0:
+            raise ServerFailedError(f"{self.name} ended with status {status}\n{self.last_lines()}")
 
     def last_lines(self) -> str:
         """The end of what it logged since it was started, for a message."""
@@ -115,11 +140,15 @@ class Child:
         if self._popen:
             self._popen.send_signal(number)
 
+    def ask_to_stop(self) -> None:
+        """Tell it to end, and do not wait: `stop` does."""
+        self.signal(self._stop_signal)
+
     def stop(self, within: float = 20.0) -> None:
         """Ask it to end, wait, and kill it when it does not."""
         if not self._popen:
             return
-        self.signal(self._stop_signal)
+        self.ask_to_stop()
         try:
             self._popen.wait(within)
         except subprocess.TimeoutExpired:

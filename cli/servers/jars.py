@@ -59,10 +59,14 @@ def _run_maven(target: Path, say: Callable[[str], None]) -> None:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as maven:
         assert maven.stdout is not None
-        for line in maven.stdout:
-            lines.append(line.rstrip())
-            if fetched := re.search(r"Downloaded from .*/([^/ ]+\.jar) \((.*) at", line):
-                say(f"  {fetched[1]} ({fetched[2]})")
+        try:
+            for line in maven.stdout:
+                lines.append(line.rstrip())
+                if fetched := re.search(r"Downloaded from .*/([^/ ]+\.jar) \((.*) at", line):
+                    say(f"  {fetched[1]} ({fetched[2]})")
+        except BaseException:  # Ctrl-C, SIGTERM: do not wait for a download
+            maven.kill()
+            raise
     if maven.returncode != 0:
         end = "\n".join(f"  | {line}" for line in lines[-15:])
         raise ServerFailedError(f"Maven could not resolve {pom}:\n{end}")

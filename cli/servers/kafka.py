@@ -66,7 +66,7 @@ class Kafka:
         )
         if not (data / "meta.properties").exists():
             _format(properties)
-        self._child = Child("kafka", self.folder, [*_java(HEAP), "kafka.Kafka", properties.absolute()])
+        self._child = Child("kafka", self.folder, [*_java(HEAP), "kafka.Kafka", properties.absolute()], port=self.port)
         self._child.start()
         self._child.wait_ready(self._answers, f"Apache Kafka answers on {self.bootstrap}", within=90)
 

@@ -25,7 +25,7 @@ class Mark(msgspec.Struct, frozen=True):
         """The marked process if it still runs, else None."""
         try:
             process = psutil.Process(self.pid)
-            return process if _runs(process) and self.matches(process.create_time(), process.cmdline()) else None
+            return process if _runs(process) and self.matches(process.create_time(), _command_of(process)) else None
         except psutil.NoSuchProcess:
             return None
 
@@ -53,6 +53,15 @@ def end(process: psutil.Process, within: float = 10.0) -> None:
         kill_tree(process)
     except psutil.NoSuchProcess:
         return
+
+
+def _command_of(process: psutil.Process) -> list[str]:
+    """Its command line, which is empty for the moment in which it becomes another program: then look again."""
+    for _ in range(50):
+        if command := process.cmdline():
+            return command
+        time.sleep(0.01)
+    return []
 
 
 def kill_tree(process: psutil.Process) -> None:

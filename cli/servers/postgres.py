@@ -33,7 +33,6 @@ SETTINGS = {
 }
 
 ROLES_AND_DATABASE = """\
-\\set ON_ERROR_STOP on
 select 'create role {application} login' where not exists (select from pg_roles where rolname = '{application}') \\gexec
 alter role {application} login password '{password}';
 select 'create database {database}' where not exists (select from pg_database where datname = '{database}') \\gexec
@@ -53,22 +52,21 @@ class Postgres:
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder
         self.port = port or free_port()
-        self.fresh = False  # did the last start begin with an empty database?
+        self._passwords = _keep_passwords(folder / "postgres" / "passwords.json")
+        self._quarters: Quarters | None = None
         self._child: Child | None = None
-        self._passwords: Passwords | None = None
 
     def start(self) -> None:
         """Make what is missing, start, and wait until it accepts connections; raises ServerFailedError with the log's end."""
-        home = quarters(self.folder)
-        self._passwords = _keep_passwords(self.folder / "postgres" / "passwords.json")
-        self.fresh = not home.data.exists()
-        if self.fresh:
+        home = self._home
+        if not home.data.exists():
             _initialise(home, self._passwords.owner)
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         self._child = Child(
             "postgres",
             self.folder,
             [home.binaries / "postgres", "-D", home.data, f"--port={self.port}", *settings],
+            port=self.port,
             user=home.user,
             stop_signal=signal.SIGINT,  # end the sessions, write a checkpoint, end
             orphan_signal=signal.SIGQUIT,  # end at once: the write-ahead log is made for that
@@ -77,6 +75,10 @@ class Postgres:
         self._child.wait_ready(self._accepts, f"PostgreSQL accepts connections on {HOST}:{self.port}")
         sql = ROLES_AND_DATABASE.format(application=APPLICATION, password=self._passwords.application, database=DATABASE)
         self._psql("postgres", sql)
+
+    def scalar(self, query: str) -> str:
+        """The single value of a query, as text, seen by the owner."""
+        return self._psql(DATABASE, query).strip()
 
     def stop(self) -> None:
         """End it cleanly."""
@@ -97,6 +99,7 @@ class Postgres:
         """Stop it and delete its data, also what lies outside the city's folder."""
         self.stop()
         remove_postgres(self.folder)
+        self._quarters = None
 
     @property
     def child(self) -> Child:
@@ -107,40 +110,58 @@ class Postgres:
     @property
     def owner_url(self) -> str:
         """For migrations only: the superuser who owns the database."""
-        return self._url(OWNER, self._known.owner)
+        return self._url(OWNER, self._passwords.owner)
 
     @property
     def application_url(self) -> str:
         """The role the services run as."""
-        return self._url(APPLICATION, self._known.application)
+        return self._url(APPLICATION, self._passwords.application)
 
     @property
     def data(self) -> Path:
         """Where its files are; outside the city's folder when the server's user cannot enter that."""
-        return quarters(self.folder).data
+        return self._home.data
 
     @property
-    def _known(self) -> Passwords:
-        assert self._passwords is not None, "PostgreSQL was never started"
-        return self._passwords
+    def _home(self) -> Quarters:
+        if self._quarters is None:
+            self._quarters = quarters(self.folder)
+        return self._quarters
 
     def _url(self, user: str, password: str) -> str:
         return f"postgresql+asyncpg://{user}:{password}@{HOST}:{self.port}/{DATABASE}"
 
     def _accepts(self) -> bool:
-        return subprocess.run([TOOLS / "pg_isready", "-q", "-h", HOST, "-p", str(self.port)], check=False).returncode == 0
+        ready = [TOOLS / "pg_isready", "-q", "-h", HOST, "-p", str(self.port)]
+        return subprocess.run(ready, check=False).returncode == 0
 
-    def _psql(self, database: str, sql: str) -> None:
+    def _psql(self, database: str, sql: str) -> str:
         done = subprocess.run(
-            [TOOLS / "psql", "-X", "-q", "-h", HOST, "-p", str(self.port), "-U", OWNER, "-d", database],
+            [
+                TOOLS / "psql",
+                "-X",
+                "-q",
+                "-At",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-h",
+                HOST,
+                "-p",
+                str(self.port),
+                "-U",
+                OWNER,
+                "-d",
+                database,
+            ],
             input=sql,
-            env={**os.environ, "PGPASSWORD": self._known.owner},
+            env={**os.environ, "PGPASSWORD": self._passwords.owner},
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode != 0:
-            raise ServerFailedError(f"PostgreSQL on {HOST}:{self.port} refused its set-up: {done.stderr.strip()}")
+            raise ServerFailedError(f"PostgreSQL on {HOST}:{self.port} refused: {done.stderr.strip()}")
+        return done.stdout
 
 
 def remove_postgres(folder: Path) -> None:
@@ -152,6 +173,7 @@ def remove_postgres(folder: Path) -> None:
 
 def _keep_passwords(file: Path) -> Passwords:
     if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
         passwords = Passwords(owner=secrets.token_hex(24), application=secrets.token_hex(24))
         with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as kept:
             kept.write(msgspec.json.encode(passwords))

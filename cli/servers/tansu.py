@@ -38,6 +38,7 @@ class Tansu:
                 f"--listener-url={url}",
                 f"--advertised-listener-url={url}",
             ],
+            port=self.port,
         )
         self._child.start()
         self._child.wait_ready(lambda: listening(self.port), f"Tansu listens on {self.bootstrap}", within=20)
