@@ -1,0 +1,24 @@
+"""`onecard`: the command that a person types."""
+
+import typer
+
+from cli import card, ledger
+from cli.city import commands as city
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""The platform behind a city's social security one-card.
+
+    A first look, in this order:
+
+    - `onecard city run` brings a small city to life on the screen; leave it running
+    - `onecard ledger check`, in another terminal, adds up its books
+    - `onecard card statement CARD` shows what one card paid
+    - `onecard merchant emit FILE` sends transactions of your own from CSV or JSON Lines
+    - `onecard merchant outcomes` shows what became of them
+    """,
+)
+app.add_typer(city.app, name="city")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(card.app, name="card")

@@ -1,0 +1,252 @@
+"""The city: what starts after what, and the order in which all of it ends."""
+
+import hashlib
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cli import paths
+from cli.city.metrics import Scrape, address, scrape
+from cli.city.processes import EndingError, Processes
+from cli.city.state import State, mark_runner, runner_file, write_state
+from cli.city.steps import Steps
+from cli.city.supervisor import Supervisor
+from cli.servers.broker import Kind, make_broker
+from cli.servers.child import Child
+from cli.servers.jars import fetch_jars
+from cli.servers.mark import end_leftovers
+from cli.servers.ports import free_port
+from cli.servers.postgres import Postgres
+
+PAYMENTS = "services.payments"
+SIMULATION = "simulation"
+WORKER_READY_SECONDS = 60.0
+CARDS_KNOWN_SECONDS = 180.0
+CARDS_ARE_KNOWN = """
+select max(committed_up_to) > now() - interval '3 seconds' and (select count(*) from payments.card) >= {cards}
+from payments.card_projection"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What kind of city."""
+
+    cards: int
+    rate: float
+    workers: int
+    broker: Kind
+
+
+class City:
+    """One city in one folder. `stop` may be called at any moment of its life."""
+
+    def __init__(self, folder: Path, plan: Plan, steps: Steps) -> None:
+        self.folder = folder
+        self.plan = plan
+        self.spools = folder / "spools"
+        self._steps = steps
+        self._postgres = Postgres(folder)
+        self._broker = make_broker(plan.broker, folder)
+        self._workers = [f"payments-{number}" for number in range(1, plan.workers + 1)]
+        self._ports = {name: free_port() for name in [*self._workers, "taps"]}
+        self._state = State(
+            runner=mark_runner(folder),
+            broker=plan.broker,
+            kafka=self._broker.bootstrap,
+            database_url=self._postgres.application_url,
+            owner_database_url=self._postgres.owner_url,
+            batch_key=_keep_batch_key(folder / "batch.key"),
+            spools=str(self.spools),
+            metrics={name: address(port) for name, port in self._ports.items()},
+        )
+        self._processes = Processes(folder, self.environment)
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="starting")
+        self._ending = threading.Event()
+        self._supervisor: Supervisor | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which services and commands find the city."""
+        return self._state.environment()
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where each process shows its metrics."""
+        return self._state.metrics
+
+    def read_metrics(self) -> dict[str, Scrape | None]:
+        """One reading of every process that shows metrics."""
+        return {name: scrape(port) for name, port in self._ports.items()}
+
+    def start(self) -> None:
+        """Bring everything to life, independent things side by side."""
+        if ended := end_leftovers(self.folder):
+            self._steps.say(f"ended what an earlier run had left: {', '.join(ended)}")
+        if not self._postgres.data.exists():
+            self._forget_the_past()
+        if self.plan.broker == "kafka" and not paths.KAFKA_LIBS.exists():
+            with self._steps.step("Apache Kafka's jars"):
+                fetch_jars(paths.KAFKA_LIBS, self._steps.say)
+        seed, ledger, road = self._begin(self._draw_seed), self._begin(self._start_ledger), self._begin(self._start_road)
+        self._await(seed, ledger, road)
+        write_state(self.folder, self._state)
+        sown = self._begin(self._sow, seed.result())
+        self._await(sown, *(self._begin(self._start_worker, name) for name in self._workers))
+        self._wait_for_cards()
+        self._start_taps()
+
+    def supervise(self, say: Callable[[str], None]) -> None:
+        """From now on bring back what dies, and say so."""
+        supervisor = self._supervisor = Supervisor(say)
+        supervisor.watch("PostgreSQL", lambda: self._postgres.child, self._postgres.start)
+        supervisor.watch(self._broker.kind, lambda: self._broker.child, self._revive_broker)
+        for child in self._processes.kept:
+            supervisor.watch(child.name, partial(_itself, child), partial(self._processes.start, child))
+
+    def stop_taps(self) -> Child:
+        """Tell the terminals to tap no more; the process ends when all outcomes have come, or its patience is over."""
+        if self._supervisor:
+            self._supervisor.forget("taps")
+        taps = self._processes.named("taps")
+        taps.ask_to_stop()
+        return taps
+
+    def stop(self) -> None:
+        """End everything: first what makes work, then what does it, then what keeps it."""
+        self._ending.set()
+        if self._supervisor:
+            self._supervisor.close()
+        self._stop_all()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        if self._supervisor:
+            self._supervisor.join()
+        self._stop_all()  # what a thread was just starting
+        (self.folder / "state.json").unlink(missing_ok=True)
+        runner_file(self.folder).unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """End everything without letting anybody tidy up; what was committed stays."""
+        self._processes.kill()
+        self._broker.kill()
+        self._postgres.kill()
+        self.stop()
+
+    def _stop_all(self) -> None:
+        for _ in range(2):  # asked a second time the terminals do not wait for outcomes: their spools keep what is due
+            if self._processes.ask_to_stop("taps", "registry"):
+                time.sleep(0.2)
+        self._processes.stop()
+        self._broker.stop()
+        self._postgres.stop()
+
+    # Servers
+
+    def _start_ledger(self) -> None:
+        with self._steps.step("PostgreSQL"):
+            self._start_server(self._postgres.start)
+        if not self._postgres.data.is_relative_to(self.folder):
+            self._steps.say(f"  its user may not enter {self.folder}: its data is in {self._postgres.data} until `make clean`")
+        with self._steps.step("ledger schema"):
+            self._processes.run("migrate", PAYMENTS, "migrate")
+
+    def _start_road(self) -> None:
+        with self._steps.step("Apache Kafka" if self.plan.broker == "kafka" else "Tansu, a broker in memory"):
+            self._start_server(self._broker.start)
+        with self._steps.step("topics"):
+            self._create_topics()
+        self._processes.keep("registry", SIMULATION, "registry", "--cards", str(self.plan.cards))
+
+    def _create_topics(self) -> None:
+        self._processes.run("create-topics", PAYMENTS, "create-topics")
+
+    def _start_server(self, start: Callable[[], None]) -> None:
+        if self._ending.is_set():
+            raise EndingError
+        start()
+
+    def _revive_broker(self) -> None:
+        """Tansu comes back empty: topics and cards are made known to it again."""
+        self._start_server(self._broker.start)
+        self._create_topics()
+        self._processes.start(self._registry)  # which ends the one that speaks to the broker of before
+
+    def _forget_the_past(self) -> None:
+        """A new ledger knows nothing of what was posted before: spools, topics and seed belong to the old one."""
+        for name in ("spools", "kafka", "seed"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    # Merchants, accounts and cards
+
+    def _draw_seed(self) -> dict[str, Path]:
+        """The merchants and accounts of a city of this size, as files; they are the same every time."""
+        seed = self.folder / "seed"
+        with self._steps.step(f"a city of {self.plan.cards:,} cards"):
+            self._processes.run("files", SIMULATION, "files", "--cards", str(self.plan.cards), "--out", str(seed))
+        return {"register": seed / "registry.jsonl", "open-accounts": seed / "accounts.csv"}
+
+    def _sow(self, seed: Mapping[str, Path]) -> None:
+        """Register the merchants and open the accounts, unless this very seed is in the ledger."""
+        digest = hashlib.sha256(b"".join(file.read_bytes() for file in seed.values())).hexdigest()
+        sown = self.folder / "seed" / f"sown-{digest}"
+        if sown.exists():
+            return
+        with self._steps.step("merchants, accounts, first top-ups"):
+            for command, file in seed.items():
+                self._processes.run(command, PAYMENTS, command, str(file))
+        sown.touch()
+
+    @property
+    def _registry(self) -> Child:
+        return self._processes.named("registry")
+
+    def _wait_for_cards(self) -> None:
+        """Taps of cards that are on their way would be decided too, but later: a city begins with its cards."""
+        with self._steps.step("cards on their way into the ledger"):
+            awaited = f"{self.plan.cards:,} cards and a fresh heartbeat of the registry are in the ledger"
+            self._registry.wait_ready(self._cards_are_known, awaited, CARDS_KNOWN_SECONDS, every=0.25)
+
+    def _cards_are_known(self) -> bool:
+        return self._postgres.scalar(CARDS_ARE_KNOWN.format(cards=self.plan.cards)) == "t"
+
+    # Workers and taps
+
+    def _start_worker(self, name: str) -> None:
+        port = self._ports[name]
+        with self._steps.step(f"worker {name}"):
+            child = self._processes.keep(name, PAYMENTS, "streams", env={"ONECARD_METRICS_PORT": str(port)})
+            child.wait_ready(lambda: scrape(port) is not None, f"it showed metrics on {address(port)}", WORKER_READY_SECONDS)
+
+    def _start_taps(self) -> None:
+        options = {"rate": self.plan.rate, "cards": self.plan.cards, "spools": self.spools, "metrics-port": self._ports["taps"]}
+        self._processes.keep("taps", SIMULATION, "taps", *(f"--{name}={value}" for name, value in options.items()))
+
+    # Threads
+
+    def _begin(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        return self._threads.submit(work, *arguments)
+
+    @staticmethod
+    def _await(*futures: Future[Any]) -> None:
+        """Wait for all of them, or for the first that fails."""
+        for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+            future.result()
+
+
+def _itself(child: Child) -> Child:
+    return child
+
+
+def _keep_batch_key(file: Path) -> str:
+    """The key of the batch digests: random, and readable by its owner alone."""
+    if not file.exists():
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
+            kept.write(secrets.token_hex(32))
+    return file.read_text()

@@ -1,0 +1,98 @@
+"""`onecard city`: a city on this machine."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cli import paths
+from cli.city.city import Plan
+from cli.city.foreground import run_kafka
+from cli.city.run import run_city
+from cli.city.state import read_runner
+from cli.servers.broker import kind_of
+from cli.servers.child import ServerFailedError
+from cli.servers.mark import end, end_leftovers
+from cli.servers.postgres import remove_postgres
+from cli.servers.quarters import outside_of
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="A small city on this machine.")
+
+
+@app.command()
+def run(
+    seconds: Annotated[
+        float | None, typer.Option("--for", metavar="SECONDS", min=1, help="tap for so long, then reconcile and end")
+    ] = None,
+    cards: Annotated[int, typer.Option(min=1, help="how many cards the city has")] = 50_000,
+    rate: Annotated[float, typer.Option(min=0.1, help="taps a second")] = 500,
+    workers: Annotated[int, typer.Option(min=1, max=12, help="stream workers")] = 2,
+    broker: Annotated[
+        str, typer.Option(envvar="BROKER", help="tansu: in memory, nothing else needed; kafka: Java 17 and Maven")
+    ] = "tansu",
+) -> None:
+    """Bring a city to life: PostgreSQL, a broker, the payments workers, and riders who tap.
+
+    In a terminal it shows what happens until Ctrl-C. With `--for`, or without a terminal, it prints a line now and then,
+    and at the end compares what the terminals sent with what the ledger holds, one by one: the exit status is 0 only if
+    everything is accounted for and the books balance.
+
+    Everything is on loopback, in the folder `.city`: logs in `.city/logs`. A second run goes on with the same ledger.
+
+    - `onecard city run`
+    - `onecard city run --for 30 --rate 2000`
+    - `BROKER=kafka onecard city run`
+    """
+    console = Console()
+    if (runner := read_runner(paths.CITY)) is not None:
+        _fail(f"a city already runs here, process {runner.pid}: end it with `onecard city stop`")
+    try:
+        plan = Plan(cards=cards, rate=rate, workers=workers, broker=kind_of(broker))
+        status = run_city(paths.CITY, plan, seconds, console)
+    except (ServerFailedError, ValueError) as error:
+        _fail(str(error))
+    raise typer.Exit(status)
+
+
+@app.command()
+def stop() -> None:
+    """End the city that runs here, from another terminal."""
+    runner = read_runner(paths.CITY)
+    process = runner.process() if runner else None
+    if process is None:
+        typer.echo("no city runs here")
+        return
+    typer.echo(f"ending the city, process {process.pid} …")
+    end(process, within=120)
+    typer.echo("it has ended")
+
+
+@app.command()
+def kafka(port: Annotated[int, typer.Option(min=1, max=65535, help="where it listens on loopback")] = 9092) -> None:
+    """Fetch Apache Kafka's jars, once, and run one node until Ctrl-C; its data stays in `.kafka`.
+
+    It is for clients of your own: `BROKER=kafka onecard city run` starts a node for the city by itself.
+    """
+    try:
+        run_kafka(paths.KAFKA_LIBS.parent, port, Console())
+    except ServerFailedError as error:
+        _fail(str(error))
+
+
+@app.command()
+def clean() -> None:
+    """End the city, also a crashed one's leftovers, and remove what it keeps outside of this folder."""
+    if read_runner(paths.CITY):
+        stop()
+    for folder in (paths.CITY, paths.KAFKA_LIBS.parent):
+        for name in end_leftovers(folder):
+            typer.echo(f"ended {name}")
+    outside = outside_of(paths.CITY)
+    if outside.exists():
+        remove_postgres(paths.CITY)
+        typer.echo(f"removed {outside}")
+
+
+def _fail(message: str) -> None:
+    typer.echo(message, err=True)
+    raise typer.Exit(1)

@@ -1,0 +1,41 @@
+"""The end of a city that was to show its work: no more taps, every outcome awaited, then everything is counted out."""
+
+import time
+
+from rich.console import Console
+
+from cli.city.city import City
+from cli.city.metrics import Scrape
+from cli.city.reconcile import reconcile
+from cli.payments import run_payments
+
+AWAITED_SECONDS = 60.0
+LINE_SECONDS = 2.0
+
+
+def everything_is_accounted_for(city: City, console: Console) -> bool:
+    """Stop the taps, await the outcomes, reconcile the sets, and check the books; says what it finds."""
+    _await_outcomes(city, console)
+    console.print("comparing what the terminals sent with what the ledger holds …", highlight=False)
+    report = reconcile(city.spools, city.environment["ONECARD_DATABASE_URL"])
+    console.print(report.render())
+    balanced = run_payments(["check"], city.environment) == 0
+    return balanced and not report.problems
+
+
+def _await_outcomes(city: City, console: Console) -> None:
+    taps = city.stop_taps()
+    said = 0.0
+    deadline = time.monotonic() + AWAITED_SECONDS
+    while taps.alive and time.monotonic() < deadline:
+        now = time.monotonic()
+        if now - said >= LINE_SECONDS:
+            pending = _pending(city.read_metrics().get("taps"))
+            awaited = "the last outcomes" if pending is None else f"{pending:,.0f} outcomes"
+            console.print(f"no more taps; awaiting {awaited} …", highlight=False)
+            said = now
+        time.sleep(0.1)
+
+
+def _pending(reading: Scrape | None) -> float | None:
+    return None if reading is None else reading.get(("onecard_simulation_pending", ()))

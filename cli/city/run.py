@@ -1,0 +1,111 @@
+"""`onecard city run`: brings the city to life, watches it, and ends it whatever happens."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.live import Live
+
+from cli.city.city import City, Plan
+from cli.city.ending import everything_is_accounted_for
+from cli.city.figures import Figures, Watch
+from cli.city.signals import interruptible, undisturbed
+from cli.city.steps import Steps
+from cli.city.view import line, picture
+
+LOOK_SECONDS = 1.0
+LINE_SECONDS = 5.0
+HAPPENINGS_SHOWN = 5
+INTERRUPTED = 130
+
+
+def run_city(folder: Path, plan: Plan, for_seconds: float | None, console: Console) -> int:
+    """One life of a city; answers the exit status. Without `for_seconds` it lives until Ctrl-C or SIGTERM."""
+    folder.mkdir(exist_ok=True)
+    steps = Steps(console)
+    city = City(folder, plan, steps)
+    with interruptible(), _ended(city, console):
+        try:
+            with steps:
+                city.start()
+            if console.is_terminal and for_seconds is None:
+                _watch_live(city, console)
+                return 0
+            _watch_in_lines(city, for_seconds, console)
+            return 0 if everything_is_accounted_for(city, console) else 1
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+
+def _watch_live(city: City, console: Console) -> None:
+    """A picture that lives until Ctrl-C."""
+    happenings: deque[str] = deque(maxlen=HAPPENINGS_SHOWN)
+
+    def say(text: str) -> None:
+        happenings.append(f"{datetime.now():%H:%M:%S} {text}")  # noqa: DTZ005 - the wall clock of whoever looks
+
+    city.supervise(say)
+    title = f"onecard · {city.plan.cards:,} cards · {city.plan.workers} workers · {city.plan.broker}"
+    with Live(console=console, auto_refresh=False) as live:
+        try:
+            for figures in _readings(city, say):
+                live.update(picture(figures, title, city.addresses, tuple(happenings)), refresh=True)
+        except KeyboardInterrupt:
+            return
+
+
+def _watch_in_lines(city: City, for_seconds: float | None, console: Console) -> None:
+    """A line now and then, for so long or until Ctrl-C."""
+
+    def say(text: str) -> None:
+        console.print(f"{datetime.now():%H:%M:%S} {text}", highlight=False, markup=False, soft_wrap=True)  # noqa: DTZ005
+
+    city.supervise(say)
+    for process, where in city.addresses.items():
+        say(f"metrics of {process}: {where}")
+    began = said = time.monotonic()
+    try:
+        for figures in _readings(city, say):
+            now = time.monotonic()
+            over = for_seconds is not None and now - began >= for_seconds
+            if over or now - said >= LINE_SECONDS:
+                say(line(figures))
+                said = now
+            if over:
+                return
+    except KeyboardInterrupt:
+        if for_seconds is not None:
+            raise
+
+
+def _readings(city: City, say: Callable[[str], None]) -> Iterator[Figures]:
+    """Figures about once a second, for ever; the first posted tap is worth a line."""
+    watch = Watch()
+    first = True
+    while True:
+        figures = watch.observe(time.monotonic(), city.read_metrics())
+        if first and figures.posted:
+            first = False
+            say(f"the first tap was posted {time.time() - psutil.Process().create_time():.1f} s after the start")
+        yield figures
+        time.sleep(LOOK_SECONDS)
+
+
+@contextmanager
+def _ended(city: City, console: Console) -> Iterator[None]:
+    """However this is left, the city ends; who asks a second time gets it at once."""
+    try:
+        yield
+    finally:
+        console.print("ending the city …", highlight=False)
+        try:
+            city.stop()
+        except KeyboardInterrupt:
+            with undisturbed():
+                city.kill()
+        console.print("everything has ended", highlight=False)
