@@ -15,6 +15,7 @@ from kafka.errors import KafkaError
 from onecard.payments.v1.dead_letters_pb2 import DeadLetter
 from sdk.merchant.client import MerchantClient
 from sdk.merchant.emitter import Emitter
+from sdk.merchant.life import Life
 from sdk.merchant.spool import Spool, Spooled
 from sdk.merchant.tail import Tail
 from sdk.merchant.transaction import Scene, SignedRecord, identity_of
@@ -84,19 +85,27 @@ class Mischief:
         while not self._stopping.is_set():
             try:
                 topics = [scene.topic for scene in Scene]
-                with (
-                    Tail(self._bootstrap, DEAD_LETTERS, from_oldest=True) as dead_letters,
-                    Emitter(self._bootstrap, topics, linger_ms=self._linger_ms) as emitter,
-                ):
-                    pause = 0.5
-                    self._send_and_watch(dead_letters, emitter)
+                with Life(self._bootstrap) as broker:
+                    life = broker.cluster_id()
+                    with (
+                        Tail(self._bootstrap, DEAD_LETTERS, from_oldest=True) as dead_letters,
+                        Emitter(self._bootstrap, topics, linger_ms=self._linger_ms) as emitter,
+                    ):
+                        pause = 0.5
+                        self._send_and_watch(broker, life, dead_letters, emitter)
             except KafkaError as error:
                 log.debug("away: %s", error)  # the merchants' clients say it aloud
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 5)
 
-    def _send_and_watch(self, dead_letters: Tail, emitter: Emitter) -> None:
+    def _send_and_watch(self, broker: Life, life: str, dead_letters: Tail, emitter: Emitter) -> None:
+        next_look = time.monotonic() + 1
         while not self._stopping.is_set():
+            if time.monotonic() >= next_look:
+                if broker.cluster_id() != life:
+                    self._raw.all_due()
+                    return
+                next_look = time.monotonic() + 1
             repeats, self._repeats = self._repeats, []
             emitter.emit(repeats)
             emitter.emit(self._raw.take_due(time.time_ns() // 1_000_000))

@@ -35,7 +35,7 @@ class RawRecords:
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = full")
         self._db.executescript(SCHEMA)
-        self._db.execute("update raw set due_ms = 0")
+        self.all_due()
 
     def close(self) -> None:
         """Close the file."""
@@ -58,6 +58,11 @@ class RawRecords:
                 (now_ms, AGAIN_MS),
             ).fetchall()
             return [Spooled(*row) for row in rows]
+
+    def all_due(self) -> None:
+        """Let everything that has not come back be sent again."""
+        with self._lock:
+            self._db.execute("update raw set due_ms = 0 where not seen")
 
     def not_delivered(self, ids: Iterable[int]) -> None:
         """The broker did not take these."""

@@ -121,7 +121,7 @@ class Street:
             self._tap(stopping, seconds)
             self._spool.release()
             settled = self._await_outcomes(leaving)
-        log.info("done: %s", "everything has its outcome" if settled else f"{self._unsettled_count} without an outcome")
+            log.info("done: %s", "everything has its outcome" if settled else f"{self._unsettled_count} without an outcome")
         return settled
 
     def _tap(self, stopping: threading.Event, seconds: float | None) -> None:
@@ -164,10 +164,11 @@ class Street:
     def _await_outcomes(self, leaving: threading.Event) -> bool:
         end = time.monotonic() + PATIENCE_SECONDS
         log.info("no more taps; awaiting %s outcomes", self._unsettled_count)
-        while self._unsettled_count:
-            metrics.PENDING.set(self._client.pending_count)
+        while unsettled := self._unsettled_count:
+            metrics.PENDING.set(unsettled)
             if time.monotonic() >= end or leaving.wait(0.1):
                 return False
+        metrics.PENDING.set(0)
         return True
 
     @property

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
-from kafka import KafkaAdminClient
 from kafka.errors import KafkaConfigurationError, KafkaError
 
 from sdk.merchant.emitter import Emitter
+from sdk.merchant.life import Life
 from sdk.merchant.outcomes import OutcomeReader
 from sdk.merchant.spool import Answer, Kept, Source, Spool, Spooled, TapT
 from sdk.merchant.transaction import Scene, SignedRecord
@@ -139,7 +139,7 @@ class MerchantClient:
 
     def _serve(self) -> None:
         """Connect and work until the client is closed or the broker has begun another life."""
-        with _Life(self._bootstrap) as broker:
+        with Life(self._bootstrap) as broker:
             life = broker.cluster_id()
             another_life = self._life not in (None, life)
             with (
@@ -161,7 +161,7 @@ class MerchantClient:
                 finally:
                     self._emitter = None
 
-    def _pump(self, broker: _Life, reader: OutcomeReader, emitter: Emitter) -> None:
+    def _pump(self, broker: Life, reader: OutcomeReader, emitter: Emitter) -> None:
         next_look = time.monotonic() + 1
         while not self._stopping.is_set():
             answers = self._spool.answer(reader.poll(0.05))
@@ -185,7 +185,7 @@ class MerchantClient:
             limit = 0 if emitter.in_flight else PROBE_RECORDS
         return self._spool.take_due(now_ms, limit) if limit else []
 
-    def _has_another_life(self, broker: _Life, emitter: Emitter) -> bool:
+    def _has_another_life(self, broker: Life, emitter: Emitter) -> bool:
         try:
             life = broker.cluster_id()
         except KafkaError as error:
@@ -212,25 +212,3 @@ class MerchantClient:
         if self._away_since is not None:
             log.warning("the broker at %s is back after %.0f s", self._bootstrap, time.monotonic() - self._away_since)
             self._away_since = None
-
-
-class _Life:
-    """Tells one life of the broker from the next: one that lost its memory comes back as another cluster."""
-
-    def __init__(self, bootstrap: str) -> None:
-        self._admin = KafkaAdminClient(
-            bootstrap_servers=bootstrap,
-            bootstrap_timeout_ms=2000,
-            request_timeout_ms=5000,
-            reconnect_backoff_max_ms=1000,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._admin.close()
-
-    def cluster_id(self) -> str:
-        """The cluster's id; raises KafkaError while the broker is away."""
-        return str(self._admin.describe_cluster()["cluster_id"])

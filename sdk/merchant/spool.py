@@ -187,7 +187,7 @@ class Spool:
         self._db.execute("pragma synchronous = full")
         self._db.executescript(SCHEMA)
         self.all_due()
-        with self._change() as db:
+        with self._lock, self._transaction() as db:
             db.execute("delete from answered where answer_ms < ?", (_now_ms() - int(keep_answered_days * DAY_MS),))
         self._terminals: dict[tuple[str, str], tuple[int, int]] = {
             (merchant, terminal): (number, last)
@@ -235,46 +235,44 @@ class Spool:
         due, emissions = (now + self._first_pause_ms, 1) if emit_ms is None else (emit_ms, 0)
         taking = Taking([], [])
         rows: list[tuple[int, int, int, bytes, str, bytes, bytes, int, int, int]] = []
-        with self._change() as db:
-            counters: dict[tuple[str, str], tuple[int, int]] = {}
-            last_id = self._last_id
-            named: dict[tuple[int, int], bytes] = {}
-            for tap in taps:
-                name = (tap.merchant_id, tap.terminal_id)
-                number, last = counters.get(name) or self._terminals.get(name) or self._register(db, name)
-                sequence = last + 1 if tap.terminal_sequence is None else tap.terminal_sequence
-                signed = sign(tap, sequence)
-                # A number that the spool counts itself is above every one it has seen, so it needs no looking up.
-                before = self._digest_of(db, number, sequence, named) if sequence <= last else None
-                if before is not None:
-                    taking.kept.append(Kept.REPEATED if before == signed.digest else Kept.REUSED)
-                    continue
-                last_id += 1
-                counters[name] = (number, max(last, sequence))
-                named[number, sequence] = signed.digest
-                rows.append(
-                    (last_id, number, sequence, signed.digest, signed.topic, signed.key, signed.record, now, emissions, due)
+        named: dict[tuple[int, int], bytes] = {}
+        counters: dict[tuple[str, str], tuple[int, int]] = {}
+        with self._lock:
+            with self._transaction() as db:
+                last_id = self._last_id
+                for tap in taps:
+                    name = (tap.merchant_id, tap.terminal_id)
+                    number, last = counters.get(name) or self._terminals.get(name) or self._register(db, name)
+                    sequence = last + 1 if tap.terminal_sequence is None else tap.terminal_sequence
+                    signed = sign(tap, sequence)
+                    # A number that the spool counts itself is above every one it has seen, so it needs no looking up.
+                    before = self._digest_of(db, number, sequence, named) if sequence <= last else None
+                    if before is not None:
+                        taking.kept.append(Kept.REPEATED if before == signed.digest else Kept.REUSED)
+                        continue
+                    last_id += 1
+                    counters[name] = (number, max(last, sequence))
+                    named[number, sequence] = signed.digest
+                    rows.append(
+                        (last_id, number, sequence, signed.digest, signed.topic, signed.key, signed.record, now, emissions, due)
+                    )
+                    taking.kept.append(Kept.NEW)
+                    taking.new.append(Spooled(last_id, signed.topic, signed.key, signed.record))
+                db.executemany("insert into pending values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                db.executemany(
+                    "update terminal set last_sequence = ? where id = ?", [(last, number) for number, last in counters.values()]
                 )
-                taking.kept.append(Kept.NEW)
-                taking.new.append(Spooled(last_id, signed.topic, signed.key, signed.record))
-            db.executemany("insert into pending values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            db.executemany(
-                "update terminal set last_sequence = ? where id = ?", [(last, number) for number, last in counters.values()]
-            )
-            if source is not None:
-                db.execute(
-                    "insert or replace into source values (?, ?, ?, ?, ?, ?)",
-                    (*source, now),
-                )
-        self._terminals |= counters
-        self.merchants.update(merchant for merchant, _ in counters)
-        self._last_id = last_id
-        self._pending += len(rows)
+                if source is not None:
+                    db.execute("insert or replace into source values (?, ?, ?, ?, ?, ?)", (*source, now))
+            self._terminals |= counters
+            self.merchants.update(merchant for merchant, _ in counters)
+            self._last_id = last_id
+            self._pending += len(rows)
         return taking
 
     def take_due(self, now_ms: int, limit: int) -> list[Spooled]:
         """At most `limit` records whose time to be emitted (again) has come; each is put off by its doubling pause."""
-        with self._change() as db:
+        with self._lock, self._transaction() as db:
             return [
                 Spooled(*row)
                 for row in db.execute(
@@ -299,17 +297,17 @@ class Spool:
 
     def not_delivered(self, ids: Iterable[int]) -> None:
         """The broker did not take these: they are due at once, and the attempt does not count."""
-        with self._change() as db:
+        with self._lock, self._transaction() as db:
             db.executemany("update pending set due_ms = 0, emissions = max(emissions - 1, 0) where id = ?", [(i,) for i in ids])
 
     def all_due(self) -> None:
         """Let everything unanswered be emitted again at once: the broker has lost what it held."""
-        with self._change() as db:
+        with self._lock, self._transaction() as db:
             db.execute("update pending set due_ms = 0 where emissions > 0")
 
     def release(self) -> None:
         """Let what was held back for later be emitted now."""
-        with self._change() as db:
+        with self._lock, self._transaction() as db:
             db.execute("update pending set due_ms = 0 where emissions = 0")
 
     def answer(self, outcomes: Iterable[Outcome]) -> list[Answer]:
@@ -334,25 +332,26 @@ class Spool:
         ids: list[tuple[int]] = []
         rows: list[tuple[object, ...]] = []
         adjusted: list[tuple[object, ...]] = []
-        with self._change() as db:
-            for key, outcome in highest.items():
-                found = db.execute(
-                    "select id, keep_ms from pending where terminal = ? and sequence = ? and digest = ?", key
-                ).fetchone()
-                if found is None:
-                    adjusted.append((*outcome[4:], *key, outcome.revision))
-                    continue
-                ids.append((found[0],))
-                rows.append((*key, *outcome[4:], now))
-                answers.append(Answer(outcome, found[1]))
-            db.executemany("insert into answered values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            db.executemany("delete from pending where id = ?", ids)
-            db.executemany(
-                "update answered set revision = ?, verdict = ?, reason = ?, fare_fen = ?, charged_fen = ?, batch = ?, row = ?,"
-                " decide_ms = ? where terminal = ? and sequence = ? and digest = ? and revision < ?",
-                adjusted,
-            )
-        self._pending -= len(ids)
+        with self._lock:
+            with self._transaction() as db:
+                for key, outcome in highest.items():
+                    found = db.execute(
+                        "select id, keep_ms from pending where terminal = ? and sequence = ? and digest = ?", key
+                    ).fetchone()
+                    if found is None:
+                        adjusted.append((*outcome[4:], *key, outcome.revision))
+                        continue
+                    ids.append((found[0],))
+                    rows.append((*key, *outcome[4:], now))
+                    answers.append(Answer(outcome, found[1]))
+                db.executemany("insert into answered values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                db.executemany("delete from pending where id = ?", ids)
+                db.executemany(
+                    "update answered set revision = ?, verdict = ?, reason = ?, fare_fen = ?, charged_fen = ?, batch = ?,"
+                    " row = ?, decide_ms = ? where terminal = ? and sequence = ? and digest = ? and revision < ?",
+                    adjusted,
+                )
+            self._pending -= len(ids)
         return answers
 
     def source(self, digest: bytes) -> Source | None:
@@ -364,15 +363,15 @@ class Spool:
             return row and Source(*row)
 
     @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("begin immediate")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("rollback")
-                raise
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("begin immediate")
+        try:
+            yield self._db
             self._db.execute("commit")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            raise
 
     @staticmethod
     def _register(db: sqlite3.Connection, name: tuple[str, str]) -> tuple[int, int]:
