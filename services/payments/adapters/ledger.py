@@ -91,6 +91,9 @@ _decode_cards = msgspec.json.Decoder(tuple[Card, ...]).decode
 _decode_usage = msgspec.json.Decoder(dict[str, Any]).decode
 _encode_json = msgspec.json.Encoder().encode
 _NO_USAGE: Final[Usage] = {}
+# Look-ups by number, because calling an enumeration costs more than the rest of a row.
+_STATUS: Final = {status.value: status for status in AccountStatus}
+_REASON: Final = {reason.value: reason for reason in Reason}
 
 
 class Ledger:
@@ -167,7 +170,7 @@ class Ledger:
             return {}
         rows = await driver.fetch(_KNOWN, *map(list, zip(*asked, strict=True)))
         return {
-            (terminal, sequence): Verdict(digest, Reason(reason), fare_fen, charged_fen, batch, row, decide_time_ms)
+            (terminal, sequence): Verdict(digest, _REASON[reason], fare_fen, charged_fen, batch, row, decide_time_ms)
             for terminal, sequence, digest, reason, fare_fen, charged_fen, batch, row, decide_time_ms in rows
         }
 
@@ -209,7 +212,7 @@ def _accounts(rows: Iterable[Any]) -> dict[str, HolderAccount]:
                 account_id,
                 available_fen,
                 overdraft_fen,
-                AccountStatus(status),
+                _STATUS[status],
                 _decode_cards(cards),
                 _decode_usage(usage) if usage else _NO_USAGE,
             )

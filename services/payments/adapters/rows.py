@@ -4,7 +4,6 @@ The digest can be made again from the database with the SELECTs below, because C
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import date
 from struct import Struct
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ import asyncpg
 from cryptography.hazmat.primitives.hashes import SM3
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from services.payments.domain.calendar import service_date
+from services.payments.domain.calendar import service_day
 from services.payments.domain.posting import Decided
 from services.payments.domain.transfer import CNY, Leg
 
@@ -31,14 +30,17 @@ _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
 # PostgreSQL counts from 2000-01-01, in microseconds and in days.
 _PG_EPOCH_MS: Final = 946_684_800_000
-_PG_EPOCH_DAY: Final = date(2000, 1, 1).toordinal()
+_PG_EPOCH_DAY: Final = 10_957  # days from 1970-01-01 to 2000-01-01
 _ID_HEAD: Final = Struct("!QQ")
 
 
 def verdict_rows(decided: Iterable[Decided]) -> bytes:
-    """Rows of `payments.verdict`, in order of identity: two lanes that meet the same identities cannot deadlock."""
+    """Rows of `payments.verdict`, in order of identity: two lanes that meet the same identities cannot deadlock.
+
+    A packed row begins with its identity in network order, so the bytes sort as the identities do.
+    """
     pack = _VERDICT.pack
-    return b"".join(
+    rows = [
         pack(
             11,
             4, tap.terminal.number, 8, tap.sequence, 8, verdict.batch, 4, verdict.row,
@@ -47,19 +49,16 @@ def verdict_rows(decided: Iterable[Decided]) -> bytes:
             8, (tap.event_time_ms - _PG_EPOCH_MS) * 1000,
             32, tap.digest,
         )
-        for tap, account_id, verdict in sorted(decided, key=_identity)
-    )  # fmt: skip
-
-
-def _identity(decided: Decided) -> tuple[int, int]:
-    tap = decided.tap
-    return tap.terminal.number, tap.sequence
+        for tap, account_id, verdict in decided
+    ]  # fmt: skip
+    rows.sort()
+    return b"".join(rows)
 
 
 def transfer_rows(legs: Iterable[Leg], batch: int, now_ms: int) -> bytes:
     """Rows of `payments.transfer`, in journal order."""
     pack = _TRANSFER.pack
-    posting_day = service_date(now_ms).toordinal() - _PG_EPOCH_DAY
+    posting_day = service_day(now_ms) - _PG_EPOCH_DAY
     return b"".join(
         pack(
             15,
@@ -67,7 +66,7 @@ def transfer_rows(legs: Iterable[Leg], batch: int, now_ms: int) -> bytes:
             8, leg.debit_account, 8, leg.credit_account, 8, leg.amount_fen, 2, CNY, 8, leg.account_id,
             4, leg.tap.terminal.number, 8, leg.tap.sequence,
             8, (leg.tap.event_time_ms - _PG_EPOCH_MS) * 1000,
-            4, service_date(leg.tap.event_time_ms).toordinal() - _PG_EPOCH_DAY, 4, posting_day,
+            4, service_day(leg.tap.event_time_ms) - _PG_EPOCH_DAY, 4, posting_day,
         )
         for leg in legs
     )  # fmt: skip

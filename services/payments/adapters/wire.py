@@ -96,7 +96,7 @@ class Outcomes:
         verdict = answer.verdict
         if verdict is not None:
             message.verdict = VERDICT_POSTED if verdict.posted else VERDICT_REFUSED
-            message.reason = verdict.reason.value  # type: ignore[assignment]  # numbers agree, a test holds it
+            message.reason = verdict.reason  # type: ignore[assignment]  # numbers agree, a test holds it
             message.fare.amount_fen = verdict.fare_fen
             message.charged.amount_fen = verdict.charged_fen
             message.batch_number = verdict.batch

@@ -49,7 +49,10 @@ class HolderAccount:
 
     def card(self, card_identifier: str) -> Card:
         """The card that was tapped; the card table said that it points here."""
-        return next(card for card in self.cards if card.card_identifier == card_identifier)
+        for card in self.cards:
+            if card.card_identifier == card_identifier:
+                return card
+        raise AssertionError("the card table points to an account that does not know the card")
 
     def can_pay(self, amount_fen: int) -> bool:
         """Whether purse and overdraft bear the whole amount."""

@@ -8,9 +8,14 @@ _DAY_MS = 24 * 3600 * 1000
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
+def service_day(time_ms: int) -> int:
+    """The city's calendar day of an instant (日切 at midnight), as a count of days since 1970-01-01."""
+    return (time_ms + _SHANGHAI_MS) // _DAY_MS
+
+
 def service_date(time_ms: int) -> date:
-    """The city's calendar day of an instant (日切 at midnight)."""
-    return date.fromordinal(_EPOCH_ORDINAL + (time_ms + _SHANGHAI_MS) // _DAY_MS)
+    """The city's calendar day of an instant."""
+    return date.fromordinal(_EPOCH_ORDINAL + service_day(time_ms))
 
 
 def age_on(birth_date: date, day: date) -> int:

@@ -53,7 +53,7 @@ class Verdict(NamedTuple):
     @property
     def posted(self) -> bool:
         """Whether it posted; otherwise it was refused for `reason`."""
-        return self.reason == Reason.NONE
+        return not self.reason
 
 
 class Answer(NamedTuple):
