@@ -7,6 +7,7 @@ from cli.city import commands as city
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode="markdown",
     help="""The platform behind a city's social security one-card.
 

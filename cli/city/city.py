@@ -109,7 +109,7 @@ class City:
         supervisor.watch("PostgreSQL", lambda: self._postgres.child, self._postgres.start)
         supervisor.watch(self._broker.kind, lambda: self._broker.child, self._revive_broker)
         for child in self._processes.kept:
-            supervisor.watch(child.name, partial(_itself, child), partial(self._processes.start, child))
+            supervisor.watch(child.name, partial(self._processes.named, child.name), partial(self._processes.start, child))
 
     def stop_taps(self) -> Child:
         """Tell the terminals to tap no more; the process ends when all outcomes have come, or its patience is over."""
@@ -238,10 +238,6 @@ class City:
         """Wait for all of them, or for the first that fails."""
         for future in wait(futures, return_when=FIRST_EXCEPTION).done:
             future.result()
-
-
-def _itself(child: Child) -> Child:
-    return child
 
 
 def _keep_batch_key(file: Path) -> str:

@@ -132,8 +132,8 @@ class Postgres:
         return f"postgresql+asyncpg://{user}:{password}@{HOST}:{self.port}/{DATABASE}"
 
     def _accepts(self) -> bool:
-        ready = [TOOLS / "pg_isready", "-q", "-h", HOST, "-p", str(self.port)]
-        return subprocess.run(ready, check=False).returncode == 0
+        command = [str(TOOLS / "pg_isready"), "-q", "-h", HOST, "-p", str(self.port)]
+        return subprocess.run(command, check=False).returncode == 0
 
     def _psql(self, database: str, sql: str) -> str:
         done = subprocess.run(
