@@ -1,5 +1,6 @@
 """The end of a city that was to show its work: no more taps, every outcome awaited, then everything is counted out."""
 
+import os
 import time
 
 from rich.console import Console
@@ -19,7 +20,7 @@ def everything_is_accounted_for(city: City, console: Console) -> bool:
     console.print("comparing what the terminals sent with what the ledger holds …", highlight=False)
     report = reconcile(city.spools, city.environment["ONECARD_DATABASE_URL"])
     console.print(report.render())
-    balanced = run_payments(["check"], city.environment) == 0
+    balanced = run_payments(["check"], {**os.environ, **city.environment}) == 0
     return balanced and not report.problems
 
 
