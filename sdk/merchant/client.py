@@ -99,6 +99,15 @@ class MerchantClient:
         return True
 
     @property
+    def all_emitted(self) -> bool:
+        """Whether the broker has taken everything that is to be emitted now."""
+        self._check()
+        emitter = self._emitter
+        due_ms = self._spool.next_due_ms()
+        now_ms = time.time_ns() // 1_000_000
+        return emitter is not None and not emitter.in_flight and (due_ms is None or due_ms > now_ms)
+
+    @property
     def pending_count(self) -> int:
         """How many transactions wait for their outcome."""
         return self._spool.pending_count

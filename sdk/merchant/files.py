@@ -136,7 +136,7 @@ class TransactionsFile:
             row = _row_of_json(content) if isinstance(content, str) else self._row_of_cells(content)
             return Line(number, content, tap_of(row, self.merchant_id))
         except (msgspec.MsgspecError, ValueError) as error:
-            return Line(number, content, None, str(error))
+            return Line(number, content, None, _words(error))
 
     def _row_of_cells(self, cells: list[str]) -> Row:
         if len(cells) > len(self.header):
@@ -210,6 +210,12 @@ class Rejects:
             cells = [line.content[position] if position < len(line.content) else "" for position in self._kept]
             rows.writerow([line.number, reason, *cells])
         self._file.flush()
+
+
+def _words(error: Exception) -> str:
+    """The field first: `price_fen: Expected int, got str`."""
+    what, _, where = str(error).partition(" - at `$.")
+    return f"{where.rstrip('`')}: {what.replace('`', '')}" if where else what.replace("`", "")
 
 
 def _row_of_json(content: str) -> Row:

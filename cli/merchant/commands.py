@@ -1,0 +1,121 @@
+"""The commands of `onecard merchant`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cli import paths
+from cli.city.state import read_state
+from cli.merchant.emission import Broker, Emission
+from cli.merchant.show import REASONS, listing, summary
+from sdk.merchant.files import TransactionsFile, UnreadableFileError
+from sdk.merchant.spool import Spool, SpoolInUseError
+from sdk.merchant.told import SpoolReader
+
+app = typer.Typer(no_args_is_help=True, help="A merchant's transactions: send them from a file, see what became of them.")
+
+SpoolOption = Annotated[
+    Path | None,
+    typer.Option("--spool", metavar="PATH", help="the spool that keeps them; by default one in the city's folder"),
+]
+KafkaOption = Annotated[
+    str | None,
+    typer.Option("--kafka", metavar="HOST:PORT", envvar="ONECARD_KAFKA", help="the broker; by default the running city's"),
+]
+MerchantOption = Annotated[str | None, typer.Option("--merchant", metavar="MERCHANT", help="of this merchant alone")]
+
+
+@app.callback()
+def merchant() -> None:
+    """A merchant's transactions: send them from a file, see what became of them."""
+
+
+@app.command()
+def emit(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, or JSON Lines (.jsonl)")],
+    spool: SpoolOption = None,
+    merchant: MerchantOption = None,
+    kafka: KafkaOption = None,
+    as_of_now: Annotated[
+        bool, typer.Option("--as-of-now", help="move all times by the same amount, so that the last one is now")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="wait for the outcomes")] = True,
+    patience: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="stop waiting when nothing comes for so long")] = 30,
+) -> None:
+    """Send the transactions of a file and wait for their outcomes.
+
+    A line that cannot be taken is named with its number and reason, and kept in FILE.rejects. The same file may be given
+    again: it goes on where it stopped, and nothing is paid twice.
+
+    Example, while a city runs in another terminal:
+
+        onecard merchant emit docs/examples/taps.csv --as-of-now
+
+    The exit status is 1 when lines were rejected or outcomes did not come.
+    """
+    console = _console()
+    try:
+        with TransactionsFile(file, merchant_id=merchant) as opened, Spool(_spool_path(spool)) as kept:
+            complete = Emission(console, opened, kept, _broker(kafka), patience).run(as_of_now=as_of_now, wait=wait)
+    except (UnreadableFileError, SpoolInUseError) as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(2) from None
+    raise typer.Exit(0 if complete else 1)
+
+
+@app.command()
+def outcomes(
+    spool: SpoolOption = None,
+    merchant: MerchantOption = None,
+    reason: Annotated[str | None, typer.Option(metavar="REASON", help=f"refused for it: {', '.join(REASONS)}")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="how many of the latest transactions to list")] = 20,
+) -> None:
+    """Show what became of the transactions that a spool has sent.
+
+    Example: onecard merchant outcomes --reason insufficient-funds
+    """
+    if reason is not None and reason not in REASONS:
+        raise typer.BadParameter(f"{reason!r} is none of {', '.join(REASONS)}", param_hint="--reason")
+    console = _console()
+    try:
+        reader = SpoolReader(_spool_path(spool), merchant_id=merchant, reason=REASONS.get(reason or ""))
+    except FileNotFoundError as missing:
+        typer.echo(f"there is no spool {missing}: nothing was sent from it yet", err=True)
+        raise typer.Exit(2) from None
+    tallies = reader.tallies()
+    if not tallies:
+        console.print("no such transactions", highlight=False)
+        return
+    console.print(summary(tallies))
+    if limit:
+        console.print(listing(reader.latest(limit)))
+
+
+def _broker(kafka: str | None) -> Broker:
+    state = read_state()
+    bootstrap = kafka or (state.kafka if state else None)
+    if bootstrap is None:
+        typer.echo("no city runs here: start one with `onecard city run`, or name a broker with --kafka HOST:PORT", err=True)
+        raise typer.Exit(2)
+    kind = os.environ.get("ONECARD_BROKER") or (state.broker if state else "kafka")
+    return Broker(bootstrap, 100 if kind == "tansu" else 30)
+
+
+def _spool_path(spool: Path | None) -> Path:
+    if spool is not None:
+        return spool
+    state = read_state()
+    return (Path(state.spools) if state else paths.CITY / "spools") / "merchant.spool"
+
+
+def _console() -> Console:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # The client library repeats itself each second while a broker is away; our own line says it once.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    return Console()
