@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import card, ledger
+from cli import card, ledger, merchant
 from cli.city import commands as city
 
 app = typer.Typer(
@@ -21,5 +21,6 @@ app = typer.Typer(
     """,
 )
 app.add_typer(city.app, name="city")
+app.add_typer(merchant.app, name="merchant")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(card.app, name="card")
