@@ -1,0 +1,76 @@
+"""Real servers: one PostgreSQL for the whole run with a fresh database for each test, a fresh broker for each test."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cli.servers.broker import Broker, Kind, kind_of, make_broker
+from cli.servers.postgres import Postgres
+from services.common.database import make_engine
+from services.payments.adapters.topics import create_topics
+from services.payments.handlers.migrate import migrate
+from tests.support.town import Database
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def broker_kind() -> Kind:
+    return kind_of(os.environ.get("BROKER", "tansu"))
+
+
+@pytest.fixture(scope="session")
+def servers_folder() -> Iterator[Path]:
+    """A folder that the database's user may enter, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="onecard-tests-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(servers_folder: Path) -> Iterator[Postgres]:
+    server = Postgres(servers_folder)
+    server.start()
+    asyncio.run(migrate(server.owner_url))
+    yield server
+    server.stop()
+    server.remove()
+
+
+@pytest.fixture
+async def database(postgres_server: Postgres) -> AsyncIterator[Database]:
+    """A fresh, migrated database."""
+    name = f"town_{next(_numbers)}"
+    template = postgres_server.owner_url
+    owner = await asyncpg.connect(template.replace("+asyncpg", "").rsplit("/", 1)[0] + "/postgres")
+    await owner.execute(f'create database "{name}" template onecard')
+    urls = [url.rsplit("/", 1)[0] + f"/{name}" for url in (postgres_server.application_url, template)]
+    yield Database(postgres_server, *urls)
+    await owner.execute(f'drop database "{name}" with (force)')
+    await owner.close()
+
+
+@pytest.fixture
+async def engine(database: Database) -> AsyncIterator[AsyncEngine]:
+    engine = make_engine(database.application_url, "tests", sessions=20)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def broker(broker_kind: Kind, tmp_path: Path) -> Iterator[Broker]:
+    """A fresh broker with the platform's topics; few partitions keep a test quick."""
+    server = make_broker(broker_kind, tmp_path)
+    server.start()
+    create_topics(server.bootstrap, broker_kind, 4)
+    yield server
+    server.stop()
