@@ -18,6 +18,6 @@ def card() -> None:
 def statement(card_identifier: Annotated[str, typer.Argument(metavar="CARD", help="the card identifier")]) -> None:
     """Print the account behind a card: its balance, its entries, and what was refused.
 
-    Example: onecard card statement 3101000000000042
+    Example: onecard card statement 440700D1000000000000000000000178
     """
     payments_of_the_city("statement", card_identifier)
