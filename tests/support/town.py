@@ -14,7 +14,7 @@ from onecard.card.v1.card_events_pb2 import CardEvent, CardState, CategoryPeriod
 from onecard.payments.v1.transactions_pb2 import BusRide, CampusPurchase, ScenicEntry, TransactionBody
 from sdk.merchant.transaction import SignedRecord, seal
 from services.common import topics
-from services.payments.adapters.cards import CardProjection, decode_card_event
+from services.payments.adapters.cards import Beat, CardProjection, decode_card_event
 from services.payments.adapters.ledger import AtPoint, BatchKey, Ledger, pass_by
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.tariffs import read_rules
@@ -141,7 +141,7 @@ class Town:
     opened_fen: dict[int, int] = field(default_factory=dict)
 
     async def project(self, *states: CardState) -> list[str]:
-        cards = [decoded for state in states if not isinstance(decoded := decode_card_event(card_event(state)), int)]
+        cards = [decoded for state in states if not isinstance(decoded := decode_card_event(card_event(state)), Beat)]
         return await self.projection.store(cards, {})
 
     async def balance(self, number: int) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import msgspec
@@ -30,6 +30,7 @@ _BEAT: Final = """
 insert into payments.card_projection (partition, committed_up_to)
 select * from unnest($1::int[], $2::timestamptz[]) as n(partition, committed_up_to) order by partition
 on conflict (partition) do update set committed_up_to = greatest(excluded.committed_up_to, card_projection.committed_up_to)"""
+_FORGET: Final = "delete from payments.card_projection where $1 > 0 and partition >= $1"
 
 _decode_cards = msgspec.json.Decoder(tuple[Card, ...]).decode
 _encode_json = msgspec.json.Encoder().encode
@@ -39,15 +40,23 @@ class CardEventError(ValueError):
     """A record of card.events that says nothing usable; the message names the field, never its value."""
 
 
-def decode_card_event(value: bytes) -> tuple[Card, int] | int:
-    """A card and its account, or the instant (ms) that a heartbeat vouches for. Raises CardEventError."""
+class Beat(NamedTuple):
+    """A heartbeat of one partition."""
+
+    committed_up_to_ms: int
+    partitions: int
+    """How many the publisher writes to; 0: it did not say."""
+
+
+def decode_card_event(value: bytes) -> tuple[Card, int] | Beat:
+    """A card and its account, or a heartbeat. Raises CardEventError."""
     try:
         event = CardEvent.FromString(value)
     except DecodeError:
         raise CardEventError("not a CardEvent") from None
     match event.WhichOneof("event"):
         case "heartbeat":
-            return event.heartbeat.committed_up_to_ms
+            return Beat(event.heartbeat.committed_up_to_ms, event.heartbeat.partitions)
         case "state":
             return _card(event.state), event.state.account_id
         case _:
@@ -82,7 +91,7 @@ class CardProjection:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def store(self, cards: Sequence[tuple[Card, int]], heartbeats: Mapping[int, int]) -> list[str]:
+    async def store(self, cards: Sequence[tuple[Card, int]], beats: Mapping[int, Beat]) -> list[str]:
         """Keep the newest state of each card; returns the identifiers of cards that were not known before.
 
         A state that is older than the stored one changes nothing. A card never changes its account: a state that names
@@ -95,9 +104,9 @@ class CardProjection:
             try:
                 async with driver.transaction():
                     new = await self._store(driver, cards) if cards else []
-                    if heartbeats:
-                        instants = [instant(ms) for ms in heartbeats.values()]
-                        await driver.execute(_BEAT, list(heartbeats), instants)
+                    if beats:
+                        await driver.execute(_BEAT, list(beats), [instant(beat.committed_up_to_ms) for beat in beats.values()])
+                        await driver.execute(_FORGET, max(beat.partitions for beat in beats.values()))
             except BaseException:
                 await connection.invalidate()
                 raise

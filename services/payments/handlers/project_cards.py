@@ -7,7 +7,7 @@ import structlog
 from services.common.clock import now_ms
 from services.common.database import DatabaseError, Pause, Trouble, trouble
 from services.payments import metrics
-from services.payments.adapters.cards import CardEventError, CardProjection, decode_card_event
+from services.payments.adapters.cards import Beat, CardEventError, CardProjection, decode_card_event
 from services.payments.adapters.wire import Received, Undecided, encode_dead_letter
 from services.payments.domain.card import Card
 from services.payments.domain.verdict import Cause
@@ -28,7 +28,7 @@ class ProjectCards:
     async def __call__(self, records: Sequence[Received]) -> Owed:
         """Store the states and heartbeats; a record that says nothing usable becomes a dead letter."""
         cards: list[tuple[Card, int]] = []
-        heartbeats: dict[int, int] = {}
+        beats: dict[int, Beat] = {}
         bad: list[Received] = []
         for record in records:
             try:
@@ -37,20 +37,20 @@ class ProjectCards:
                 log.warning("card_event_unusable", partition=record.partition, offset=record.offset, error=str(error))
                 bad.append(record)
                 continue
-            if isinstance(event, int):
-                heartbeats[record.partition] = max(event, heartbeats.get(record.partition, 0))
+            if isinstance(event, Beat):
+                beats[record.partition] = max(event, beats.get(record.partition, event))
             else:
                 cards.append(event)
-        new = await self._store(cards, heartbeats)
+        new = await self._store(cards, beats)
         if new:
             await self._replay.of_cards(new)
         return await self._bury(bad)
 
-    async def _store(self, cards: list[tuple[Card, int]], heartbeats: dict[int, int]) -> list[str]:
+    async def _store(self, cards: list[tuple[Card, int]], beats: dict[int, Beat]) -> list[str]:
         pause = Pause()
         while True:
             try:
-                return await self._projection.store(cards, heartbeats)
+                return await self._projection.store(cards, beats)
             except DatabaseError as error:
                 match trouble(error):
                     case Trouble.AGAIN:

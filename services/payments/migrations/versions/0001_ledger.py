@@ -204,7 +204,7 @@ grant insert on payments.merchant, payments.terminal, payments.account, payments
 grant update on payments.account, payments.card_projection to onecard_payments;
 grant update (retired_time) on payments.merchant, payments.terminal to onecard_payments;
 grant update (cause, resolved_time) on payments.dead_letter to onecard_payments;
-grant delete on payments.accrual, payments.outbox to onecard_payments;
+grant delete on payments.accrual, payments.outbox, payments.card_projection to onecard_payments;
 """
 
 

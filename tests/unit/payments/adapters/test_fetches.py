@@ -1,0 +1,128 @@
+"""What we override in Faust is what we read when we wrote it; an upgrade that changes it must be looked at."""
+
+import hashlib
+import inspect
+from asyncio import Event
+from collections import defaultdict, deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from faust.transport.consumer import Consumer
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage, Message
+
+from services.payments.adapters.fetches import Fetch, FetchConsumer
+
+BUS_0, BUS_1 = TP("transactions.bus", 0), TP("transactions.bus", 1)
+
+
+def fingerprint(function: Callable[..., Any]) -> str:
+    return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("function", "known"),
+    [
+        (Consumer.getmany, "4b168d84882a70d6"),
+        (Consumer.ack, "5fcf41cf45153475"),
+        (Consumer._new_offset, "1d2c7ea89a7ad4f1"),
+        (Consumer.perform_seek, "0e8c130ff4b0afd8"),
+        (Consumer.on_partitions_revoked, "d04b7ae72c6fc206"),
+        (Consumer._wait_next_records, "6218e1969a636b3f"),
+        (Consumer._drain_messages, "44a2500309e83c63"),
+        (Consumer._commit_tps, "a20e230b05ae8b15"),
+        (Consumer._should_commit, "5ce941793947ad42"),
+        (Message.ack, "4751b72c4ed84153"),
+        (ConsumerMessage.on_final_ack, "45d670b6a8ac4bd0"),
+        (driver.Consumer._new_consumer_thread, "0870ec53dea75083"),
+        (driver.AIOKafkaConsumerThread._create_worker_consumer, "c2701bfc3e6f6cad"),
+    ],
+    ids=lambda value: getattr(value, "__qualname__", ""),
+)
+def test_faust_is_the_one_that_was_read(function: Callable[..., Any], known: str) -> None:
+    assert fingerprint(function) == known, (
+        f"{function.__qualname__} of Faust has changed: compare it with services/payments/adapters/fetches.py, run the crash "
+        f"tests on both brokers, then put {fingerprint(function)!r} here"
+    )
+
+
+def test_aiokafka_still_has_the_fetch_settings_that_faust_does_not_pass_on() -> None:
+    source = inspect.getsource(AIOKafkaConsumer)
+    assert "self._fetch_min_bytes" in source
+    assert "self._fetch_max_wait_ms" in source
+
+
+class Record:
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+        self.timestamp = 1_000 * offset
+        self.timestamp_type = 0
+
+
+class Bare(FetchConsumer):
+    """A consumer without a broker: only the books about offsets."""
+
+    def __init__(self) -> None:
+        self._ends = defaultdict(deque)
+        self._delivery = self._open = 0
+        self._has_room = Event()
+        self._has_room.set()
+        self._acked: Any = defaultdict(list)
+        self._acked_index: Any = defaultdict(set)
+        self._read_offset: Any = defaultdict(lambda: None)
+        self._committed_offset: Any = defaultdict(lambda: None)
+        self._unacked_messages: Any = set()
+
+
+def deliver(consumer: Bare, *runs: tuple[TP, range]) -> Fetch:
+    _, message = consumer._deliver([(tp, [Record(n) for n in offsets]) for tp, offsets in runs], generation=1)
+    return message
+
+
+def test_an_acknowledged_fetch_commits_every_run_of_it() -> None:
+    consumer = Bare()
+    fetch = deliver(consumer, (BUS_0, range(10)), (BUS_1, range(5, 8)))
+    assert (consumer._new_offset(BUS_0), consumer._new_offset(BUS_1)) == (None, None)
+    assert consumer.ack(fetch)
+    assert (consumer._new_offset(BUS_0), consumer._new_offset(BUS_1)) == (10, 8)
+    assert not consumer.ack(fetch)
+
+
+def test_a_hole_before_an_acknowledged_run_holds_the_commit_back() -> None:
+    consumer = Bare()
+    first, second = deliver(consumer, (BUS_0, range(10))), deliver(consumer, (BUS_0, range(10, 20)))
+    consumer.ack(second)
+    assert consumer._new_offset(BUS_0) is None
+    consumer.ack(first)
+    assert consumer._new_offset(BUS_0) == 20
+
+
+async def test_what_was_in_flight_when_delivery_began_anew_commits_nothing() -> None:
+    consumer = Bare()
+    old = deliver(consumer, (BUS_0, range(10)))
+    consumer._begin_anew()
+    new = deliver(consumer, (BUS_0, range(4)))
+    newer = deliver(consumer, (BUS_0, range(4, 10)))
+    assert not consumer.ack(old)
+    assert consumer._new_offset(BUS_0) is None
+    consumer.ack(newer)
+    assert consumer._new_offset(BUS_0) is None
+    consumer.ack(new)
+    assert consumer._new_offset(BUS_0) == 10
+
+
+def test_records_before_the_last_read_one_are_left_out() -> None:
+    consumer = Bare()
+    consumer._read_offset[BUS_0] = 7
+    assert [r.offset for r in consumer._unread(BUS_0, [Record(n) for n in range(5, 10)])] == [7, 8, 9]
+
+
+def test_only_a_few_fetches_are_open_at_a_time() -> None:
+    consumer = Bare()
+    fetches = [deliver(consumer, (BUS_0, range(n, n + 1))) for n in range(4)]
+    assert not consumer._has_room.is_set()
+    consumer.ack(fetches[0])
+    assert consumer._has_room.is_set()
