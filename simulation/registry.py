@@ -24,6 +24,7 @@ from onecard.card.v1.card_events_pb2 import (
     Heartbeat,
     StatusPeriod,
 )
+from sdk.merchant.connect import connect
 from simulation.happenings import LOOK_BACK_MS, LOSS_EVERY_MS, NEWCOMER_EVERY_MS, Loss, losses, newcomers
 from simulation.riders import Standing, card_identifier, rider
 
@@ -108,7 +109,8 @@ class Registry:
                 pause = min(pause * 2, 5)
 
     def _connect(self) -> KafkaProducer:
-        producer = KafkaProducer(
+        producer = connect(
+            KafkaProducer,
             bootstrap_servers=self._bootstrap,
             acks="all",
             enable_idempotence=False,
@@ -143,8 +145,9 @@ class Registry:
             sending = []
 
     def _beat(self, producer: KafkaProducer, until_ms: int) -> None:
-        heartbeat = CardEvent(heartbeat=Heartbeat(committed_up_to_ms=until_ms)).SerializeToString()
         partitions = producer.partitions_for(TOPIC)
+        beat = Heartbeat(committed_up_to_ms=until_ms, partitions=len(partitions))
+        heartbeat = CardEvent(heartbeat=beat).SerializeToString()
         for future in [producer.send(TOPIC, heartbeat, b"heartbeat", partition=number) for number in sorted(partitions)]:
             future.get(timeout=15)
         if self._away:

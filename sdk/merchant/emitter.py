@@ -14,6 +14,7 @@ from typing import Self
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from sdk.merchant.connect import connect
 from sdk.merchant.spool import Spooled
 
 
@@ -34,7 +35,8 @@ class Emitter:
 
         30 ms of lingering suit Apache Kafka; Tansu, which answers a fetch with a batch or so a partition, likes 100.
         """
-        self._producer = KafkaProducer(
+        self._producer = connect(
+            KafkaProducer,
             bootstrap_servers=bootstrap,
             acks="all",
             # A repeat is harmless (an identity has one verdict), and a broker that lost its memory would reject an

@@ -6,13 +6,16 @@ from typing import Self
 
 from kafka import KafkaAdminClient
 
+from sdk.merchant.connect import connect
+
 
 class Life:
     """Asks the broker which cluster it is. Positions and acknowledgements are worth nothing in another life."""
 
     def __init__(self, bootstrap: str) -> None:
         """Raises KafkaError while the broker is away."""
-        self._admin = KafkaAdminClient(
+        self._admin = connect(
+            KafkaAdminClient,
             bootstrap_servers=bootstrap,
             bootstrap_timeout_ms=2000,
             request_timeout_ms=5000,

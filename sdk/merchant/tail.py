@@ -8,6 +8,8 @@ from typing import Protocol, Self
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
+from sdk.merchant.connect import connect
+
 
 class Record(Protocol):
     """What is used of a consumed record."""
@@ -25,7 +27,8 @@ class Tail:
         Raises KafkaError while the broker or the topic is away.
         """
         timeout_ms = int(connect_timeout_seconds * 1000)
-        self._consumer = KafkaConsumer(
+        self._consumer = connect(
+            KafkaConsumer,
             bootstrap_servers=bootstrap,
             # Positions are set below. One that the broker no longer has means that it lost its memory or was cut off at
             # the front; from the oldest record on nothing is missed then, and repeats are ordinary.
