@@ -1,7 +1,11 @@
 """Time: UTC milliseconds since 1970 in messages and rules, aware datetimes where PostgreSQL wants them."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final
+
+SHANGHAI: Final = timezone(timedelta(hours=8))
+"""The city's time, for people to read and for its days."""
 
 
 def now_ms() -> int:

@@ -1,8 +1,10 @@
 """Sessions with PostgreSQL: how they are opened, and what an error of theirs means."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import structlog
@@ -35,6 +37,29 @@ def make_engine(url: str, application_name: str, *, sessions: int = 5) -> AsyncE
             },
         },
     )
+
+
+@asynccontextmanager
+async def driver_transaction(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """A transaction on the driver's own connection, for COPY and for statements that are too hot for SQLAlchemy.
+
+    A session that was left in the middle of something does not go back to the pool.
+    """
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        driver: asyncpg.Connection[Any] | None = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        try:
+            async with driver.transaction():
+                yield driver
+        except asyncpg.PostgresError:
+            # The server said no and has rolled back; most often the session is as good as new.
+            if driver.is_closed():
+                await connection.invalidate()
+            raise
+        except BaseException:
+            await connection.invalidate()
+            raise
 
 
 class Trouble(Enum):

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.common.clock import SHANGHAI
 from services.common.database import make_engine
 from services.common.logs import set_up_logs
 from services.payments import metrics
@@ -115,7 +116,7 @@ def statement(card_identifier: Annotated[str, typer.Argument(help="卡识别码"
     for entry in entries:
         change = f"{entry.change_fen / 100:+.2f}" if entry.change_fen else f"({entry.amount_fen / 100:.2f} by the city)"
         table.add_row(
-            f"{entry.event_time.astimezone():%Y-%m-%d %H:%M:%S}",
+            f"{entry.event_time.astimezone(SHANGHAI):%Y-%m-%d %H:%M:%S}",
             entry.code.name.lower().replace("_", " "),
             entry.merchant_id,
             entry.terminal_id,

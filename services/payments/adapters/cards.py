@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.card.v1.card_events_pb2 import CardEvent, CardState
 from services.common.clock import instant
+from services.common.database import driver_transaction
 from services.payments.domain.account import FIRST_HOLDER_ACCOUNT, AccountKind
 from services.payments.domain.card import Card, CardStatus, CategoryPeriod, StatusPeriod
 
@@ -97,19 +98,11 @@ class CardProjection:
         A state that is older than the stored one changes nothing. A card never changes its account: a state that names
         another one is left out.
         """
-        async with self._engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            driver: asyncpg.Connection[Any] | None = (await connection.get_raw_connection()).driver_connection
-            assert driver is not None
-            try:
-                async with driver.transaction():
-                    new = await self._store(driver, cards) if cards else []
-                    if beats:
-                        await driver.execute(_BEAT, list(beats), [instant(beat.committed_up_to_ms) for beat in beats.values()])
-                        await driver.execute(_FORGET, max(beat.partitions for beat in beats.values()))
-            except BaseException:
-                await connection.invalidate()
-                raise
+        async with driver_transaction(self._engine) as driver:
+            new = await self._store(driver, cards) if cards else []
+            if beats:
+                await driver.execute(_BEAT, list(beats), [instant(beat.committed_up_to_ms) for beat in beats.values()])
+                await driver.execute(_FORGET, max(beat.partitions for beat in beats.values()))
         return new
 
     async def _store(self, driver: "asyncpg.Connection[Any]", cards: Sequence[tuple[Card, int]]) -> list[str]:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common import topics
 from services.common.clock import instant
+from services.common.database import driver_transaction
 from services.payments.adapters.rows import batch_digest, copy_rows, transfer_rows, verdict_rows
 from services.payments.adapters.wire import Outcomes, Received, Undecided
 from services.payments.domain.account import AccountStatus, HolderAccount, Usage
@@ -116,17 +117,8 @@ class Ledger:
         Raises what the database raises; then nothing was written.
         """
         taps = [tap for _, tap in entries if isinstance(tap, Tap)]
-        async with self._engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            driver: asyncpg.Connection[Any] | None = (await connection.get_raw_connection()).driver_connection
-            assert driver is not None
-            try:
-                async with driver.transaction():
-                    answers = await self._post(driver, entries, taps, now_ms, read_all, replay)
-            except BaseException:
-                # The session may be anywhere: broken, in a copy, told to end. The pool gets a new one.
-                await connection.invalidate()
-                raise
+        async with driver_transaction(self._engine) as driver:
+            answers = await self._post(driver, entries, taps, now_ms, read_all, replay)
         await self._at("committed")
         for tap in taps:
             if tap.sequence > self._highest.get(tap.terminal.number, 0):

@@ -9,6 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.payments.domain.tap import Scene, Terminal
 from services.payments.domain.verdict import Cause
 
+_STATE: Final = text(
+    "select (select (count(*), max(id), max(retired_time))::text from payments.terminal),"
+    " (select (count(*), max(id), max(retired_time))::text from payments.merchant)"
+)
 _READ: Final = text(
     "select t.id, m.merchant_id, t.terminal_id, m.scene, m.payable_account,"
     " coalesce(t.retired_time, m.retired_time) is not null"
@@ -31,22 +35,27 @@ class Registry:
         self._merchants: frozenset[str] = frozenset()
         self._read_at = float("-inf")
         self._missed = False
+        self._state: tuple[str, ...] = ()
 
     async def refresh_if_due(self) -> None:
-        """Read the tables again when they are old, or when the last batch missed something."""
+        """Look again every few seconds, or soon when something was missed; read the tables only when they have changed."""
         pause = self.MISS_SECONDS if self._missed else self.REFRESH_SECONDS
         if time.monotonic() - self._read_at < pause:
             return
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(_READ)).all()
+            state = tuple((await connection.execute(_STATE)).one())
+            rows = (await connection.execute(_READ)).all() if state != self._state else None
+        self._read_at = time.monotonic()
+        self._missed = False
+        if rows is None:
+            return
+        self._state = state
         self._terminals = {
             (merchant_id, terminal_id): Terminal(number, merchant_id, terminal_id, Scene(scene), payable, retired)
             for number, merchant_id, terminal_id, scene, payable, retired in rows
             if number is not None
         }
         self._merchants = frozenset(row.merchant_id for row in rows)
-        self._read_at = time.monotonic()
-        self._missed = False
 
     def find(self, merchant_id: str, terminal_id: str) -> Terminal | Cause:
         """The terminal, or why there is none."""

@@ -2,19 +2,19 @@
 
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.common.clock import SHANGHAI, milliseconds
 from services.payments.domain.posting import Rules
 from services.payments.domain.tap import Scene
 from services.payments.domain.tariff import Concession, FlatFare, NamedPrice, Rounding, Tariff, Tariffs
 
-_SHANGHAI: Final = timezone(timedelta(hours=8))
 _Fen = Annotated[int, msgspec.Meta(ge=0)]
 _Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 _Age = Annotated[int, msgspec.Meta(ge=0, le=200)]
@@ -82,8 +82,7 @@ def read_tariff(path: Path, funds: Mapping[str, int]) -> Tariff:
 
 
 def _midnight_ms(day: date) -> int:
-    at = datetime(day.year, day.month, day.day, tzinfo=_SHANGHAI)
-    return int(at.astimezone(UTC).timestamp()) * 1000
+    return milliseconds(datetime(day.year, day.month, day.day, tzinfo=SHANGHAI))
 
 
 def read_tariffs(folder: Path, funds: Mapping[str, int]) -> Tariffs:

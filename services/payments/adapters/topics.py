@@ -13,6 +13,8 @@ from services.payments.config import BrokerKind
 log = structlog.get_logger()
 
 PARTITIONS: Final[dict[BrokerKind, int]] = {"kafka": 12, "tansu": 4}
+_REPLICAS: Final[dict[BrokerKind, int]] = {"kafka": -1, "tansu": 1}
+"""-1: as many as the broker makes by default."""
 _PATIENCE_SECONDS: Final = 60
 
 
@@ -24,7 +26,7 @@ def create_topics(bootstrap: str, broker: BrokerKind, partitions: int) -> list[s
         missing = [name for name in topics.ALL if name not in present]
         for name in missing:
             try:
-                admin.create_topics([NewTopic(name, partitions, 1, topic_configs=_settings(name, broker))])
+                admin.create_topics([NewTopic(name, partitions, _REPLICAS[broker], topic_configs=_settings(name, broker))])
             except TopicAlreadyExistsError:
                 continue
         return missing

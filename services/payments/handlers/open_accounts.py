@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common.clock import instant, now_ms
+from services.common.database import driver_transaction
 from services.payments.adapters.ledger import BatchKey
 from services.payments.adapters.rows import batch_digest, copy_rows, transfer_rows, verdict_rows
 from services.payments.domain.account import FIRST_HOLDER_ACCOUNT, AccountKind
@@ -83,16 +84,12 @@ async def open_accounts(
     assert isinstance(bank, int)
     desk = Terminal(number, *_DESK, Scene.OFFICE, bank, retired=False)
     opened = 0
-    async with engine.connect() as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        driver: asyncpg.Connection[Any] | None = (await connection.get_raw_connection()).driver_connection
-        assert driver is not None
-        ordered = sorted(openings)
-        for at in range(0, len(ordered), _AT_ONCE):
-            some = ordered[at : at + _AT_ONCE]
-            async with driver.transaction():
-                opened += await _open(driver, key, desk, some)
-            progress(len(some))
+    ordered = sorted(openings)
+    for at in range(0, len(ordered), _AT_ONCE):
+        some = ordered[at : at + _AT_ONCE]
+        async with driver_transaction(engine) as driver:
+            opened += await _open(driver, key, desk, some)
+        progress(len(some))
     return opened
 
 
