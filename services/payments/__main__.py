@@ -1,4 +1,7 @@
-"""The commands of payments: `python -m services.payments --help`."""
+"""The commands of payments: `python -m services.payments --help`.
+
+Alembic, Faust and the Kafka clients take half a second to import: only the command that needs one does.
+"""
 
 import asyncio
 import os
@@ -21,18 +24,14 @@ from services.payments import metrics
 from services.payments.adapters.ledger import BatchKey, Ledger
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.tariffs import read_rules
-from services.payments.adapters.topics import PARTITIONS
-from services.payments.adapters.topics import create_topics as create_missing_topics
 from services.payments.config import Config, ConfigError
 from services.payments.domain.verdict import Cause
 from services.payments.handlers import check_books as books
-from services.payments.handlers import migrate as migration
 from services.payments.handlers import open_accounts as openings
 from services.payments.handlers import register_merchants as registration
 from services.payments.handlers.post_taps import PostTaps
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
 from services.payments.handlers.statement import statement as statement_of
-from services.payments.streams import run_worker
 
 app = typer.Typer(
     help="Payments: the ledger and the stream workers. Settings come from ONECARD_… variables (see config.py).",
@@ -46,9 +45,11 @@ T = TypeVar("T")
 @app.command()
 def migrate() -> None:
     """Bring the schema up to date, as the owner named by ONECARD_OWNER_DATABASE_URL."""
+    from services.payments.handlers.migrate import migrate as run_migrations  # noqa: PLC0415
+
     if not (url := os.environ.get("ONECARD_OWNER_DATABASE_URL")):
         raise ConfigError("ONECARD_OWNER_DATABASE_URL is not set; it must name the database's owner")
-    asyncio.run(migration.migrate(url))
+    asyncio.run(run_migrations(url))
     out.print("the payments schema is up to date")
 
 
@@ -57,8 +58,10 @@ def create_topics(
     partitions: Annotated[int, typer.Option(help="Partitions of each topic; 0: the broker's default.")] = 0,
 ) -> None:
     """Create the topics that are missing."""
+    from services.payments.adapters import topics  # noqa: PLC0415
+
     config = Config.from_environment()
-    new = create_missing_topics(config.kafka, config.broker, partitions or PARTITIONS[config.broker])
+    new = topics.create_topics(config.kafka, config.broker, partitions or topics.PARTITIONS[config.broker])
     out.print(f"new topics: {', '.join(new) or 'none, all exist'}")
 
 
@@ -87,6 +90,8 @@ def open_accounts(file: Annotated[Path, typer.Argument(exists=True, help="CSV wi
 @app.command()
 def streams() -> None:
     """Work: take taps from Kafka and post them, until SIGTERM."""
+    from services.payments.streams import run_worker  # noqa: PLC0415
+
     set_up_logs("payments-streams")
     metrics.BUILD.info({"version": version("onecard")})
     run_worker(Config.from_environment())
