@@ -17,7 +17,9 @@ from cli.servers.postgres import Postgres
 from services.common.database import make_engine
 from services.payments.adapters.topics import create_topics
 from services.payments.handlers.migrate import migrate
-from tests.support.town import Database
+from tests.support.road import PARTITIONS, Road
+from tests.support.terminals import Terminals
+from tests.support.town import Database, build_town
 
 _numbers = count(1)
 
@@ -71,6 +73,18 @@ def broker(broker_kind: Kind, tmp_path: Path) -> Iterator[Broker]:
     """A fresh broker with the platform's topics; few partitions keep a test quick."""
     server = make_broker(broker_kind, tmp_path)
     server.start()
-    create_topics(server.bootstrap, broker_kind, 4)
+    create_topics(server.bootstrap, broker_kind, PARTITIONS)
     yield server
     server.stop()
+
+
+@pytest.fixture
+async def road(broker: Broker, database: Database, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Road]:
+    """A town of 200 cards with 100 yuan each, and terminals that tap; a test starts the workers it needs."""
+    town = await build_town(engine, cards=200)
+    with Terminals(tmp_path, broker.bootstrap) as terminals:
+        road = Road(broker, database, engine, tmp_path, town, terminals)
+        try:
+            yield road
+        finally:
+            road.end()

@@ -1,0 +1,18 @@
+"""Waiting for what must come about, with an end and a name for what did not."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+
+
+async def until(what: str, holds: Callable[[], bool | Awaitable[bool]], within: float = 30) -> None:
+    """Ask until it holds; fails with `what` after so many seconds."""
+    end = time.monotonic() + within
+    while True:
+        found = holds()
+        if await found if inspect.isawaitable(found) else found:
+            return
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {within:.0f} s in vain until {what}")
+        await asyncio.sleep(0.05)
