@@ -14,6 +14,7 @@ from cli import paths
 from cli.servers.child import Child, ServerFailedError
 from cli.servers.jars import fetch_jars, java
 from cli.servers.ports import HOST, free_port, listening
+from cli.servers.server import Server
 
 HEAP = "-Xmx1g"
 
@@ -41,18 +42,22 @@ log.cleaner.dedupe.buffer.size=16777216
 """
 
 
-class Kafka:
-    """One broker for the city in `folder`."""
+class Kafka(Server):
+    """One broker for the city in `folder`. A restarted or killed one has all that it acknowledged."""
 
+    name = "Apache Kafka"
+    stop_seconds = 30
     kind: Literal["kafka"] = "kafka"
 
     def __init__(self, folder: Path, port: int | None = None, say: Callable[[str], None] = print) -> None:
-        self.port = port or free_port()
-        self.bootstrap = f"{HOST}:{self.port}"
-        self.folder = folder
+        super().__init__(folder, port)
         self._controller_port = free_port()
         self._say = say
-        self._child: Child | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port`, the same over restarts."""
+        return f"{HOST}:{self.port}"
 
     def start(self) -> None:
         """Fetch the jars and format the storage if that was never done, start, and wait until it answers."""
@@ -69,27 +74,6 @@ class Kafka:
         self._child = Child("kafka", self.folder, [*_java(HEAP), "kafka.Kafka", properties.absolute()], port=self.port)
         self._child.start()
         self._child.wait_ready(self._answers, f"Apache Kafka answers on {self.bootstrap}", within=90)
-
-    @property
-    def child(self) -> Child:
-        """The broker's process."""
-        assert self._child is not None, "Apache Kafka was never started"
-        return self._child
-
-    def stop(self) -> None:
-        """End it cleanly."""
-        if self._child:
-            self._child.stop(within=30)
-
-    def restart(self) -> None:
-        """Stop and start again: the same port, the same data."""
-        self.stop()
-        self.start()
-
-    def kill(self) -> None:
-        """SIGKILL it; what it had acknowledged is in the operating system's cache and comes back."""
-        if self._child:
-            self._child.kill()
 
     def _answers(self) -> bool:
         if not listening(self.port):

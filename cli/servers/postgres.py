@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 
 from cli.servers.child import Child, ServerFailedError
-from cli.servers.ports import HOST, free_port
+from cli.servers.ports import HOST
 from cli.servers.quarters import TOOLS, Quarters, outside_of, own, quarters, run_as
+from cli.servers.server import Server
 
 DATABASE = "onecard"
 OWNER = "onecard"
@@ -46,15 +47,16 @@ class Passwords(msgspec.Struct, frozen=True):
     application: str
 
 
-class Postgres:
+class Postgres(Server):
     """One server for the city in `folder`. Started by root it runs as an unprivileged user, if need be in a folder outside."""
 
+    name = "PostgreSQL"
+    stop_seconds = 60
+
     def __init__(self, folder: Path, port: int | None = None) -> None:
-        self.folder = folder
-        self.port = port or free_port()
+        super().__init__(folder, port)
         self._passwords = _keep_passwords(folder / "postgres" / "passwords.json")
         self._quarters: Quarters | None = None
-        self._child: Child | None = None
 
     def start(self) -> None:
         """Make what is missing, start, and wait until it accepts connections; raises ServerFailedError with the log's end."""
@@ -80,32 +82,11 @@ class Postgres:
         """The single value of a query, as text, seen by the owner."""
         return self._psql(DATABASE, query).strip()
 
-    def stop(self) -> None:
-        """End it cleanly."""
-        if self._child:
-            self._child.stop(within=60)
-
-    def restart(self) -> None:
-        """Stop and start again: the same port, the same data."""
-        self.stop()
-        self.start()
-
-    def kill(self) -> None:
-        """SIGKILL the server and every one of its processes."""
-        if self._child:
-            self._child.kill()
-
     def remove(self) -> None:
         """Stop it and delete its data, also what lies outside the city's folder."""
         self.stop()
         remove_postgres(self.folder)
         self._quarters = None
-
-    @property
-    def child(self) -> Child:
-        """The server's process."""
-        assert self._child is not None, "PostgreSQL was never started"
-        return self._child
 
     @property
     def owner_url(self) -> str:

