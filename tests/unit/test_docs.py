@@ -263,3 +263,14 @@ def test_every_document_that_code_refers_to_exists() -> None:
         for name in re.findall(r"\bdocs/[\w./-]+\.(?:md|csv)", text_of(path))
     }
     assert [name for name in sorted(named) if not (ROOT / name).exists() and Path(name).name not in WRITTEN_BY_COMMANDS] == []
+
+
+def test_the_words_of_the_glossary_stand_in_code() -> None:
+    sources = [*(ROOT / "proto").rglob("*.proto")]
+    for folder in ("services", "sdk", "cli"):
+        sources += (ROOT / folder).rglob("*.py")
+    code = "\n".join(map(text_of, sources))
+    rows = re.findall(r"^\| [^|]+ \| [^|]+ \| (`[^|]+`) \|", text_of(ROOT / "docs" / "glossary.md"), re.MULTILINE)
+    words = {part for row in rows for name in re.findall(r"`(?:payments\.)?([^`]+)`", row) for part in re.findall(r"\w+", name)}
+    assert rows
+    assert sorted(word for word in words if word not in code) == []
