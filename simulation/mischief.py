@@ -13,7 +13,7 @@ from typing import Self
 from kafka.errors import KafkaError
 
 from onecard.payments.v1.dead_letters_pb2 import DeadLetter
-from sdk.merchant.client import MerchantClient
+from sdk.merchant.client import NEVER, SETTLING_SECONDS, MerchantClient
 from sdk.merchant.emitter import Emitter
 from sdk.merchant.life import Life
 from sdk.merchant.spool import Spool, Spooled
@@ -41,6 +41,7 @@ class Mischief:
         self._spool = Spool(spools / "vandal.spool")
         self._raw = RawRecords(spools / "vandal.raw")
         self._client = MerchantClient(bootstrap, self._spool, linger_ms=linger_ms)
+        self._again_at = NEVER
         self._repeats: list[Spooled] = []
         self._aside: set[tuple[str, str, int, bytes]] = set()
         self._stopping = threading.Event()
@@ -104,8 +105,12 @@ class Mischief:
             if time.monotonic() >= next_look:
                 if broker.cluster_id() != life:
                     self._raw.all_due()
+                    self._again_at = time.monotonic() + SETTLING_SECONDS
                     return
                 next_look = time.monotonic() + 1
+            if time.monotonic() >= self._again_at:
+                self._again_at = NEVER
+                self._raw.all_due()
             repeats, self._repeats = self._repeats, []
             emitter.emit(repeats)
             emitter.emit(self._raw.take_due(time.time_ns() // 1_000_000))

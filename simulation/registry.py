@@ -161,7 +161,7 @@ class Registry:
     def _say_away(self, error: KafkaError) -> None:
         if not self._away:
             self._away = True
-            log.warning("awaiting the broker at %s and its topic %s (%s)", self._bootstrap, TOPIC, error)
+            log.warning("awaiting the broker at %s and its topic %s (%s)", self._bootstrap, TOPIC, str(error))
 
 
 def _period(status: CardStatus, valid_from_ms: int, hotlist_published_ms: int = 0) -> StatusPeriod:

@@ -24,6 +24,10 @@ TOPICS = tuple(scene.topic for scene in Scene)
 SILENCE_SECONDS = 3.0
 PROBE_RECORDS = 500
 LONGEST_PAUSE_SECONDS = 5.0
+# Tansu acknowledges records for topics that it does not have yet, and hides them when the topics are made: what was emitted
+# in the first moments of its new life is emitted once more.
+SETTLING_SECONDS = 5.0
+NEVER = float("inf")
 
 
 class MerchantClient:
@@ -51,6 +55,7 @@ class MerchantClient:
         self._emitter: Emitter | None = None
         self._life: str | None = None
         self._away_since: float | None = None
+        self._again_at = NEVER
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"merchant {spool.path.name}", daemon=True)
@@ -162,6 +167,7 @@ class MerchantClient:
                         self.pending_count,
                     )
                     self._spool.all_due()
+                    self._again_at = time.monotonic() + SETTLING_SECONDS
                 self._life = life
                 self._say_back()
                 self._emitter = emitter
@@ -179,6 +185,9 @@ class MerchantClient:
             if undelivered := emitter.undelivered():
                 self._spool.not_delivered(undelivered)
             emitter.emit(self._due(emitter))
+            if time.monotonic() >= self._again_at:
+                self._again_at = NEVER
+                self._spool.all_due()
             if time.monotonic() >= next_look:
                 if self._has_another_life(broker, emitter):
                     return
@@ -212,7 +221,7 @@ class MerchantClient:
             log.warning(
                 "awaiting the broker at %s (%s); %s transactions wait in %s",
                 self._bootstrap,
-                error or "it confirms nothing",
+                str(error or "it confirms nothing"),
                 self.pending_count,
                 self._spool.path,
             )
