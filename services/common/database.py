@@ -70,7 +70,7 @@ class Trouble(Enum):
     REJECTED = "the values cannot be stored"
 
 
-UNDEFINED_TABLE: Final = "42P01"
+UNMIGRATED: Final = frozenset({"3F000", "42P01", "42883"})
 """The schema is not migrated yet."""
 
 _RACES = frozenset({"40001", "40P01", "23505"})

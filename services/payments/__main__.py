@@ -23,7 +23,7 @@ from services.common.logs import set_up_logs
 from services.payments import metrics
 from services.payments.adapters.ledger import BatchKey, Ledger
 from services.payments.adapters.registry import Registry
-from services.payments.adapters.tariffs import read_rules
+from services.payments.adapters.tariffs import TariffError, read_rules
 from services.payments.config import Config, ConfigError
 from services.payments.domain.verdict import Cause
 from services.payments.handlers import check_books as books
@@ -138,12 +138,15 @@ def replay(cause: Annotated[Cause, typer.Argument(parser=lambda name: Cause[name
     set_up_logs("payments-replay")
     config = Config.from_environment()
 
-    async def run(engine: AsyncEngine) -> int:
+    async def run(engine: AsyncEngine) -> tuple[int, int]:
         registry = Registry(engine)
-        ledger = Ledger(engine, await read_rules(engine, config.tariffs), BatchKey(config.batch_key, config.batch_key_version))
+        ledger = Ledger(engine, await read_rules(engine, config), BatchKey(config.batch_key, config.batch_key_version))
         return await ReplayDeadLetters(engine, PostTaps(ledger, registry), registry).of_cause(cause)
 
-    out.print(f"{_with_engine(run)} dead letters were decided again; their merchants hear of it from the stream workers")
+    replayed, decided = _with_engine(run)
+    out.print(
+        f"{replayed} dead letters were replayed, {decided} of them have a verdict; the stream workers tell their merchants"
+    )
 
 
 def _with_engine(work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
@@ -161,7 +164,7 @@ def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         app()
-    except (ConfigError, registration.RegistryFileError, openings.OpeningsFileError) as error:
+    except (ConfigError, TariffError, registration.RegistryFileError, openings.OpeningsFileError) as error:
         sys.exit(f"onecard payments: {error}")
 
 

@@ -30,6 +30,12 @@ class Config:
     batch_key: bytes = b""
     """Key of the batch digests (HMAC-SM3), 16 bytes or more."""
     batch_key_version: int = 1
+    acceptance_horizon_days: int = 180
+    """City setting: older taps post nothing, for ever."""
+    clock_tolerance_seconds: int = 600
+    """City setting: how far ahead of ours a terminal's clock may be."""
+    hotlist_grace_seconds: int = 0
+    """City setting: how long after a hotlist's publication the city still pays for a lost card's taps."""
     lanes: int = 4
     """Batches that one worker posts side by side."""
     batch_limit: int = 4000
@@ -58,6 +64,9 @@ class Config:
             tariffs=Path(env.get("ONECARD_TARIFFS", _REPOSITORY / "tariffs")),
             batch_key=_key(env, "ONECARD_BATCH_KEY"),
             batch_key_version=_number(env, "ONECARD_BATCH_KEY_VERSION", 1),
+            acceptance_horizon_days=_number(env, "ONECARD_ACCEPTANCE_HORIZON_DAYS", 180),
+            clock_tolerance_seconds=_number(env, "ONECARD_CLOCK_TOLERANCE_SECONDS", 600),
+            hotlist_grace_seconds=_number(env, "ONECARD_HOTLIST_GRACE_SECONDS", 0),
             lanes=_number(env, "ONECARD_LANES", 4),
             batch_limit=_number(env, "ONECARD_BATCH_LIMIT", 4000),
         )

@@ -47,9 +47,10 @@ class Housekeeping:
             Duty(0.2, lambda connection: relay_outbox(connection, announcer)),
             Duty(1, roll_up_accruals),
             Duty(1, _measure_projection_age),
-            Duty(5, lambda _: replay.of_new_cards()),
+            Duty(5, lambda _: replay.of_known_cards()),
+            Duty(5, lambda _: replay.close_decided()),
             Duty(5, _measure_imbalance),
-            Duty(3600, _make_partitions),
+            Duty(3600, make_partitions),
         ]
 
     async def run(self) -> None:
@@ -94,5 +95,6 @@ async def _measure_projection_age(connection: AsyncConnection) -> None:
         metrics.PROJECTION_AGE.set(max(0.0, time.time() - milliseconds(oldest) / 1000))
 
 
-async def _make_partitions(connection: AsyncConnection) -> None:
+async def make_partitions(connection: AsyncConnection) -> None:
+    """Partitions of the transfers, months ahead of the calendar."""
     await connection.execute(text("select payments.make_transfer_partitions(:months)"), {"months": _PARTITIONS_AHEAD_MONTHS})

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -12,10 +13,9 @@ import uvloop
 from faust.types import TP
 from mode.supervisors import CrashingSupervisor
 from prometheus_client import start_http_server
-from sqlalchemy import text
 
 from services.common import topics
-from services.common.database import UNDEFINED_TABLE, DatabaseError, Pause, Trouble, make_engine, sqlstate_of, trouble
+from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, sqlstate_of, trouble
 from services.payments.adapters.announce import Announcer
 from services.payments.adapters.cards import CardProjection
 from services.payments.adapters.fetches import FetchSchema, Gathering, Run, deliver_fetches
@@ -24,10 +24,11 @@ from services.payments.adapters.registry import Registry
 from services.payments.adapters.tariffs import read_rules
 from services.payments.adapters.wire import SCENE_OF_TOPIC, Received
 from services.payments.config import Config
+from services.payments.domain.posting import Rules
 from services.payments.handlers.post_taps import Owed, PostTaps
 from services.payments.handlers.project_cards import ProjectCards
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
-from services.payments.housekeeping import Housekeeping
+from services.payments.housekeeping import Housekeeping, make_partitions
 from services.payments.lanes import Lane, OpenFetch
 from services.payments.metrics import CONSUMER_LAG
 
@@ -40,8 +41,9 @@ Handle = Callable[[Sequence[Received]], Awaitable[Owed]]
 class StreamWorker:
     """Wires one worker; `at` is called at the named points of each posting, for tests that stop it there."""
 
-    def __init__(self, config: Config, at: AtPoint = pass_by) -> None:
+    def __init__(self, config: Config, rules: Rules, at: AtPoint = pass_by) -> None:
         self._config = config
+        self._rules = rules
         self._at = at
         self._announcer = Announcer(config.kafka)
         self._lanes: list[Lane] = []
@@ -67,6 +69,7 @@ class StreamWorker:
             stream_wait_empty=False,
             stream_buffer_maxsize=32,
             web_enabled=False,
+            datadir=tempfile.gettempdir(),
         )
         deliver_fetches(app, Gathering(min_bytes=500_000, max_wait_ms=config.fetch_max_wait_ms))
         source = app.topic(*SCENE_OF_TOPIC, topics.CARD_EVENTS, schema=FetchSchema())
@@ -78,10 +81,9 @@ class StreamWorker:
         """Everything beside the agent; whatever ends here with an error ends the worker, and another one takes over."""
         engine = make_engine(self._config.database_url, "payments-streams", sessions=self._config.lanes + 4)
         try:
-            rules = await read_rules(engine, self._config.tariffs)
             registry = Registry(engine)
             key = BatchKey(self._config.batch_key, self._config.batch_key_version)
-            post = PostTaps(Ledger(engine, rules, key, self._at), registry)
+            post = PostTaps(Ledger(engine, self._rules, key, self._at), registry)
             replay = ReplayDeadLetters(engine, post, registry)
             project = ProjectCards(CardProjection(engine), post, replay)
             await self._announcer.start()
@@ -126,8 +128,8 @@ class StreamWorker:
         await self._at("acknowledged")
 
 
-async def wait_for_servers(config: Config) -> None:
-    """Wait until the broker and the migrated database answer; says what is awaited and where."""
+async def wait_for_servers(config: Config) -> Rules:
+    """Wait until the broker and the migrated database answer, saying what is awaited and where; read the rules."""
     announcer = Announcer(config.kafka)
     await announcer.start()
     await announcer.stop()
@@ -135,14 +137,16 @@ async def wait_for_servers(config: Config) -> None:
     pause = Pause()
     while True:
         try:
-            async with engine.connect() as connection:
-                await connection.execute(text("select from payments.account limit 1"))
+            async with engine.begin() as connection:
+                await make_partitions(connection)
+            rules = await read_rules(engine, config)
         except DatabaseError as error:
-            if trouble(error) is Trouble.REJECTED and sqlstate_of(error) != UNDEFINED_TABLE:
+            if trouble(error) is Trouble.REJECTED and sqlstate_of(error) not in UNMIGRATED:
                 raise
             await pause.wait(error)
         else:
-            return await engine.dispose()
+            await engine.dispose()
+            return rules
 
 
 def run_worker(config: Config, at: AtPoint = pass_by) -> NoReturn:
@@ -150,11 +154,11 @@ def run_worker(config: Config, at: AtPoint = pass_by) -> NoReturn:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(wait_for_servers(config))
+    rules = loop.run_until_complete(wait_for_servers(config))
     _collect_garbage_seldom()
     if config.metrics_port:
         start_http_server(config.metrics_port, addr="127.0.0.1")
-    app = StreamWorker(config, at).app
+    app = StreamWorker(config, rules, at).app
     BoundedWorker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False).execute_from_commandline()
     raise AssertionError("a Faust worker ends by SystemExit")
 

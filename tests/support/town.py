@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import count
-from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -19,12 +18,14 @@ from services.payments.adapters.ledger import AtPoint, BatchKey, Ledger, pass_by
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.tariffs import read_rules
 from services.payments.adapters.wire import Received
+from services.payments.config import Config
 from services.payments.domain.card import CardStatus
 from services.payments.handlers.open_accounts import Opening, open_accounts
 from services.payments.handlers.post_taps import PostTaps
 from services.payments.handlers.register_merchants import RegistryLine, register_merchants
 
-TARIFFS = Path(__file__).parents[2] / "tariffs"
+CONFIG = Config(database_url="", kafka="")
+TARIFFS = CONFIG.tariffs
 KEY = BatchKey(bytes(32), 1)
 FIRST_ACCOUNT = 2**32
 BUS, CAMPUS, SCENIC = "BUS-1", "CAMPUS-1", "PARK-1"
@@ -162,7 +163,7 @@ async def build_town(engine: AsyncEngine, cards: int, opening_fen: int = 10_000,
     openings = [Opening(FIRST_ACCOUNT + n, opening_fen) for n in range(cards)]
     await open_accounts(engine, KEY, openings, lambda _: None)
     registry = Registry(engine)
-    ledger = Ledger(engine, await read_rules(engine, TARIFFS), KEY, at)
+    ledger = Ledger(engine, await read_rules(engine, CONFIG), KEY, at)
     town = Town(engine, ledger, registry, PostTaps(ledger, registry), CardProjection(engine))
     town.opened_fen = dict.fromkeys(range(cards), opening_fen)
     if cards:

@@ -10,8 +10,8 @@ from services.payments.domain.tap import Scene, Terminal
 from services.payments.domain.verdict import Cause
 
 _STATE: Final = text(
-    "select (select (count(*), max(id), max(retired_time))::text from payments.terminal),"
-    " (select (count(*), max(id), max(retired_time))::text from payments.merchant)"
+    "select (select (count(*), max(id), count(retired_time), max(retired_time))::text from payments.terminal),"
+    " (select (count(*), max(id), count(retired_time), max(retired_time))::text from payments.merchant)"
 )
 _READ: Final = text(
     "select t.id, m.merchant_id, t.terminal_id, m.scene, m.payable_account,"

@@ -4,17 +4,19 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common.clock import SHANGHAI, milliseconds
+from services.payments.config import Config
 from services.payments.domain.posting import Rules
 from services.payments.domain.tap import Scene
 from services.payments.domain.tariff import Concession, FlatFare, NamedPrice, Rounding, Tariff, Tariffs
 
+_DAY_MS: Final = 24 * 3600 * 1000
 _Fen = Annotated[int, msgspec.Meta(ge=0)]
 _Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 _Age = Annotated[int, msgspec.Meta(ge=0, le=200)]
@@ -93,9 +95,17 @@ def read_tariffs(folder: Path, funds: Mapping[str, int]) -> Tariffs:
     return Tariffs(read_tariff(path, funds) for path in files)
 
 
-async def read_rules(engine: AsyncEngine, folder: Path) -> Rules:
-    """The tariffs of a folder, and the accounts that the rules name."""
+async def read_rules(engine: AsyncEngine, config: Config) -> Rules:
+    """The city's tariffs and settings, and the accounts that they name."""
     async with engine.connect() as connection:
-        rows = await connection.execute(text("select name, id from payments.account where name is not null and kind in (3, 4)"))
-        accounts = {row.name: row.id for row in rows}
-    return Rules(read_tariffs(folder, accounts), hotlist_losses_account=accounts["hotlist_losses"])
+        rows = await connection.execute(text("select name, id from payments.account where kind = 3"))
+        funds = {row.name: row.id for row in rows}
+        losses = await connection.scalar(text("select id from payments.account where kind = 4"))
+    assert isinstance(losses, int), "the first migration opens this account"
+    return Rules(
+        read_tariffs(config.tariffs, funds),
+        hotlist_losses_account=losses,
+        acceptance_horizon_ms=config.acceptance_horizon_days * _DAY_MS,
+        clock_tolerance_ms=config.clock_tolerance_seconds * 1000,
+        hotlist_grace_ms=config.hotlist_grace_seconds * 1000,
+    )

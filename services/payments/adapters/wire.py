@@ -21,6 +21,7 @@ SCENE_OF_TOPIC: Final = {
 CHANNEL_OF_TOPIC: Final = {topic: scene.name.lower() for topic, scene in SCENE_OF_TOPIC.items()}
 _SCENE_OF_BODY: Final = {"bus_ride": Scene.BUS, "campus_purchase": Scene.CAMPUS, "scenic_entry": Scene.SCENIC}
 _LONGEST_IDENTIFIER: Final = 64
+_LONGEST_CARD_IDENTIFIER: Final = 32
 _LARGEST_SEQUENCE: Final = 2**63 - 1
 # The last millisecond of the year 9999: later is no time that could be stored. Clocks that are off are the rules' to refuse.
 _LATEST_MS: Final = 253_402_300_799_999
@@ -63,7 +64,11 @@ def decode(record: Received, registry: Registry) -> Tap | Undecided:
         return Undecided(Cause.UNDECODABLE, digest=digest)
     if not 0 < event_time_ms <= _LATEST_MS:
         return Undecided(Cause.UNDECODABLE, digest=digest)
-    if not (_is_identifier(merchant_id) and _is_identifier(terminal_id) and _is_identifier(card_identifier)):
+    if not (
+        _is_identifier(merchant_id)
+        and _is_identifier(terminal_id)
+        and _is_identifier(card_identifier, _LONGEST_CARD_IDENTIFIER)
+    ):
         return Undecided(Cause.BAD_TEXT, digest=digest)
     read = (merchant_id, terminal_id, sequence, digest, card_identifier)
     terminal = registry.find(merchant_id, terminal_id)
@@ -79,9 +84,9 @@ def decode(record: Received, registry: Registry) -> Tap | Undecided:
     return Tap(terminal, sequence, digest, card_identifier, event_time_ms, price_fen)
 
 
-def _is_identifier(value: str) -> bool:
+def _is_identifier(value: str, longest: int = _LONGEST_IDENTIFIER) -> bool:
     """Visible ASCII without blanks: what validators write, and what every column and log can carry."""
-    return len(value) <= _LONGEST_IDENTIFIER and value.isascii() and value.isprintable() and " " not in value
+    return len(value) <= longest and value.isascii() and value.isprintable() and " " not in value
 
 
 class Outcomes:

@@ -18,11 +18,11 @@ class Rules:
 
     tariffs: Tariffs
     hotlist_losses_account: int
-    acceptance_horizon_ms: int = 180 * 24 * 3600 * 1000
+    acceptance_horizon_ms: int
     """Older taps post nothing, for ever."""
-    clock_tolerance_ms: int = 10 * 60 * 1000
+    clock_tolerance_ms: int
     """How far ahead of our clock a terminal's may be."""
-    hotlist_grace_ms: int = 0
+    hotlist_grace_ms: int
     """How long after the hotlist's publication the city still pays for a lost card's taps."""
 
 

@@ -23,6 +23,9 @@ NORMAL = (StatusPeriod(CardStatus.NORMAL, 0),)
 RULES = Rules(
     Tariffs([Tariff(Scene.BUS, 0, FlatFare(200)), Tariff(Scene.CAMPUS, 0, NamedPrice(20_000))]),
     hotlist_losses_account=LOSSES,
+    acceptance_horizon_ms=180 * DAY,
+    clock_tolerance_ms=600_000,
+    hotlist_grace_ms=0,
 )
 
 
