@@ -29,7 +29,8 @@ def create_topics(broker: Broker) -> None:
     try:
         there = set(admin.list_topics())
         missing = [name for name in (*TOPICS, OUTCOMES) if name not in there]
-        admin.create_topics([NewTopic(name=name, num_partitions=PARTITIONS, replication_factor=1) for name in missing])
+        if missing:
+            admin.create_topics([NewTopic(name=name, num_partitions=PARTITIONS, replication_factor=1) for name in missing])
     finally:
         admin.close()
 
