@@ -1,0 +1,68 @@
+"""The ledger of one measured state: a fresh copy of the seeded city, so that every state begins alike."""
+
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+
+from bench.errors import NotReconciledError
+from services.common.database import make_engine
+from services.payments.handlers.check_books import check_books
+
+_DECIDED: Final = "select coalesce(sum(verdicts), 0)::bigint from payments.batch where number > $1"
+_JOURNAL: Final = "select now, verdicts, key_version from payments.batch where number > $1 order by now, number"
+_STORED: Final = """
+select (select count(*) from payments.verdict where batch > $1), (select count(*) from payments.dead_letter),
+       (select count(*) from payments.verdict where batch > $1 and outcome = 2)"""
+
+
+class BatchRow(NamedTuple):
+    """One posting."""
+
+    now: float
+    """When its worker took the clock for it, Unix seconds."""
+    verdicts: int
+    key_version: int
+    """Another one for each worker."""
+
+
+def driver_url(url: str) -> str:
+    """The address as the driver takes it."""
+    return url.replace("+asyncpg", "")
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCopy:
+    """A database, and a connection for watching it."""
+
+    application_url: str
+    connection: "asyncpg.Connection[Any]"
+    last_seeded_batch: int
+
+    async def decided(self) -> int:
+        """How many taps have a verdict. Reads a row a batch, so it may be asked often."""
+        return int(await self.connection.fetchval(_DECIDED, self.last_seeded_batch))
+
+    async def journal(self) -> list[BatchRow]:
+        """Every batch, in the order in which they took their clock."""
+        rows = await self.connection.fetch(_JOURNAL, self.last_seeded_batch)
+        return [BatchRow(now.timestamp(), verdicts, key_version) for now, verdicts, key_version in rows]
+
+    async def reconcile(self, emitted: int) -> int:
+        """A verdict for each tap, nothing else, and the books balance; returns how many were refused.
+
+        Raises NotReconciledError.
+        """
+        stored = await self.connection.fetchrow(_STORED, self.last_seeded_batch)
+        assert stored is not None
+        verdicts, dead_letters, refused = stored
+        if (verdicts, dead_letters) != (emitted, 0):
+            raise NotReconciledError(f"{emitted} taps were emitted; {verdicts} have a verdict, {dead_letters} are dead letters")
+        engine = make_engine(self.application_url, "bench", sessions=1)
+        try:
+            books = await check_books(engine)
+        finally:
+            await engine.dispose()
+        if not books.balance:
+            raise NotReconciledError(f"the books do not balance: {books.problem or books.imbalance_fen}")
+        return int(refused)

@@ -1,0 +1,58 @@
+"""How much is measured: the full run for figures that count, the quick one to see whether something moved."""
+
+from dataclasses import dataclass
+from typing import Final
+
+CARDS: Final = 50_000
+RATES: Final = (500, 2_000, 5_000, 10_000)
+"""Taps a second of the open-loop runs."""
+BATCH: Final = 4_000
+"""Taps of one posting where no broker gathers them: what a worker takes at most."""
+IN_FLIGHT: Final = 4
+"""Postings side by side, as many as a worker has lanes."""
+PGBENCH_SCALE: Final = 20
+PGBENCH_CLIENTS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Sizes of one run."""
+
+    pairs: int
+    """Every state is measured so many times, in turn; a ratio is the median over the rounds."""
+    backlog: int
+    """Taps in the topics before a worker starts."""
+    per_record_backlog: int
+    """The share of them that per-record Faust gets, so that it takes about as long."""
+    pace_seconds: int
+    """How long each rate is held, after the warm-up."""
+    warm_up_seconds: int
+    ledger_batches: int
+    pgbench_seconds: int
+    memory_taps: int
+    """Taps that one worker posts while its memory is watched."""
+    memory_round: int
+
+
+FULL: Final = Plan(
+    pairs=5,
+    backlog=300_000,
+    per_record_backlog=60_000,
+    pace_seconds=20,
+    warm_up_seconds=3,
+    ledger_batches=40,
+    pgbench_seconds=10,
+    memory_taps=5_000_000,
+    memory_round=500_000,
+)
+QUICK: Final = Plan(
+    pairs=1,
+    backlog=100_000,
+    per_record_backlog=20_000,
+    pace_seconds=4,
+    warm_up_seconds=1,
+    ledger_batches=12,
+    pgbench_seconds=4,
+    memory_taps=100_000,
+    memory_round=50_000,
+)

@@ -1,0 +1,49 @@
+"""The load: what the riders of the simulated city do, signed by the SDK, placed as every Kafka client places a key.
+
+A tap's sequence number is its number in the whole load, over all terminals: an outcome tells by it which tap it answers.
+"""
+
+import time
+from collections.abc import Iterator
+from random import Random
+from typing import NamedTuple
+
+from aiokafka.partitioner import murmur2
+
+from bench.plan import CARDS
+from sdk.merchant.transaction import sign
+from simulation.habits import Life
+from simulation.riders import card_identifier
+
+
+class Place(NamedTuple):
+    """A partition."""
+
+    topic: str
+    partition: int
+
+
+class Load(NamedTuple):
+    """One record that is ready to be sent."""
+
+    place: Place
+    key: bytes
+    value: bytes
+
+
+def taps(first: int, count: int, partitions: int) -> Iterator[Load]:
+    """Taps with the numbers from `first` on, made now. The same numbers are the same riders' doings in every run."""
+    life = Life(CARDS, Random(first))
+    hashes: dict[bytes, int] = {}
+    for number in range(first, first + count):
+        record = sign(life.next_tap(time.time_ns() // 1_000_000), number)
+        key = record.key
+        place = hashes.get(key)
+        if place is None:
+            place = hashes[key] = murmur2(key) & 0x7FFFFFFF
+        yield Load(Place(record.topic, place % partitions), key, record.record)
+
+
+def cards() -> Iterator[str]:
+    """The identifiers of all cards of the city."""
+    return map(card_identifier, range(1, CARDS + 1))
