@@ -1,0 +1,37 @@
+"""What the programs that are held against the worker share with it: the same handler, key and settings of the interpreter."""
+
+import gc
+import os
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.common import topics
+from services.payments.adapters.ledger import BatchKey, Ledger
+from services.payments.adapters.registry import Registry
+from services.payments.adapters.tariffs import read_rules
+from services.payments.config import Config
+from services.payments.handlers.post_taps import PostTaps
+
+SOURCES = (topics.TRANSACTIONS_BUS, topics.TRANSACTIONS_CAMPUS, topics.TRANSACTIONS_SCENIC)
+
+
+async def make_ledger(config: Config, engine: AsyncEngine) -> Ledger:
+    """The worker's ledger."""
+    rules = await read_rules(engine, config)
+    return Ledger(engine, rules, BatchKey(config.batch_key, config.batch_key_version))
+
+
+async def make_post(config: Config, engine: AsyncEngine) -> PostTaps:
+    """The worker's handler of taps."""
+    return PostTaps(await make_ledger(config, engine), Registry(engine))
+
+
+def collect_garbage_seldom() -> None:
+    """As the worker does."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
+
+def config() -> Config:
+    """The settings that the worker would have here."""
+    return Config.from_environment(os.environ)
