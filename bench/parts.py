@@ -1,0 +1,19 @@
+"""Where the time goes, step by step: from a process that runs the worker's handler alone."""
+
+import msgspec
+
+from bench.outcomes import OutcomeReader
+from bench.plan import BATCH
+from bench.programs.steps import StepTime
+from bench.stage import Stage
+
+
+async def measure_steps(stage: Stage, reader: OutcomeReader, batches: int) -> list[StepTime]:
+    """Microseconds a tap of every step, on a fresh ledger, reconciled."""
+    result = stage.folder / "steps.json"
+    async with stage.ledger() as ledger:
+        arguments = (str(batches), str(stage.partitions), str(result))
+        await stage.run("steps", "bench.programs.steps", *arguments, env=stage.environment(ledger))
+        await reader.skip_rest()
+        await ledger.reconcile((batches + 1) * BATCH)
+    return msgspec.json.decode(result.read_bytes(), type=list[StepTime])

@@ -1,0 +1,68 @@
+"""The ledger part alone: batches posted through `Ledger.post`, several side by side, without Kafka. Tells the time it took."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+import uvloop
+
+from bench.plan import BATCH, IN_FLIGHT
+from bench.programs.posting import collect_garbage_seldom, config, make_ledger
+from bench.taps import taps
+from services.common.clock import now_ms
+from services.common.database import make_engine
+from services.payments.adapters.ledger import Entry, Ledger
+from services.payments.adapters.registry import Registry
+from services.payments.adapters.wire import Received, decode
+
+
+class Posted(msgspec.Struct, frozen=True):
+    """What was posted, and how long it took."""
+
+    taps: int
+    seconds: float
+    cpu_seconds: float
+
+
+async def _work(batches: int) -> Posted:
+    settings = config()
+    engine = make_engine(settings.database_url, "ledger-only", sessions=IN_FLIGHT)
+    registry = Registry(engine)
+    await registry.refresh_if_due()
+    ledger = await make_ledger(settings, engine)
+    # The first batches open the sessions and prepare the statements.
+    entries = _entries(registry, (batches + IN_FLIGHT) * BATCH)
+    waiting = [list(islice(entries, BATCH)) for _ in range(batches + IN_FLIGHT)]
+    await asyncio.gather(*(_post(ledger, iter([waiting.pop()])) for _ in range(IN_FLIGHT)))
+    collect_garbage_seldom()
+    began, cpu_began = time.perf_counter(), time.process_time()
+    queue = iter(waiting)
+    await asyncio.gather(*(_post(ledger, queue) for _ in range(IN_FLIGHT)))
+    posted = Posted(len(waiting) * BATCH, time.perf_counter() - began, time.process_time() - cpu_began)
+    await engine.dispose()
+    return posted
+
+
+async def _post(ledger: Ledger, batches: Iterator[list[Entry]]) -> None:
+    for batch in batches:
+        await ledger.post(batch, now_ms())
+
+
+def _entries(registry: Registry, count: int) -> Iterator[Entry]:
+    for load in taps(1, count, partitions=1):
+        record = Received(load.place.topic, 0, 0, now_ms(), load.value)
+        yield record, decode(record, registry)
+
+
+def main(batches: Annotated[int, typer.Argument()], result: Annotated[Path, typer.Argument()]) -> None:
+    """Post so many batches and write the times to a file."""
+    result.write_bytes(msgspec.json.encode(uvloop.run(_work(batches))))
+
+
+if __name__ == "__main__":
+    typer.run(main)
