@@ -1,0 +1,58 @@
+"""`python -m bench`: measure the platform in one run; docs/performance.md and build/bench.json say what came out."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.console import Console
+
+from bench.errors import BenchError, NotReconciledError
+from bench.figures import Figures
+from bench.machine import busy_percent
+from bench.measure import Measured, measure
+from bench.plan import FULL, QUICK, Plan
+from bench.report import show_report, write_report
+from bench.stage import Stage
+from cli import paths
+from cli.city.signals import interruptible, undisturbed
+from cli.city.steps import Steps
+from cli.servers.broker import Kind, kind_of
+from cli.servers.child import ServerFailedError
+
+
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="About two minutes: to see whether something moved.")] = False,
+    broker: Annotated[str, typer.Option(envvar="BROKER", help="kafka (the figures that count) or tansu")] = "tansu",
+) -> None:
+    """Measure the platform on real servers, which are started and ended here."""
+    console = Console()
+    try:
+        kind = kind_of(broker)
+        measured = _run(kind, QUICK if quick else FULL, console)
+    except KeyboardInterrupt:
+        sys.exit("stopped; nothing was written")
+    except NotReconciledError as error:
+        sys.exit(f"onecard bench: NOT RECONCILED, no figure of this run is good: {error}")
+    except (BenchError, ServerFailedError, ValueError) as error:
+        sys.exit(f"onecard bench: {error}")
+    figures = Figures(measured)
+    show_report(figures, console)
+    for file in write_report(figures, paths.ROOT):
+        console.print(f"written: {file}", highlight=False, soft_wrap=True)
+
+
+def _run(kind: Kind, plan: Plan, console: Console) -> Measured:
+    busy = busy_percent()
+    stage = Stage(kind)
+    try:
+        with interruptible(), Steps(console) as show, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(measure(stage, plan, busy, show))
+    finally:
+        with undisturbed():
+            stage.close()
+
+
+if __name__ == "__main__":
+    typer.run(main)
