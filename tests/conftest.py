@@ -53,12 +53,20 @@ async def database(postgres_server: Postgres) -> AsyncIterator[Database]:
     """A fresh, migrated database."""
     name = f"town_{next(_numbers)}"
     template = postgres_server.owner_url
-    owner = await asyncpg.connect(template.replace("+asyncpg", "").rsplit("/", 1)[0] + "/postgres")
-    await owner.execute(f'create database "{name}" template onecard')
+    server = template.replace("+asyncpg", "").rsplit("/", 1)[0] + "/postgres"
+    await _execute(server, f'create database "{name}" template onecard')
     urls = [url.rsplit("/", 1)[0] + f"/{name}" for url in (postgres_server.application_url, template)]
     yield Database(postgres_server, *urls)
-    await owner.execute(f'drop database "{name}" with (force)')
-    await owner.close()
+    await _execute(server, f'drop database "{name}" with (force)')
+
+
+async def _execute(url: str, statement: str) -> None:
+    """On a session of its own: a test may have restarted the server."""
+    owner = await asyncpg.connect(url)
+    try:
+        await owner.execute(statement)
+    finally:
+        await owner.close()
 
 
 @pytest.fixture

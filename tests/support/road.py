@@ -20,7 +20,7 @@ from services.common import topics
 from services.payments.handlers.check_books import check_books
 from services.payments.streams import GROUP
 from tests.support.terminals import Placed, Terminals
-from tests.support.town import KEY, TARIFFS, Database, Town, bus_ride, card_event, entry, purchase
+from tests.support.town import KEY, Database, Town, bus_ride, card_event, entry, purchase
 from tests.support.waiting import until
 from tests.support.worker import Stop, Worker
 
@@ -66,7 +66,6 @@ class Road:
             "ONECARD_DATABASE_URL": self.database.application_url,
             "ONECARD_KAFKA": self.broker.bootstrap,
             "ONECARD_BROKER": self.broker.kind,
-            "ONECARD_TARIFFS": str(TARIFFS),
             "ONECARD_BATCH_KEY": KEY.key.hex(),
         }
         worker = Worker(f"worker-{len(self.workers) + 1}", self.folder, environment)
@@ -76,6 +75,10 @@ class Road:
             self._supervisor = self._supervisor or Supervisor(print)
             self._supervisor.watch(worker.name, lambda: worker.child, worker.start)
         return worker
+
+    async def posted(self, batches: int) -> None:
+        """Wait until the workers together have posted so many batches."""
+        await until("the workers post", lambda: sum(w.metric("onecard_batches_total") for w in self.workers) >= batches)
 
     def end(self) -> None:
         if self._supervisor is not None:
@@ -109,7 +112,18 @@ class Road:
     async def acknowledged(self, within: float = 20) -> None:
         """Every record is committed in the group, and every open dead letter has been announced."""
         ends = await asyncio.to_thread(_ends, self.broker.bootstrap)
-        await until(f"{GROUP} has committed {ends}", lambda: _committed(self.broker.bootstrap, ends) == ends, within)
+        behind = ends
+
+        def reached() -> bool:
+            nonlocal behind
+            committed = _committed(self.broker.bootstrap, ends)
+            behind = {tp: committed[tp] - end for tp, end in ends.items() if committed[tp] != end}
+            return not behind
+
+        try:
+            await until(f"{GROUP} has committed everything", reached, within)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {behind}") from None
         async with self.engine.connect() as connection:
             open_ones = {
                 tuple(row)

@@ -92,8 +92,8 @@ class Worker:
             if sample == name and wanted <= set(found)
         )
 
-    async def posted(self, batches: int = 1, within: float = 30) -> None:
-        """Wait until it has posted so many batches: it holds partitions and works."""
+    async def posted(self, batches: int = 1, within: float = 60) -> None:
+        """Wait until it has posted so many batches: it holds partitions and works. On Tansu a late member waits long."""
         await until(f"{self.name} posts", lambda: self.metric("onecard_batches_total") >= batches, within)
 
     async def died(self, within: float = 30) -> int:

@@ -1,0 +1,53 @@
+"""Servers that are restarted or killed under load: work resumes by itself, and the sets and the books are exact."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from cli.servers.postgres import Postgres
+from services.payments.adapters.topics import create_topics
+from tests.support.road import PARTITIONS, Road, any_tap
+from tests.support.town import card_state
+
+pytestmark = pytest.mark.timeout(120)
+
+a_tap = partial(any_tap, 200)
+
+
+def _killed(server: Postgres) -> None:
+    server.kill()
+    server.start()
+
+
+@pytest.mark.parametrize("restart", [Postgres.restart, _killed], ids=["restarted", "killed"])
+async def test_postgres_goes_and_comes_back_under_load(road: Road, restart: Callable[[Postgres], None]) -> None:
+    workers = [road.worker(), road.worker()]
+    with road.terminals.tapping(a_tap, per_second=1000):
+        await road.posted(batches=10)
+        await road.engine.dispose()
+        for _ in range(2):
+            await asyncio.to_thread(restart, road.database.server)
+            await asyncio.sleep(1)
+    await road.terminals.answered()
+    await road.acknowledged()
+    await road.exactly()
+    assert all(worker.child.alive for worker in workers), "a worker need not die for that"
+
+
+async def test_the_broker_is_killed_under_load_and_the_spools_make_good_what_it_forgot(road: Road) -> None:
+    road.worker(kept_alive=True)
+    road.worker(kept_alive=True)
+    road.publish(*(card_state(number) for number in range(200)))
+    with road.terminals.tapping(a_tap, per_second=1000):
+        await road.posted(batches=10)
+        road.broker.kill()
+        await asyncio.sleep(2)
+        await asyncio.to_thread(road.broker.start)
+        await asyncio.to_thread(create_topics, road.broker.bootstrap, road.broker.kind, PARTITIONS)
+        road.publish(*(card_state(number, version=2) for number in range(200, 220)))
+        await asyncio.sleep(3)
+    await road.terminals.answered()
+    await road.acknowledged()
+    await road.exactly()
