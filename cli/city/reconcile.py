@@ -20,7 +20,7 @@ from services.payments.domain.tap import Scene
 
 AT_ONCE = 10_000
 WIDTH = 140
-AGREED = "✓ the sets agree: every transaction is decided or put aside, every outcome is its verdict"
+AGREED = "✓ the sets agree, and every outcome is its verdict"
 
 TERMINALS = "select t.id, m.merchant_id, t.terminal_id from payments.terminal t join payments.merchant m on m.id = t.merchant"
 VERDICTS = """
