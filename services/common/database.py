@@ -100,18 +100,24 @@ def _connection_broke(error: BaseException, state: str) -> bool:
     return isinstance(cause, OSError | TimeoutError | asyncpg.InterfaceError) or not state
 
 
+def place_of(engine: AsyncEngine) -> str:
+    """Where a database is, for people: host:port/name."""
+    return f"{engine.url.host}:{engine.url.port}/{engine.url.database}"
+
+
 class Pause:
-    """Waits for a server that is away, longer each time, and says once what is awaited."""
+    """Waits for a database that is away, longer each time, and says once what is awaited and where."""
 
     FIRST_SECONDS: Final = 0.1
     LONGEST_SECONDS: Final = 5.0
 
-    def __init__(self) -> None:
+    def __init__(self, place: str) -> None:
+        self._place = place
         self._seconds = self.FIRST_SECONDS
 
     async def wait(self, error: BaseException) -> None:
         """Sleep before the next try."""
         if self._seconds == self.FIRST_SECONDS:
-            log.warning("waiting_for_database", error=type(error).__name__, sqlstate=sqlstate_of(error))
+            log.warning("waiting_for_database", database=self._place, error=type(error).__name__, sqlstate=sqlstate_of(error))
         await asyncio.sleep(self._seconds)
         self._seconds = min(self._seconds * 2, self.LONGEST_SECONDS)

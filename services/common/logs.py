@@ -2,9 +2,40 @@
 
 import logging
 import sys
-from typing import Any
+import time
+from typing import Any, Final
 
 import structlog
+
+
+class OnceInAWhile(logging.Filter):
+    """Lets a library say the same thing once in ten seconds, with how often it was left out before.
+
+    While a broker is away, its clients say several things ten times a second. Our own events all pass.
+    """
+
+    SECONDS: Final = 10.0
+    MOST_KEPT: Final = 1000
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, object], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written; the same thing is the same template, whatever it is filled with."""
+        if isinstance(record.msg, dict):
+            return True
+        if len(self._said) > self.MOST_KEPT:
+            self._said.clear()
+        key, now = (record.name, record.msg), time.monotonic()
+        since, left_out = self._said.get(key, (float("-inf"), 0))
+        if now - since < self.SECONDS:
+            self._said[key] = since, left_out + 1
+            return False
+        self._said[key] = now, 0
+        if left_out:
+            record.left_out = left_out
+        return True
 
 
 def set_up_logs(process: str) -> None:
@@ -20,9 +51,10 @@ def set_up_logs(process: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(OnceInAWhile())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(allow=["left_out"])],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,

@@ -117,15 +117,13 @@ def statement(card_identifier: Annotated[str, typer.Argument(help="卡识别码"
     if entries is None:
         out.print("no card has this identifier")
         raise typer.Exit(1)
-    table = Table("time", "what", "merchant", "terminal", "sequence", "yuan", "balance", title="statement")
+    table = Table("time", "what", "where", "yuan", "balance", title="statement", caption="in brackets: paid by the city")
     for entry in entries:
-        change = f"{entry.change_fen / 100:+.2f}" if entry.change_fen else f"({entry.amount_fen / 100:.2f} by the city)"
+        change = f"{entry.change_fen / 100:+.2f}" if entry.change_fen else f"({entry.amount_fen / 100:.2f})"
         table.add_row(
-            f"{entry.event_time.astimezone(SHANGHAI):%Y-%m-%d %H:%M:%S}",
+            f"{entry.event_time.astimezone(SHANGHAI):%Y-%m-%d %H:%M}",
             entry.code.name.lower().replace("_", " "),
-            entry.merchant_id,
-            entry.terminal_id,
-            str(entry.sequence),
+            f"{entry.merchant_id} {entry.terminal_id} {entry.sequence}",
             change,
             f"{entry.balance_fen / 100:.2f}",
         )

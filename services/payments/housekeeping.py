@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.common.clock import milliseconds
-from services.common.database import DatabaseError, Pause, Trouble, trouble
+from services.common.database import DatabaseError, Pause, Trouble, place_of, trouble
 from services.payments import metrics
 from services.payments.adapters.announce import Announcer
 from services.payments.handlers.check_books import imbalance_fen
@@ -55,7 +55,7 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Work for ever, whether elected or waiting to be."""
-        pause = Pause()
+        pause = Pause(place_of(self._engine))
         while True:
             try:
                 async with self._engine.connect() as connection:

@@ -14,7 +14,7 @@ from mode.supervisors import CrashingSupervisor
 from prometheus_client import start_http_server
 
 from services.common import topics
-from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, sqlstate_of, trouble
+from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
 from services.payments.adapters.announce import Announcer
 from services.payments.adapters.cards import CardProjection
 from services.payments.adapters.fetches import FetchSchema, Gathering, Run, deliver_fetches
@@ -139,7 +139,7 @@ async def wait_for_servers(config: Config) -> Rules:
     await announcer.start()
     await announcer.stop()
     engine = make_engine(config.database_url, "payments-streams", sessions=1)
-    pause = Pause()
+    pause = Pause(place_of(engine))
     while True:
         try:
             async with engine.begin() as connection:

@@ -27,7 +27,8 @@ class Announcer:
         self._round = cycle(range(1 << 30))
 
     async def start(self) -> None:
-        """Connect; says what is awaited while the broker is away."""
+        """Connect; says once what is awaited while the broker is away."""
+        warned = False
         while self._producer is None:
             producer = AIOKafkaProducer(
                 bootstrap_servers=self._bootstrap,
@@ -40,7 +41,10 @@ class Announcer:
                 await producer.start()
             except (KafkaError, OSError) as error:
                 await producer.stop()
-                await self._wait(error)
+                if not warned:
+                    log.warning("waiting_for_broker", bootstrap=self._bootstrap, error=type(error).__name__)
+                warned = True
+                await asyncio.sleep(_PAUSE_SECONDS)
             else:
                 self._producer = producer
 
@@ -97,7 +101,3 @@ class Announcer:
         if place is None:
             place = self._places[topic, key] = murmur2(key) & 0x7FFFFFFF
         return place % partitions
-
-    async def _wait(self, error: BaseException) -> None:
-        log.warning("waiting_for_broker", bootstrap=self._bootstrap, error=type(error).__name__)
-        await asyncio.sleep(_PAUSE_SECONDS)

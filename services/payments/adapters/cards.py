@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.card.v1.card_events_pb2 import CardEvent, CardState
 from services.common.clock import instant
-from services.common.database import driver_transaction
+from services.common.database import driver_transaction, place_of
 from services.payments.domain.account import FIRST_HOLDER_ACCOUNT, AccountKind
 from services.payments.domain.card import Card, CardStatus, CategoryPeriod, StatusPeriod
 
@@ -90,6 +90,7 @@ class CardProjection:
     """Writes the projection. Accounts are locked as postings lock them, so a status changes between batches, never in one."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self.place = place_of(engine)
         self._engine = engine
 
     async def store(self, cards: Sequence[tuple[Card, int]], beats: Mapping[int, Beat]) -> list[str]:

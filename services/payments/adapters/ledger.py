@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common import topics
 from services.common.clock import instant
-from services.common.database import driver_transaction
+from services.common.database import driver_transaction, place_of
 from services.payments.adapters.rows import batch_digest, copy_rows, transfer_rows, verdict_rows
 from services.payments.adapters.wire import Outcomes, Received, Undecided
 from services.payments.domain.account import AccountStatus, HolderAccount, Usage
@@ -101,6 +101,7 @@ class Ledger:
     """Posts batches. One instance a process; `post` may run in several lanes at once, correctness comes from the locks."""
 
     def __init__(self, engine: AsyncEngine, rules: Rules, key: BatchKey, at: AtPoint = pass_by) -> None:
+        self.place = place_of(engine)
         self._engine = engine
         self._rules = rules
         self._key = key

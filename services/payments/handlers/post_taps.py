@@ -44,7 +44,7 @@ class PostTaps:
         return self._owed(decided)
 
     async def _refresh_registry(self) -> None:
-        pause = Pause()
+        pause = Pause(self._ledger.place)
         while True:
             try:
                 return await self._registry.refresh_if_due()
@@ -56,7 +56,7 @@ class PostTaps:
     async def settle(self, entries: Sequence[Entry], *, replay: bool = False) -> list[tuple[Entry, Answer]]:
         """Post the batch as a whole; halve it when the database rejects it, until one record stands alone."""
         read_all = False
-        pause = Pause()
+        pause = Pause(self._ledger.place)
         while True:
             try:
                 answers = await self._ledger.post(entries, now_ms(), read_all=read_all, replay=replay)

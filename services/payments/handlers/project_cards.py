@@ -47,7 +47,7 @@ class ProjectCards:
         return await self._bury(bad)
 
     async def _store(self, cards: list[tuple[Card, int]], beats: dict[int, Beat]) -> list[str]:
-        pause = Pause()
+        pause = Pause(self._projection.place)
         while True:
             try:
                 return await self._projection.store(cards, beats)
