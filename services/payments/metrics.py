@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge, Info, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import REGISTRY, Collector
 
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library forgot to annotate it
 
 TAPS = Counter("onecard_taps_total", "Taps decided, by what became of them", ["channel", "outcome", "reason"])
 DEAD_LETTERS = Counter("onecard_dead_letters_total", "Records without a verdict", ["topic", "reason"])
