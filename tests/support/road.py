@@ -20,9 +20,9 @@ from services.common import topics
 from services.payments.handlers.check_books import check_books
 from services.payments.streams import GROUP
 from tests.support.terminals import Placed, Terminals
-from tests.support.town import KEY, Database, Town, bus_ride, card_event, entry, purchase
+from tests.support.town import Database, Town, bus_ride, card_event, entry, purchase
 from tests.support.waiting import until
-from tests.support.worker import Stop, Worker
+from tests.support.worker import Stop, Worker, settings
 
 CONSUMED = (topics.TRANSACTIONS_BUS, topics.TRANSACTIONS_CAMPUS, topics.TRANSACTIONS_SCENIC, topics.CARD_EVENTS)
 HEARTBEAT = b"heartbeat"
@@ -62,12 +62,7 @@ class Road:
 
     def worker(self, stop: Stop | None = None, *, kept_alive: bool = False) -> Worker:
         """Start another worker; with `kept_alive` it is started again whenever it has ended."""
-        environment = {
-            "ONECARD_DATABASE_URL": self.database.application_url,
-            "ONECARD_KAFKA": self.broker.bootstrap,
-            "ONECARD_BROKER": self.broker.kind,
-            "ONECARD_BATCH_KEY": KEY.key.hex(),
-        }
+        environment = settings(self.database.application_url, self.broker)
         worker = Worker(f"worker-{len(self.workers) + 1}", self.folder, environment)
         self.workers.append(worker)
         worker.start(stop)

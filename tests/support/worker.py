@@ -4,6 +4,7 @@
 which arrival there it stops, and the signal that it sends itself.
 """
 
+import asyncio
 import os
 import sys
 from collections.abc import Mapping
@@ -16,12 +17,14 @@ import psutil
 
 from cli import paths
 from cli.city.metrics import scrape
+from cli.servers.broker import Broker
 from cli.servers.child import Child
 from cli.servers.ports import free_port
 from services.common.logs import set_up_logs
 from services.payments.adapters.ledger import AtPoint, Point, pass_by
 from services.payments.config import Config
 from services.payments.streams import run_worker
+from tests.support.town import KEY
 from tests.support.waiting import until
 
 STOP_AT = "ONECARD_TEST_STOP_AT"
@@ -51,6 +54,16 @@ class Stop:
                 os.kill(os.getpid(), self.signal)
 
         return at
+
+
+def settings(database_url: str, broker: Broker) -> dict[str, str]:
+    """The environment of a worker."""
+    return {
+        "ONECARD_DATABASE_URL": database_url,
+        "ONECARD_KAFKA": broker.bootstrap,
+        "ONECARD_BROKER": broker.kind,
+        "ONECARD_BATCH_KEY": KEY.key.hex(),
+    }
 
 
 class Worker:
@@ -95,6 +108,13 @@ class Worker:
     async def posted(self, batches: int = 1, within: float = 60) -> None:
         """Wait until it has posted so many batches: it holds partitions and works. On Tansu a late member waits long."""
         await until(f"{self.name} posts", lambda: self.metric("onecard_batches_total") >= batches, within)
+
+    async def busy(self, seconds: float) -> float:
+        """The share of a core that it uses in the next so many seconds."""
+        before = self.process.cpu_times()
+        await asyncio.sleep(seconds)
+        after = self.process.cpu_times()
+        return (after.user + after.system - before.user - before.system) / seconds
 
     async def died(self, within: float = 30) -> int:
         """Wait for its end; answers how it ended (minus the signal's number)."""
