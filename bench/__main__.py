@@ -21,7 +21,10 @@ from cli.city.steps import Steps
 from cli.servers.broker import Kind, kind_of
 from cli.servers.child import ServerFailedError
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+
+@app.command()
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="About two minutes: to see whether something moved.")] = False,
     broker: Annotated[str, typer.Option(envvar="BROKER", help="kafka (the figures that count) or tansu")] = "tansu",
@@ -55,4 +58,4 @@ def _run(kind: Kind, plan: Plan, console: Console) -> Measured:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -28,6 +28,8 @@ def make_app() -> faust.App:
         topic_allow_declare=False,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
+        broker_session_timeout=6,
+        broker_heartbeat_interval=1,
         broker_max_poll_records=8000,
         broker_commit_interval=0.5,
         stream_wait_empty=False,

@@ -27,6 +27,8 @@ async def work() -> None:
         group_id="bench-plain-consumer",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        session_timeout_ms=6000,
+        heartbeat_interval_ms=1000,
         fetch_min_bytes=500_000,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
         max_poll_records=BATCH,
