@@ -33,7 +33,9 @@ def main(
     console = Console()
     try:
         kind = kind_of(broker)
-        measured = _run(kind, QUICK if quick else FULL, console)
+        plan = (QUICK if quick else FULL).on(kind)
+        console.print(f"measuring on {kind}, about {plan.minutes} minutes where nothing else runs", highlight=False)
+        measured = _run(kind, plan, console)
     except KeyboardInterrupt:
         sys.exit("stopped; nothing was written")
     except NotReconciledError as error:
@@ -50,6 +52,7 @@ def _run(kind: Kind, plan: Plan, console: Console) -> Measured:
     busy = busy_percent()
     stage = Stage(kind)
     try:
+        stage.require_disk(plan.disk_gb)
         with interruptible(), Steps(console) as show, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(measure(stage, plan, busy, show))
     finally:

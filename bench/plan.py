@@ -1,7 +1,9 @@
 """How much is measured: the full run for figures that count, the quick one to see whether something moved."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+from cli.servers.broker import Kind
 
 CARDS: Final = 50_000
 RATES: Final = (500, 2_000, 5_000, 10_000)
@@ -32,6 +34,14 @@ class Plan:
     memory_taps: int
     """Taps that one worker posts while its memory is watched."""
     memory_round: int
+    disk_gb: int
+    """What topics, ledgers and their logs may need."""
+    minutes: int
+    """About how long it takes where two cores are quiet."""
+
+    def on(self, broker: Kind) -> "Plan":
+        """Tansu keeps everything in memory, so there the memory run is shorter."""
+        return replace(self, memory_taps=min(self.memory_taps, 1_000_000)) if broker == "tansu" else self
 
 
 FULL: Final = Plan(
@@ -44,6 +54,8 @@ FULL: Final = Plan(
     pgbench_seconds=10,
     memory_taps=5_000_000,
     memory_round=500_000,
+    disk_gb=14,
+    minutes=15,
 )
 QUICK: Final = Plan(
     pairs=1,
@@ -55,4 +67,6 @@ QUICK: Final = Plan(
     pgbench_seconds=4,
     memory_taps=100_000,
     memory_round=50_000,
+    disk_gb=4,
+    minutes=2,
 )

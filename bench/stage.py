@@ -16,6 +16,7 @@ from typing import Final
 import asyncpg
 
 from bench.database import LedgerCopy, driver_url
+from bench.errors import BenchError
 from bench.plan import CARDS
 from bench.programs.load import Sent
 from bench.taps import Place
@@ -63,6 +64,12 @@ class Stage:
         finally:
             self.postgres.remove()
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def require_disk(self, gb: int) -> None:
+        """Raises BenchError when the folder's disk has less room."""
+        free = shutil.disk_usage(self.folder).free / 2**30
+        if free < gb:
+            raise BenchError(f"{self.folder} has {free:.0f} GB of room, {gb} may be needed; TMPDIR chooses another place")
 
     def start_servers(self) -> None:
         """PostgreSQL and the broker, with the platform's topics."""
