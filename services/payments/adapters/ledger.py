@@ -106,7 +106,9 @@ class Ledger:
         self._rules = rules
         self._key = key
         self._at = at
-        self._highest: dict[int, int] = {}
+        # Highest sequence posted from (partition, terminal): a terminal's taps are spread over partitions by card, and come
+        # in order within one.
+        self._highest: dict[tuple[int, int], int] = {}
 
     async def post(
         self, entries: Sequence[Entry], now_ms: int, *, read_all: bool = False, replay: bool = False
@@ -121,9 +123,10 @@ class Ledger:
         async with driver_transaction(self._engine) as driver:
             answers = await self._post(driver, entries, taps, now_ms, read_all, replay)
         await self._at("committed")
-        for tap in taps:
-            if tap.sequence > self._highest.get(tap.terminal.number, 0):
-                self._highest[tap.terminal.number] = tap.sequence
+        for record, read in entries:
+            if isinstance(read, Tap):
+                road = record.partition, read.terminal.number
+                self._highest[road] = max(read.sequence, self._highest.get(road, 0))
         return answers
 
     async def _post(
@@ -139,7 +142,7 @@ class Ledger:
         if taps:
             book = Book(_accounts(await driver.fetch(_LOCK, list({tap.card_identifier for tap in taps}))))
             await self._at("locked")
-            book.verdicts.update(await self._known(driver, taps, read_all))
+            book.verdicts.update(await self._known(driver, entries, read_all))
             batch = await driver.fetchval(_NEXT_BATCH)
             journal = decide(taps, book, self._rules, batch, now_ms)
             if journal.decided:
@@ -154,11 +157,16 @@ class Ledger:
         return answers
 
     async def _known(
-        self, driver: "asyncpg.Connection[Any]", taps: Sequence[Tap], read_all: bool
+        self, driver: "asyncpg.Connection[Any]", entries: Sequence[Entry], read_all: bool
     ) -> dict[tuple[int, int], Verdict]:
         """Verdicts of identities that may be known. The hint may be wrong; the primary key is not (23505)."""
         highest = self._highest
-        asked = [tap.identity for tap in taps if read_all or tap.sequence <= highest.get(tap.terminal.number, _UNSEEN)]
+        asked = [
+            read.identity
+            for record, read in entries
+            if isinstance(read, Tap)
+            and (read_all or read.sequence <= highest.get((record.partition, read.terminal.number), _UNSEEN))
+        ]
         if not asked:
             return {}
         rows = await driver.fetch(_KNOWN, *map(list, zip(*asked, strict=True)))
