@@ -90,7 +90,10 @@ def _is_identifier(value: str, longest: int = _LONGEST_IDENTIFIER) -> bool:
 
 
 class Outcomes:
-    """Writes outcome messages; one message object is filled again and again because that halves the cost."""
+    """Writes the outcome messages of one batch; one object is filled again and again because that halves the cost.
+
+    Make a new one for each batch: a message keeps the memory of every text that was ever set in it.
+    """
 
     def __init__(self) -> None:
         self._message = Outcome()

@@ -33,7 +33,6 @@ class PostTaps:
     def __init__(self, ledger: Ledger, registry: Registry) -> None:
         self._ledger = ledger
         self._registry = registry
-        self._outcomes = Outcomes()
 
     async def __call__(self, records: Sequence[Received]) -> Owed:
         """Give every record a verdict or a dead letter. Returns once that is committed, however long the database is away."""
@@ -80,7 +79,7 @@ class PostTaps:
 
     def _owed(self, decided: Sequence[tuple[Entry, Answer]]) -> Owed:
         owed = Owed()
-        encode = self._outcomes.encode
+        encode = Outcomes().encode
         for (record, read), answer in decided:
             if isinstance(read, Tap) and (outcome := encode(read, answer)) is not None:
                 owed.outcomes.append((read.terminal.merchant_id, outcome))
