@@ -1,0 +1,29 @@
+"""A worker may run for months."""
+
+from itertools import chain
+
+import pytest
+
+from tests.support.road import Road
+from tests.support.terminals import Placed
+from tests.support.town import bus_ride, entry
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
+
+ROUND = 40_000
+MEGABYTE = 2**20
+
+
+async def test_the_memory_of_a_worker_does_not_grow_with_what_it_has_posted(road: Road) -> None:
+    worker = road.worker()
+    sizes = []
+    for number in range(1, 6):
+        rides = chain.from_iterable(
+            (bus_ride(n % 200, terminal=n % 8), entry(n % 200, terminal=n % 8)) for n in range(ROUND // 2)
+        )
+        road.terminals.send(map(Placed.of, rides))
+        await until("the round is posted", lambda: worker.metric("onecard_taps_total") >= number * ROUND, within=60)  # noqa: B023
+        sizes.append(worker.process.memory_info().rss / MEGABYTE)
+    assert sizes[-1] < 250, sizes
+    assert sizes[-1] - sizes[1] < 4, sizes
