@@ -20,7 +20,6 @@ from bench.stage import Stage
 from cli.city.steps import Steps
 
 _FIRST_TAPS: Final = 2_000
-_STEP_BATCHES: Final = 12
 
 
 @dataclass(slots=True)
@@ -53,7 +52,7 @@ async def measure(stage: Stage, plan: Plan, busy_before_percent: float, show: St
             with show.step(f"ledger part and pgbench, {number + 1} of {plan.pairs}"):
                 measured.pairs.append(await measure_ledger(stage, plan.ledger_batches, plan.pgbench_seconds))
         with show.step("where the time goes"):
-            measured.steps = await measure_steps(stage, reader, _STEP_BATCHES)
+            measured.steps = await measure_steps(stage, reader, plan.step_batches, plan.backlog)
         async with steady_worker(stage, reader) as worker:
             await _hold_rates(worker, measured, show)
             await _watch_memory(worker, measured, show)

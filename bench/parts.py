@@ -8,11 +8,12 @@ from bench.programs.steps import StepTime
 from bench.stage import Stage
 
 
-async def measure_steps(stage: Stage, reader: OutcomeReader, batches: int) -> list[StepTime]:
-    """Microseconds a tap of every step, on a fresh ledger, reconciled."""
+async def measure_steps(stage: Stage, reader: OutcomeReader, batches: int, backlog: int) -> list[StepTime]:
+    """Microseconds a tap of every step, on a fresh ledger, reconciled; partitions as long as those of the backlog."""
+    partitions = max(1, round(stage.partitions * batches * BATCH / backlog))
     result = stage.folder / "steps.json"
     async with stage.ledger() as ledger:
-        arguments = (str(batches), str(stage.partitions), str(result))
+        arguments = (str(batches), str(partitions), str(result))
         await stage.run("steps", "bench.programs.steps", *arguments, env=stage.environment(ledger))
         await reader.skip_rest()
         await ledger.reconcile((batches + 1) * BATCH)

@@ -31,6 +31,7 @@ class Plan:
     warm_up_seconds: int
     ledger_batches: int
     pgbench_seconds: int
+    step_batches: int
     memory_taps: int
     """Taps that one worker posts while its memory is watched."""
     memory_round: int
@@ -52,6 +53,7 @@ FULL: Final = Plan(
     warm_up_seconds=3,
     ledger_batches=40,
     pgbench_seconds=10,
+    step_batches=24,
     memory_taps=5_000_000,
     memory_round=500_000,
     disk_gb=14,
@@ -65,6 +67,7 @@ QUICK: Final = Plan(
     warm_up_seconds=1,
     ledger_batches=12,
     pgbench_seconds=4,
+    step_batches=12,
     memory_taps=100_000,
     memory_round=50_000,
     disk_gb=4,

@@ -121,7 +121,8 @@ async def _work(batches: int, partitions: int) -> list[StepTime]:
     post = await make_post(settings, engine)
     announcer = Announcer(settings.kafka)
     await announcer.start()
-    loads = taps(1, (batches + 1) * BATCH, partitions)
+    # A backlog is read one partition after the other, so a terminal's taps do not come in the order of their numbers.
+    loads = iter(sorted(taps(1, (batches + 1) * BATCH, partitions), key=lambda load: load.place))
     waiting = [[Received(*load.place, 0, now_ms(), load.value) for load in islice(loads, BATCH)] for _ in range(batches + 1)]
     collect_garbage_seldom()
     for number, records in enumerate(waiting):
