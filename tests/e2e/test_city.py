@@ -1,0 +1,24 @@
+"""The whole city as a person starts it: servers, workers, the simulation with its mischief, and the account at the end."""
+
+from io import StringIO
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from cli.city.city import Plan
+from cli.city.reconcile import AGREED
+from cli.city.run import run_city
+from cli.servers.broker import Kind
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
+
+
+def test_a_city_taps_accounts_for_everything_and_leaves_nothing_behind(servers_folder: Path, broker_kind: Kind) -> None:
+    folder = servers_folder / "city"
+    screen = StringIO()
+    status = run_city(folder, Plan(cards=500, rate=300, workers=2, broker=broker_kind), 8, Console(file=screen, width=160))
+    assert status == 0, screen.getvalue()
+    assert AGREED in screen.getvalue()
+    assert not [line for p in psutil.process_iter(["cmdline"]) if str(folder) in (line := " ".join(p.info["cmdline"] or ()))]
