@@ -64,11 +64,7 @@ def decode(record: Received, registry: Registry) -> Tap | Undecided:
         return Undecided(Cause.UNDECODABLE, digest=digest)
     if not 0 < event_time_ms <= _LATEST_MS:
         return Undecided(Cause.UNDECODABLE, digest=digest)
-    if not (
-        _is_identifier(merchant_id)
-        and _is_identifier(terminal_id)
-        and _is_identifier(card_identifier, _LONGEST_CARD_IDENTIFIER)
-    ):
+    if not _are_identifiers(merchant_id, terminal_id, card_identifier):
         return Undecided(Cause.BAD_TEXT, digest=digest)
     read = (merchant_id, terminal_id, sequence, digest, card_identifier)
     terminal = registry.find(merchant_id, terminal_id)
@@ -84,9 +80,13 @@ def decode(record: Received, registry: Registry) -> Tap | Undecided:
     return Tap(terminal, sequence, digest, card_identifier, event_time_ms, price_fen)
 
 
-def _is_identifier(value: str, longest: int = _LONGEST_IDENTIFIER) -> bool:
+def _are_identifiers(merchant_id: str, terminal_id: str, card_identifier: str) -> bool:
     """Visible ASCII without blanks: what validators write, and what every column and log can carry."""
-    return len(value) <= longest and value.isascii() and value.isprintable() and " " not in value
+    text = merchant_id + terminal_id + card_identifier
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        return False
+    longest = max(len(merchant_id), len(terminal_id))
+    return longest <= _LONGEST_IDENTIFIER and len(card_identifier) <= _LONGEST_CARD_IDENTIFIER
 
 
 class Outcomes:

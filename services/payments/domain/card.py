@@ -73,5 +73,7 @@ class Card:
 
 
 def _in_force(periods: tuple[P, ...], time_ms: int) -> P | None:
+    if periods and periods[-1].valid_from_ms <= time_ms:
+        return periods[-1]
     index = bisect_right(periods, time_ms, key=_valid_from_ms)
     return periods[index - 1] if index else None

@@ -60,7 +60,8 @@ def decide(taps: Sequence[Tap], book: Book, rules: Rules, batch: int, now_ms: in
     """Decide taps in order. A known identity is answered before anything is rated."""
     journal = Journal()
     for tap in taps:
-        known = book.verdicts.get(tap.identity)
+        identity = tap.identity
+        known = book.verdicts.get(identity)
         if known is not None:
             journal.answers.append(_answer_again(known, tap))
             continue
@@ -75,7 +76,7 @@ def decide(taps: Sequence[Tap], book: Book, rules: Rules, batch: int, now_ms: in
         row = len(journal.decided)
         reason, fare = _accept(tap, account, tariff, rules, now_ms, row, journal.legs)
         verdict = Verdict(tap.digest, reason, fare.fare_fen, fare.charged_fen, batch, row, now_ms)
-        book.verdicts[tap.identity] = verdict
+        book.verdicts[identity] = verdict
         journal.decided.append(Decided(tap, account.id, verdict))
         journal.answers.append(Answer(verdict))
     return journal

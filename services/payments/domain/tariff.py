@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -68,9 +67,9 @@ class Concession:
     """Empty: every category."""
     residents_only: bool = False
 
-    def applies(self, card: Card, time_ms: int, day: date) -> bool:
+    def applies(self, card: Card, age: int, time_ms: int) -> bool:
         """Whether the rider has it: by age on the ride's date, by category and residence at its instant."""
-        if not self.from_age <= age_on(card.birth_date, day) <= self.to_age:
+        if not self.from_age <= age <= self.to_age:
             return False
         if not self.category and not self.residents_only:
             return True
@@ -103,9 +102,9 @@ class Tariff:
         """
         fare_fen = self.price.fare_fen(tap)
         if self.concessions:
-            day = service_date(tap.event_time_ms)
+            age = age_on(card.birth_date, service_date(tap.event_time_ms))
             for concession in self.concessions:
-                if concession.applies(card, tap.event_time_ms, day):
+                if concession.applies(card, age, tap.event_time_ms):
                     charged_fen = self.rounding.percent_of(fare_fen, concession.pays_percent)
                     return Fare(fare_fen, charged_fen, concession.fund_account), usage
         return Fare(fare_fen, fare_fen, 0), usage
