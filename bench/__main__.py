@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 import uvloop
@@ -21,6 +21,7 @@ from cli.city.steps import Steps
 from cli.servers.broker import Kind, kind_of
 from cli.servers.child import ServerFailedError
 
+_QUIET_PERCENT: Final = 10
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -50,6 +51,8 @@ def main(
 
 def _run(kind: Kind, plan: Plan, console: Console) -> Measured:
     busy = busy_percent()
+    if busy > _QUIET_PERCENT:
+        console.print(f"[yellow]other work uses {busy:.0f} % of the cores: no figure will be what this machine can do")
     stage = Stage(kind)
     try:
         stage.require_disk(plan.disk_gb)

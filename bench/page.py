@@ -4,7 +4,7 @@ from textwrap import fill
 from typing import Final
 
 from bench import contenders
-from bench.figures import Figures
+from bench.figures import FAMILIES, Figures
 from bench.plan import CARDS, PGBENCH_CLIENTS, PGBENCH_SCALE
 from bench.stage import LINGER_MS
 from bench.tables import BACKLOG, RATIOS, STEPS, WAITS, Rows, machine, tables
@@ -52,8 +52,10 @@ ledger. The ledger part is `Ledger.post` with four batches in flight and no Kafk
 
 {steps}
 
-The steps are timed in a process that posts one batch at a time. What elapsed beyond the CPU is PostgreSQL's work, and the
-broker's for what is announced; four lanes overlap it. The road is the rest of what a tap costs the whole worker.
+Emptying the backlog, a tap costs {tap_us:.0f} µs of CPU: {worker_us:.0f} in the worker, {postgresql_us:.0f} in PostgreSQL,
+{broker_us:.0f} in the broker. The worker's largest steps: {largest}. The steps are timed in a process that posts one batch
+at a time. What elapsed beyond the CPU is PostgreSQL's work, and the broker's for what is announced; four lanes overlap it. To the
+steps the whole worker adds the fetch, Faust, the lanes and the event loop.
 
 ## Memory
 
@@ -62,7 +64,8 @@ at most.
 
 ## Again
 
-`BROKER=kafka make bench` measures on Apache Kafka (Java 17), `make bench` on the embedded broker. `QUICK=1` takes about two
+`BROKER=kafka make bench` measures on Apache Kafka (Java 17), and those are the figures that count; `make bench` alone measures
+on the embedded broker. `QUICK=1` takes about two
 minutes and measures each state once. The same figures for programs, flat: `build/bench.json`.
 """
 
@@ -73,12 +76,17 @@ def page(figures: Figures) -> str:
     plan, shown = measured.plan, tables(figures)
     drains = measured.drains[contenders.WORKER.name]
     speeds = figures.speeds(contenders.WORKER)
+    costs = {f"{family}_us": figures.cpu_us(contenders.WORKER, family) for family in FAMILIES}
+    largest = sorted(measured.steps, key=lambda step: step.cpu_us, reverse=True)[:3]
     text = _PAGE.format(
         machine=machine(figures),
         backlog=_markdown(shown[BACKLOG]),
         waits=_markdown(shown[WAITS]),
         ratios=_markdown(shown[RATIOS]),
         steps=_markdown(shown[STEPS]),
+        **costs,
+        tap_us=sum(costs.values()),
+        largest="; ".join(f"{step.name} ({step.cpu_us:.1f})" for step in largest),
         partitions=measured.machine.partitions,
         taps=plan.backlog,
         cards=CARDS,

@@ -61,8 +61,8 @@ def _both(figures: Figures, other: Contender) -> tuple[str, str]:
 def _steps(figures: Figures) -> Rows:
     steps = figures.measured.steps
     rows = [(step.name, f"{step.cpu_us:.1f}", f"{step.elapsed_us:.1f}") for step in steps]
-    rows.append(("the road: fetch, Faust, lanes, event loop", f"{figures.road_us:.1f}", ""))
-    rows.append(("all of it", f"{figures.cpu_us(contenders.WORKER, 'worker'):.1f}", ""))
+    rows.append(("all steps", f"{figures.steps_us:.1f}", f"{sum(step.elapsed_us for step in steps):.1f}"))
+    rows.append(("the whole worker, from the backlog above", f"{figures.cpu_us(contenders.WORKER, 'worker'):.1f}", ""))
     return [("step", "worker CPU µs a tap", "elapsed µs a tap, one batch at a time"), *rows]
 
 
