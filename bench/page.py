@@ -54,8 +54,8 @@ ledger. The ledger part is `Ledger.post` with four batches in flight and no Kafk
 
 Emptying the backlog, a tap costs {tap_us:.0f} µs of CPU: {worker_us:.0f} in the worker, {postgresql_us:.0f} in PostgreSQL,
 {broker_us:.0f} in the broker. The worker's largest steps: {largest}. The steps are timed in a process that posts one batch
-at a time. What elapsed beyond the CPU is PostgreSQL's work, and the broker's for what is announced; four lanes overlap it. To the
-steps the whole worker adds the fetch, Faust, the lanes and the event loop.
+at a time. What elapsed beyond the CPU is PostgreSQL's work, and the broker's for what is announced; four lanes overlap it. To
+the steps the whole worker adds the fetch, Faust, the lanes and the event loop.
 
 ## Memory
 
