@@ -29,10 +29,11 @@ class Family:
 
     def cpu_seconds(self) -> float:
         """User and system time; that of children that ended is with their parent."""
-        return sum(sum(member.cpu_times()[:4]) for member in self._alive())
-
-    def _alive(self) -> list[psutil.Process]:
-        return [member for member in self._members if member.is_running()]
+        seconds = 0.0
+        for member in self._members:
+            with suppress(psutil.NoSuchProcess):
+                seconds += sum(member.cpu_times()[:4])
+        return seconds
 
 
 class CpuMeter:
