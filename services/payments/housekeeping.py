@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 _ELECTION: Final = "select pg_try_advisory_lock(hashtext('payments.housekeeping'))"
 _TICK_SECONDS: Final = 0.2
+_ANOTHER_OUTAGE_SECONDS: Final = 30
 _PARTITIONS_AHEAD_MONTHS: Final = 3
 
 
@@ -57,6 +58,7 @@ class Housekeeping:
         """Work for ever, whether elected or waiting to be."""
         pause = Pause(place_of(self._engine))
         while True:
+            began = time.monotonic()
             try:
                 async with self._engine.connect() as connection:
                     await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -68,6 +70,8 @@ class Housekeeping:
             except DatabaseError as error:
                 if trouble(error) is Trouble.REJECTED:
                     raise
+                if time.monotonic() - began > _ANOTHER_OUTAGE_SECONDS:
+                    pause = Pause(place_of(self._engine))
                 await pause.wait(error)
 
     async def _serve(self, connection: AsyncConnection) -> None:

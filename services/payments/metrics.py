@@ -81,7 +81,10 @@ class ConsumerLag(Collector):
         family = GaugeMetricFamily(self.name, self.__doc__ or "", labels=["topic", "partition", "consumergroup"])
         now_ms = time() * 1000
         for (topic, partition), waiting in list(self._open.items()):
-            seconds = max(0.0, now_ms - waiting[0]) / 1000 if waiting else 0.0
+            try:
+                seconds = max(0.0, now_ms - waiting[0]) / 1000
+            except IndexError:
+                seconds = 0.0  # nothing waits; asking first would race with the worker's own thread
             family.add_metric([topic, str(partition), self.group], seconds)
         yield family
 
