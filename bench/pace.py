@@ -57,6 +57,7 @@ class SteadyWorker:
 async def steady_worker(stage: Stage, reader: OutcomeReader) -> AsyncIterator[SteadyWorker]:
     """For the time of the block; everything it was given is reconciled at the end."""
     begin_at(stage.broker.bootstrap, WORKER.group, stage.ends)
+    await reader.skip_rest()  # outcomes that an earlier part announced and nobody read
     async with stage.ledger() as ledger:
         with stage.process("posting-1", *WORKER.command, env=stage.environment(ledger)) as child:
             worker = SteadyWorker(stage, ledger, child, reader)
