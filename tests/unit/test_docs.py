@@ -25,9 +25,6 @@ from simulation import metrics as simulation_metrics
 
 ROOT = Path(__file__).parents[2]
 NOT_OURS = {"build", "dist", "gen"}
-WRITTEN_BY_COMMANDS = {"performance.md": "bench"}
-"""Documents that exist only after a target of the Makefile was made."""
-
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 CODE = re.compile(r"```[a-z]*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 METRIC = re.compile(r"(onecard_[a-z_]+)(?:\{([a-z_,]*)\})?")
@@ -109,7 +106,7 @@ def test_every_file_that_is_named_exists(document: Path) -> None:
         for code in code_of(document)
         if "/" in code and FILE_NAME.fullmatch(code) and not any((base / code).exists() for base in _bases(document))
     ]
-    assert [code for code in missing if Path(code).name not in WRITTEN_BY_COMMANDS] == []
+    assert missing == []
 
 
 def _bases(document: Path) -> list[Path]:
@@ -262,7 +259,7 @@ def test_every_document_that_code_refers_to_exists() -> None:
         for path in (ROOT / folder).rglob("*.py")
         for name in re.findall(r"\bdocs/[\w./-]+\.(?:md|csv)", text_of(path))
     }
-    assert [name for name in sorted(named) if not (ROOT / name).exists() and Path(name).name not in WRITTEN_BY_COMMANDS] == []
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 def test_the_words_of_the_glossary_stand_in_code() -> None:
