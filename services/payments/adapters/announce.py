@@ -1,8 +1,9 @@
 """Send what is owed to Kafka, and return when the broker has it."""
 
 import asyncio
-from collections.abc import Iterable
-from itertools import cycle
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from itertools import count
 from typing import Final
 
 import structlog
@@ -24,29 +25,11 @@ class Announcer:
         self._bootstrap = bootstrap
         self._producer: AIOKafkaProducer | None = None
         self._places: dict[tuple[str, bytes], int] = {}
-        self._round = cycle(range(1 << 30))
+        self._round = count()
 
     async def start(self) -> None:
         """Connect; says once what is awaited while the broker is away."""
-        warned = False
-        while self._producer is None:
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
-                acks="all",
-                max_batch_size=_BATCH_BYTES,
-                request_timeout_ms=10_000,
-                metadata_max_age_ms=30_000,
-            )
-            try:
-                await producer.start()
-            except (KafkaError, OSError) as error:
-                await producer.stop()
-                if not warned:
-                    log.warning("waiting_for_broker", bootstrap=self._bootstrap, error=type(error).__name__)
-                warned = True
-                await asyncio.sleep(_PAUSE_SECONDS)
-            else:
-                self._producer = producer
+        await self._patiently(self._connect)
 
     async def stop(self) -> None:
         """Close the connection."""
@@ -59,19 +42,34 @@ class Announcer:
         A message may be sent more than once; everything that is announced carries an id to be told apart by.
         """
         owed = list(messages)
-        if not owed:
-            return
+        if owed:
+            await self._patiently(partial(self._send, topic, owed), topic=topic)
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[None]], **awaiting: str) -> None:
         warned = False
         while True:
             try:
-                await self._send(topic, owed)
+                return await attempt()
             except (KafkaError, OSError) as error:
                 if not warned:
-                    log.warning("waiting_for_broker", bootstrap=self._bootstrap, topic=topic, error=type(error).__name__)
+                    log.warning("waiting_for_broker", bootstrap=self._bootstrap, error=type(error).__name__, **awaiting)
                 warned = True
                 await asyncio.sleep(_PAUSE_SECONDS)
-            else:
-                return
+
+    async def _connect(self) -> None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            acks="all",
+            max_batch_size=_BATCH_BYTES,
+            request_timeout_ms=10_000,
+            metadata_max_age_ms=30_000,
+        )
+        try:
+            await producer.start()
+        except (KafkaError, OSError):
+            await producer.stop()
+            raise
+        self._producer = producer
 
     async def _send(self, topic: str, messages: Iterable[tuple[bytes | None, bytes]]) -> None:
         assert self._producer is not None, "start() comes first"

@@ -86,6 +86,11 @@ def _card(state: CardState) -> Card:
     )
 
 
+async def open_holders(driver: "asyncpg.Connection[Any]", ids: Sequence[int]) -> None:
+    """Open the accounts that are missing, in order of their ids."""
+    await driver.execute(_OPEN, ids, AccountKind.HOLDER)
+
+
 class CardProjection:
     """Writes the projection. Accounts are locked as postings lock them, so a status changes between batches, never in one."""
 
@@ -108,7 +113,7 @@ class CardProjection:
 
     async def _store(self, driver: "asyncpg.Connection[Any]", cards: Sequence[tuple[Card, int]]) -> list[str]:
         ids = sorted({account_id for _, account_id in cards})
-        await driver.execute(_OPEN, ids, AccountKind.HOLDER)
+        await open_holders(driver, ids)
         by_identifier = sorted({card.card_identifier: account_id for card, account_id in cards}.items())
         new = await driver.fetch(_POINT, [i for i, _ in by_identifier], [a for _, a in by_identifier])
         stored: dict[int, dict[str, Card]] = {}

@@ -48,7 +48,7 @@ where c.card_identifier = any($1::text[])
 order by a.id
 for no key update of a"""
 
-_NEXT_BATCH: Final = "select nextval('payments.batch_number')"
+NEXT_BATCH: Final = "select nextval('payments.batch_number')"
 
 _KNOWN: Final = """
 select v.terminal, v.sequence, v.body_digest, v.reason, v.fare_fen, v.charged_fen, v.batch, v.row,
@@ -143,7 +143,7 @@ class Ledger:
             book = Book(_accounts(await driver.fetch(_LOCK, list({tap.card_identifier for tap in taps}))))
             await self._at("locked")
             book.verdicts.update(await self._known(driver, entries, read_all))
-            batch = await driver.fetchval(_NEXT_BATCH)
+            batch = await driver.fetchval(NEXT_BATCH)
             journal = decide(taps, book, self._rules, batch, now_ms)
             if journal.decided:
                 await self._write(driver, journal, book, batch, now_ms)

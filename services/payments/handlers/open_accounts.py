@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common.clock import instant, now_ms
 from services.common.database import driver_transaction
-from services.payments.adapters.ledger import BatchKey
+from services.payments.adapters.cards import open_holders
+from services.payments.adapters.ledger import NEXT_BATCH, BatchKey
 from services.payments.adapters.rows import batch_digest, copy_rows, transfer_rows, verdict_rows
-from services.payments.domain.account import FIRST_HOLDER_ACCOUNT, AccountKind
+from services.payments.domain.account import FIRST_HOLDER_ACCOUNT
 from services.payments.domain.posting import Decided
 from services.payments.domain.tap import Scene, Tap, Terminal
 from services.payments.domain.transfer import Code, Leg
@@ -24,9 +25,6 @@ from services.payments.handlers.register_merchants import ensure_merchant, ensur
 _AT_ONCE: Final = 4000
 _DESK: Final = ("CITY-DESK", "OPENING")
 
-_OPEN: Final = """
-insert into payments.account (id, kind, guarded) select id, $2, true from unnest($1::bigint[]) as n(id) order by id
-on conflict do nothing"""
 _LOCK: Final = "select id from payments.account where id = any($1::bigint[]) order by id for no key update"
 _OPENED: Final = "select sequence from payments.verdict where terminal = $1 and sequence = any($2::bigint[])"
 _WRITE: Final = """
@@ -95,13 +93,13 @@ async def open_accounts(
 
 async def _open(driver: "asyncpg.Connection[Any]", key: BatchKey, desk: Terminal, openings: Sequence[Opening]) -> int:
     ids = [opening.account_id for opening in openings]
-    await driver.execute(_OPEN, ids, AccountKind.HOLDER)
+    await open_holders(driver, ids)
     await driver.execute(_LOCK, ids)
     known = {row[0] for row in await driver.fetch(_OPENED, desk.number, ids)}
     new = [opening for opening in openings if opening.account_id not in known]
     if not new:
         return 0
-    batch = await driver.fetchval("select nextval('payments.batch_number')")
+    batch = await driver.fetchval(NEXT_BATCH)
     now = now_ms()
     decided, legs = [], []
     for row, (account_id, fen) in enumerate(new):
