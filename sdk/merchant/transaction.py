@@ -122,60 +122,22 @@ Tap: TypeAlias = BusRide | CampusPurchase | ScenicEntry
 
 def sign(tap: Tap, terminal_sequence: int) -> SignedRecord:
     """The record of a tap under the sequence number that its terminal allocated."""
+    body = TransactionBody(
+        merchant_id=tap.merchant_id,
+        terminal_id=tap.terminal_id,
+        terminal_sequence=terminal_sequence,
+        card_identifier=tap.card_identifier,
+        event_time_ms=tap.event_time_ms,
+    )
     match tap:
         case BusRide():
-            return sign_bus_ride(tap, terminal_sequence)
+            body.bus_ride.MergeFrom(BusRideBody(line_id=tap.line_id, stop_id=tap.stop_id, shown_fen=tap.shown_fen))
         case CampusPurchase():
-            return sign_campus_purchase(tap, terminal_sequence)
+            body.price_fen = tap.price_fen
+            body.campus_purchase.MergeFrom(CampusPurchaseBody(outlet_id=tap.outlet_id))
         case ScenicEntry():
-            return sign_scenic_entry(tap, terminal_sequence)
-
-
-def sign_bus_ride(ride: BusRide, terminal_sequence: int) -> SignedRecord:
-    """The record of a boarding."""
-    scene = BusRideBody(line_id=ride.line_id, stop_id=ride.stop_id, shown_fen=ride.shown_fen)
-    return seal(
-        TransactionBody(
-            merchant_id=ride.merchant_id,
-            terminal_id=ride.terminal_id,
-            terminal_sequence=terminal_sequence,
-            card_identifier=ride.card_identifier,
-            event_time_ms=ride.event_time_ms,
-            bus_ride=scene,
-        ),
-        Scene.BUS.topic,
-    )
-
-
-def sign_campus_purchase(purchase: CampusPurchase, terminal_sequence: int) -> SignedRecord:
-    """The record of a purchase."""
-    return seal(
-        TransactionBody(
-            merchant_id=purchase.merchant_id,
-            terminal_id=purchase.terminal_id,
-            terminal_sequence=terminal_sequence,
-            card_identifier=purchase.card_identifier,
-            event_time_ms=purchase.event_time_ms,
-            price_fen=purchase.price_fen,
-            campus_purchase=CampusPurchaseBody(outlet_id=purchase.outlet_id),
-        ),
-        Scene.CAMPUS.topic,
-    )
-
-
-def sign_scenic_entry(entry: ScenicEntry, terminal_sequence: int) -> SignedRecord:
-    """The record of an entry."""
-    return seal(
-        TransactionBody(
-            merchant_id=entry.merchant_id,
-            terminal_id=entry.terminal_id,
-            terminal_sequence=terminal_sequence,
-            card_identifier=entry.card_identifier,
-            event_time_ms=entry.event_time_ms,
-            scenic_entry=ScenicEntryBody(gate_id=entry.gate_id),
-        ),
-        Scene.SCENIC.topic,
-    )
+            body.scenic_entry.MergeFrom(ScenicEntryBody(gate_id=tap.gate_id))
+    return seal(body, tap.scene.topic)
 
 
 def seal(body: TransactionBody, topic: str) -> SignedRecord:
