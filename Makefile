@@ -75,6 +75,6 @@ $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/city.stamp
 
 gen/stamp: $(shell find proto -name '*.proto') $(VENV)/requirements-city.stamp
 	@rm -rf gen && mkdir -p gen
-	@$(BIN)/python -m grpc_tools.protoc -I proto --python_out=gen --pyi_out=gen $$(find proto -name '*.proto' | sort)
+	@$(BIN)/python -m grpc_tools.protoc -I proto --python_out=gen --pyi_out=gen --grpc_python_out=gen $$(find proto -name '*.proto' | sort)
 	@find gen/onecard -type d -exec touch {}/__init__.py \;
 	@touch $@
