@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
+from functools import cache
 from itertools import accumulate
 from time import time
 
@@ -14,6 +15,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # the library forgot
 
 TAPS = Counter("onecard_taps_total", "Taps decided, by what became of them", ["channel", "outcome", "reason"])
 DEAD_LETTERS = Counter("onecard_dead_letters_total", "Records without a verdict", ["topic", "reason"])
+OPERATIONS = Counter("onecard_operations_total", "Online operations, by what became of them", ["kind", "outcome", "reason"])
 BATCHES = Counter("onecard_batches_total", "Posting transactions committed")
 DATABASE_TROUBLE = Counter("onecard_database_trouble_total", "Posting transactions that failed", ["sqlstate", "then"])
 IMBALANCE = Gauge(
@@ -22,6 +24,13 @@ IMBALANCE = Gauge(
 CHECKED = Gauge("onecard_ledger_check_timestamp_seconds", "When the books were last checked")
 PROJECTION_AGE = Gauge("onecard_card_projection_age_seconds", "Age of the oldest partition of the card projection")
 BUILD = Info("onecard_build", "Version of the software")
+
+
+@cache
+def operation(kind: str, outcome: str, reason: str) -> Counter:
+    """The counter of one kind of answer; looking its labels up costs more than counting."""
+    return OPERATIONS.labels(kind, outcome, reason)
+
 
 _BOUNDS = (0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 

@@ -23,7 +23,7 @@ from services.payments.adapters.registry import Registry
 from services.payments.adapters.tariffs import read_rules
 from services.payments.adapters.wire import SCENE_OF_TOPIC, Received
 from services.payments.config import Config
-from services.payments.domain.posting import Rules
+from services.payments.domain.book import Rules
 from services.payments.handlers.post_taps import Owed, PostTaps
 from services.payments.handlers.project_cards import ProjectCards
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from onecard.card.v1.card_events_pb2 import CardEvent, CardState
 from services.common.clock import instant
 from services.common.database import driver_transaction, place_of
-from services.payments.domain.account import FIRST_HOLDER_ACCOUNT, AccountKind
+from services.payments.domain.account import FIRST_HOLDER_ACCOUNT, FIRST_PURSE_ACCOUNT, AccountKind
 from services.payments.domain.card import Card, CardStatus, CategoryPeriod, StatusPeriod
 
 _OPEN: Final = """
@@ -67,7 +67,7 @@ def decode_card_event(value: bytes) -> tuple[Card, int] | Beat:
 def _card(state: CardState) -> Card:
     if not (0 < len(state.card_identifier) <= 32 and state.card_identifier.isascii() and state.card_identifier.isprintable()):
         raise CardEventError("card_identifier")
-    if not FIRST_HOLDER_ACCOUNT <= state.account_id < 2**63:
+    if not FIRST_HOLDER_ACCOUNT <= state.account_id < FIRST_PURSE_ACCOUNT:
         raise CardEventError("account_id")
     try:
         birth_date = date.fromisoformat(state.birth_date)

@@ -11,9 +11,11 @@ import asyncpg
 from cryptography.hazmat.primitives.hashes import SM3
 from cryptography.hazmat.primitives.hmac import HMAC
 
+from services.payments.domain.book import Barred, Decided, Ruled
 from services.payments.domain.calendar import service_day
-from services.payments.domain.posting import Decided
-from services.payments.domain.transfer import CNY, Leg
+from services.payments.domain.operation import Ruling
+from services.payments.domain.payment import Payment
+from services.payments.domain.transfer import Leg, transfer_id
 
 VERDICT_COLUMNS: Final = (
     "terminal", "sequence", "batch", "row", "outcome", "reason", "fare_fen", "charged_fen", "account_id",
@@ -23,9 +25,29 @@ TRANSFER_COLUMNS: Final = (
     "id", "batch", "row", "leg", "code", "debit_account", "credit_account", "amount_fen", "currency", "account_id",
     "terminal", "sequence", "event_time", "service_date", "posting_date",
 )  # fmt: skip
+OPERATION_COLUMNS: Final = (
+    "terminal", "request_id", "batch", "row", "kind", "outcome", "reason", "amount_fen", "moved_fen", "account_id",
+    "payment", "body_digest", "body",
+)  # fmt: skip
+PAYMENT_COLUMNS: Final = (
+    "id", "terminal", "merchant", "scene", "request_id", "account_id", "payee", "one_step", "status", "amount_fen",
+    "captured_total_fen", "refunded_total_fen", "part_accounts", "held_fen", "captured_fen", "refunded_fen", "create_time",
+    "expire_time",
+)  # fmt: skip
 # Each field is its length and its value; the row begins with the number of fields.
 _VERDICT: Final = Struct("!h" + "ii iq iq ii ih ih iq iq iq iq i32s".replace(" ", ""))
 _TRANSFER: Final = Struct("!h" + "i16s iq ii ih ih iq iq iq ih iq ii iq iq ii ii".replace(" ", ""))
+_OPERATION: Final = Struct("!h" + "ii i".replace(" ", ""))
+_OPERATION_FACTS: Final = Struct("!" + "iq ii ih ih ih iq iq iq".replace(" ", ""))
+_PAYMENT: Final = Struct("!h" + "i16s ii i".replace(" ", ""))
+_PAYMENT_FACTS: Final = Struct("!" + "iq iq i? ih iq iq iq".replace(" ", ""))
+_TWO_SHORTS: Final = Struct("!ihi")
+_TWO_TIMES: Final = Struct("!iqiq")
+_LENGTH: Final = Struct("!i")
+_NULL: Final = _LENGTH.pack(-1)
+_ARRAY: Final = Struct("!iiiIii")
+_ELEMENT: Final = Struct("!iq")
+_BIGINT_OID: Final = 20
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
 # PostgreSQL counts from 2000-01-01, in microseconds and in days.
@@ -63,29 +85,96 @@ def transfer_rows(legs: Iterable[Leg], batch: int, now_ms: int) -> bytes:
         pack(
             15,
             16, transfer_id(now_ms, batch, leg.row, leg.leg), 8, batch, 4, leg.row, 2, leg.leg, 2, leg.code,
-            8, leg.debit_account, 8, leg.credit_account, 8, leg.amount_fen, 2, CNY, 8, leg.account_id,
-            4, leg.tap.terminal.number, 8, leg.tap.sequence,
-            8, (leg.tap.event_time_ms - _PG_EPOCH_MS) * 1000,
-            4, service_day(leg.tap.event_time_ms) - _PG_EPOCH_DAY, 4, posting_day,
+            8, leg.debit_account, 8, leg.credit_account, 8, leg.amount_fen, 2, leg.currency, 8, leg.account_id,
+            4, leg.terminal, 8, leg.sequence,
+            8, (leg.event_time_ms - _PG_EPOCH_MS) * 1000,
+            4, service_day(leg.event_time_ms) - _PG_EPOCH_DAY, 4, posting_day,
         )
         for leg in legs
     )  # fmt: skip
 
 
-def transfer_id(now_ms: int, batch: int, row: int, leg: int) -> bytes:
-    """A time-ordered UUID (version 7): milliseconds, then batch, row and leg, so it is unique without chance.
+def operation_rows(ruled: Iterable[Ruled], barred: Iterable[Barred]) -> bytes:
+    """Rows of `payments.operation`, in order of identity."""
+    rows = [
+        (request.caller.number, request.request_id.encode(), ruling, request.body)
+        for operation, ruling in ruled
+        for request in (operation.request,)
+    ]
+    rows += [(terminal, request_id.encode(), ruling, b"") for terminal, request_id, ruling in barred]
+    if len(rows) > 1:
+        rows.sort(key=_identity)
+    return b"".join([_operation_row(*row) for row in rows])
 
-    Batch numbers may use 52 bits, rows 18, legs 4.
-    """
-    place = batch << 22 | row << 4 | leg
-    return _ID_HEAD.pack(now_ms << 16 | 0x7000 | place >> 62, 0x8000_0000_0000_0000 | place & 0x3FFF_FFFF_FFFF_FFFF)
+
+def _identity(row: tuple[int, bytes, Ruling, bytes]) -> tuple[int, bytes]:
+    return row[:2]
 
 
-async def copy_rows(driver: "asyncpg.Connection[Any]", verdicts: bytes, transfers: bytes) -> None:
+def _operation_row(terminal: int, request_id: bytes, ruling: Ruling, body: bytes) -> bytes:
+    return b"".join(
+        (
+            _OPERATION.pack(13, 4, terminal, len(request_id)), request_id,
+            _OPERATION_FACTS.pack(
+                8, ruling.batch, 4, ruling.row, 2, ruling.kind, 2, 2 if ruling.reason else 1, 2, ruling.reason,
+                8, ruling.amount_fen, 8, ruling.moved_fen, 8, ruling.account_id,
+            ),
+            _field(ruling.payment), _field(ruling.digest), _field(body),
+        )
+    )  # fmt: skip
+
+
+def payment_rows(payments: Iterable[Payment]) -> bytes:
+    """Rows of `payments.payment`."""
+    return b"".join([_payment_row(payment) for payment in payments])
+
+
+def _payment_row(payment: Payment) -> bytes:
+    parts = payment.parts
+    merchant, request_id = payment.merchant_id.encode(), payment.request_id.encode()
+    return b"".join(
+        (
+            _PAYMENT.pack(18, 16, payment.id, 4, payment.terminal, len(merchant)), merchant,
+            _TWO_SHORTS.pack(2, payment.scene, len(request_id)), request_id,
+            _PAYMENT_FACTS.pack(
+                8, payment.account_id, 8, payment.payee, 1, payment.one_step, 2, payment.status,
+                8, payment.amount_fen, 8, payment.captured_fen, 8, payment.refunded_fen,
+            ),
+            _array([part.account_id for part in parts]),
+            _array([part.held_fen for part in parts]),
+            _array([part.captured_fen for part in parts]),
+            _array([part.refunded_fen for part in parts]),
+            _TWO_TIMES.pack(8, _microseconds(payment.create_time_ms), 8, _microseconds(payment.expire_time_ms)),
+        )
+    )  # fmt: skip
+
+
+def _microseconds(time_ms: int) -> int:
+    return (time_ms - _PG_EPOCH_MS) * 1000
+
+
+def _field(value: bytes | None) -> bytes:
+    return _NULL if value is None else _LENGTH.pack(len(value)) + value
+
+
+def _array(values: Sequence[int]) -> bytes:
+    """One dimension of bigint, counted from 1."""
+    head = _ARRAY.pack(20 + 12 * len(values), 1, 0, _BIGINT_OID, len(values), 1)
+    return head + b"".join([_ELEMENT.pack(8, value) for value in values])
+
+
+async def copy_rows(
+    driver: "asyncpg.Connection[Any]", verdicts: bytes, transfers: bytes, operations: bytes = b"", payments: bytes = b""
+) -> None:
     """Append the rows of a batch, in the transaction that is open."""
-    await _copy(driver, "verdict", VERDICT_COLUMNS, verdicts)
-    if transfers:
-        await _copy(driver, "transfer", TRANSFER_COLUMNS, transfers)
+    for table, columns, rows in (
+        ("verdict", VERDICT_COLUMNS, verdicts),
+        ("operation", OPERATION_COLUMNS, operations),
+        ("payment", PAYMENT_COLUMNS, payments),
+        ("transfer", TRANSFER_COLUMNS, transfers),
+    ):
+        if rows:
+            await _copy(driver, table, columns, rows)
 
 
 async def _copy(driver: "asyncpg.Connection[Any]", table: str, columns: Sequence[str], rows: bytes) -> None:
@@ -100,19 +189,22 @@ async def _copy_stream(rows: bytes) -> AsyncIterator[bytes]:
     yield _TRAILER
 
 
-def batch_digest(key: bytes, batch: int, now_ms: int, verdicts: bytes, transfers: bytes) -> bytes:
+def batch_digest(key: bytes, batch: int, now_ms: int, verdicts: bytes, transfers: bytes, operations: bytes = b"") -> bytes:
     """HMAC-SM3 over a batch: its number and clock, then its rows as they are stored."""
     digest = HMAC(key, SM3())
     digest.update(_ID_HEAD.pack(batch, now_ms))
     digest.update(verdicts)
     digest.update(transfers)
+    digest.update(operations)
     return digest.finalize()
 
 
 _VERDICT_LIST: Final = ", ".join(VERDICT_COLUMNS)
 _TRANSFER_LIST: Final = ", ".join(TRANSFER_COLUMNS)
+_OPERATION_LIST: Final = ", ".join(OPERATION_COLUMNS)
 SELECT_VERDICTS: Final = f"select {_VERDICT_LIST} from payments.verdict where batch = $1 order by terminal, sequence"  # noqa: S608  # constants
 SELECT_TRANSFERS: Final = f"select {_TRANSFER_LIST} from payments.transfer where batch = $1 order by id"  # noqa: S608  # constants
+SELECT_OPERATIONS: Final = f"select {_OPERATION_LIST} from payments.operation where batch = $1 order by terminal, request_id"  # noqa: S608  # constants
 
 
 def rows_of_copy(stream: bytes) -> bytes:

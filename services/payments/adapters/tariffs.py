@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common.clock import SHANGHAI, milliseconds
 from services.payments.config import Config
-from services.payments.domain.posting import Rules
+from services.payments.domain.book import Rules
 from services.payments.domain.tap import Scene
 from services.payments.domain.tariff import Concession, FlatFare, NamedPrice, Rounding, Tariff, Tariffs
 

@@ -1,64 +1,26 @@
-"""Deciding a batch of taps: refusals first, the ordinary case last. Pure; runs under the locks of its accounts."""
+"""Deciding a batch: taps here, online operations in `online`. Refusals first, the ordinary case last.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+Pure; runs under the locks of its accounts.
+"""
 
-from services.payments.domain.account import AccountStatus, HolderAccount
+from collections.abc import Sequence
+
+from services.payments.domain.account import HolderAccount
+from services.payments.domain.book import Book, Decided, Journal, Rules
 from services.payments.domain.card import LOST, Card, CardStatus
+from services.payments.domain.online import REASON_OF_ACCOUNT, decide_operation
+from services.payments.domain.operation import Operation
 from services.payments.domain.tap import Tap
-from services.payments.domain.tariff import Fare, NamedPrice, Tariff, Tariffs
+from services.payments.domain.tariff import Fare, NamedPrice, Tariff
 from services.payments.domain.transfer import Code, Leg
 from services.payments.domain.verdict import Answer, Cause, Reason, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """City settings that decide whether a tap is accepted."""
-
-    tariffs: Tariffs
-    hotlist_losses_account: int
-    acceptance_horizon_ms: int
-    """Older taps post nothing, for ever."""
-    clock_tolerance_ms: int
-    """How far ahead of our clock a terminal's may be."""
-    hotlist_grace_ms: int
-    """How long after the hotlist's publication the city still pays for a lost card's taps."""
-
-
-class Decided(NamedTuple):
-    """A verdict to be stored."""
-
-    tap: Tap
-    account_id: int
-    verdict: Verdict
-
-
-@dataclass(slots=True)
-class Book:
-    """What a batch is decided on, all of it read after the accounts were locked.
-
-    `decide` changes the accounts and adds the verdicts it gives, so that later taps of the batch see both.
-    """
-
-    accounts: Mapping[str, HolderAccount]
-    """By card identifier; two cards of one holder share an account."""
-    verdicts: dict[tuple[int, int], Verdict] = field(default_factory=dict)
-    """Known identities."""
-
-
-@dataclass(slots=True)
-class Journal:
-    """What `decide` returns: an answer for each tap, in order, and the rows to write."""
-
-    answers: list[Answer] = field(default_factory=list)
-    decided: list[Decided] = field(default_factory=list)
-    legs: list[Leg] = field(default_factory=list)
-
-
-def decide(taps: Sequence[Tap], book: Book, rules: Rules, batch: int, now_ms: int) -> Journal:
-    """Decide taps in order. A known identity is answered before anything is rated."""
+def decide(taps: Sequence[Tap], operations: Sequence[Operation], book: Book, rules: Rules, batch: int, now_ms: int) -> Journal:
+    """Decide taps and operations in order. A known identity is answered before anything is rated."""
     journal = Journal()
+    for operation in operations:
+        journal.answered.append(decide_operation(operation, book, rules, journal, batch, now_ms))
     for tap in taps:
         identity = tap.identity
         known = book.verdicts.get(identity)
@@ -73,7 +35,7 @@ def decide(taps: Sequence[Tap], book: Book, rules: Rules, batch: int, now_ms: in
         if tariff is None:
             journal.answers.append(Answer(None, Cause.NO_TARIFF))
             continue
-        row = len(journal.decided)
+        row = journal.row
         reason, fare = _accept(tap, account, tariff, rules, now_ms, row, journal.legs)
         verdict = Verdict(tap.digest, reason, fare.fare_fen, fare.charged_fen, batch, row, now_ms)
         book.verdicts[identity] = verdict
@@ -94,7 +56,6 @@ _REASON_OF_STATUS = {
     CardStatus.LOCKED: Reason.CARD_LOCKED,
     CardStatus.CANCELLED: Reason.CARD_CANCELLED,
 }
-_REASON_OF_ACCOUNT = {AccountStatus.FROZEN: Reason.ACCOUNT_FROZEN, AccountStatus.CLOSED: Reason.ACCOUNT_CLOSED}
 
 
 def _accept(
@@ -116,15 +77,12 @@ def _accept(
         if published_ms and tap.event_time_ms >= published_ms + rules.hotlist_grace_ms:
             return Reason.HOTLISTED, _NO_FARE
         return Reason.NONE, _pay_from_hotlist_losses(tap, account, card, tariff, rules, row, legs)
-    if refusal := _REASON_OF_ACCOUNT.get(account.status):
+    if refusal := REASON_OF_ACCOUNT.get(account.status):
         return refusal, _NO_FARE
     fare, usage = tariff.rate(tap, card, account.usage)
-    if not account.can_pay(fare.charged_fen):
+    if not _pay(tap, account, fare, rules, row, legs):
         return Reason.INSUFFICIENT_FUNDS, _NO_FARE
-    if usage is not account.usage:
-        account.usage = usage
-        account.usage_changed = True
-    _pay(tap, account, fare, row, legs)
+    account.use(usage)
     return Reason.NONE, fare
 
 
@@ -137,15 +95,29 @@ def _refuse_price(tap: Tap, tariff: Tariff) -> Reason | None:
     return None
 
 
-def _pay(tap: Tap, account: HolderAccount, fare: Fare, row: int, legs: list[Leg]) -> None:
-    payee = tap.terminal.payable_account
+def _pay(tap: Tap, account: HolderAccount, fare: Fare, rules: Rules, row: int, legs: list[Leg]) -> bool:
+    """Pay the merchant out of the purses that may, and a fund what the holder does not; False when they do not bear it."""
+    number, payee, event_ms = tap.terminal.number, tap.terminal.payable_account, tap.event_time_ms
     leg = 0
-    if fare.charged_fen:
-        account.pay(fare.charged_fen)
-        legs.append(Leg(tap, row, leg, Code.CHARGE, account.id, payee, fare.charged_fen, account.id))
-        leg += 1
+    if account.purses:
+        shares = account.split(fare.charged_fen, tap.terminal, rules.purposes, event_ms, overdraft=True)
+        if shares is None:
+            return False
+        for purse, share in shares:
+            purse.take(share)
+            legs.append(Leg(number, tap.sequence, event_ms, row, leg, Code.CHARGE, purse.id, payee, share, account.id))
+            leg += 1
+    elif fare.charged_fen:
+        if not account.can_pay(fare.charged_fen):
+            return False
+        account.take(fare.charged_fen)
+        legs.append(Leg(number, tap.sequence, event_ms, row, 0, Code.CHARGE, account.id, payee, fare.charged_fen, account.id))
+        leg = 1
     if concession_fen := fare.fare_fen - fare.charged_fen:
-        legs.append(Leg(tap, row, leg, Code.CONCESSION, fare.fund_account, payee, concession_fen, account.id))
+        legs.append(
+            Leg(number, tap.sequence, event_ms, row, leg, Code.CONCESSION, fare.fund_account, payee, concession_fen, account.id)
+        )
+    return True
 
 
 def _pay_from_hotlist_losses(
@@ -153,7 +125,10 @@ def _pay_from_hotlist_losses(
 ) -> Fare:
     """After the report and before the hotlist took effect the merchant is paid, and never from the purse."""
     fare_fen = tariff.rate(tap, card, account.usage)[0].fare_fen
+    losses = rules.hotlist_losses_account
     if fare_fen:
-        payee = tap.terminal.payable_account
-        legs.append(Leg(tap, row, 0, Code.HOTLIST_LOSS, rules.hotlist_losses_account, payee, fare_fen, account.id))
-    return Fare(fare_fen, 0, rules.hotlist_losses_account)
+        payee, number = tap.terminal.payable_account, tap.terminal.number
+        legs.append(
+            Leg(number, tap.sequence, tap.event_time_ms, row, 0, Code.HOTLIST_LOSS, losses, payee, fare_fen, account.id)
+        )
+    return Fare(fare_fen, 0, losses)

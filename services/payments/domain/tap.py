@@ -14,6 +14,10 @@ class Scene(IntEnum):
     """The city's own desk: openings and top-ups, never a topic."""
 
 
+ITSELF = "*"
+"""The terminal id under which a merchant or a service asks for itself."""
+
+
 class Terminal(NamedTuple):
     """A registered terminal: what the ledger knows of (merchant, terminal)."""
 
@@ -25,6 +29,15 @@ class Terminal(NamedTuple):
     payable_account: int
     """The account that collects what the merchant is owed."""
     retired: bool
+
+    def is_merchant_of(self, merchant_id: str) -> bool:
+        """Whether this is the merchant itself, which may act for all of its terminals."""
+        return self.terminal_id == ITSELF and self.merchant_id == merchant_id
+
+    @property
+    def is_window(self) -> bool:
+        """Whether it serves the city's own desks, which may see balances and take top-ups."""
+        return self.scene is Scene.OFFICE and self.terminal_id != ITSELF
 
 
 class Tap(NamedTuple):

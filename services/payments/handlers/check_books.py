@@ -36,13 +36,13 @@ order by id limit 1""")
 _FIRST_BATCH: Final = text("""
 with v as (select batch, count(*) as n, sum(fare_fen) as fare, sum(charged_fen) as charged
            from payments.verdict group by batch),
-     t as (select batch, count(*) as n, sum(amount_fen) filter (where code <> 4) as fare,
+     t as (select batch, count(*) as n, sum(amount_fen) filter (where sequence > 0 and code <> 4) as fare,
                   sum(amount_fen) filter (where code = 1) as charged
            from payments.transfer group by batch)
 select number
 from payments.batch b full join v on v.batch = b.number full join t on t.batch = coalesce(b.number, v.batch)
-where b.verdicts is distinct from v.n or b.transfers is distinct from coalesce(t.n, 0)
-   or v.fare is distinct from coalesce(t.fare, 0) or v.charged is distinct from coalesce(t.charged, 0)
+where b.verdicts is distinct from coalesce(v.n, 0) or b.transfers is distinct from coalesce(t.n, 0)
+   or coalesce(v.fare, 0) <> coalesce(t.fare, 0) or coalesce(v.charged, 0) <> coalesce(t.charged, 0)
 order by 1 limit 1""")
 
 _COUNTS: Final = text("""

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 import structlog
 
 from services.common.clock import now_ms
-from services.common.database import DatabaseError, Pause, Trouble, sqlstate_of, trouble
+from services.common.database import DatabaseError, Pause, Trouble, trouble
 from services.payments import metrics
 from services.payments.adapters.ledger import Entry, Ledger
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.wire import CHANNEL_OF_TOPIC, Outcomes, Received, Undecided, decode, encode_dead_letter
 from services.payments.domain.tap import Tap
 from services.payments.domain.verdict import Answer, Cause
+from services.payments.handlers.settle import settle
 
 log = structlog.get_logger()
+
+Settled = tuple[Entry, Answer]
+"""A record as it was settled in the end, and what it was answered."""
 
 
 @dataclass(slots=True)
@@ -52,32 +56,19 @@ class PostTaps:
                     raise
                 await pause.wait(error)
 
-    async def settle(self, entries: Sequence[Entry], *, replay: bool = False) -> list[tuple[Entry, Answer]]:
-        """Post the batch as a whole; halve it when the database rejects it, until one record stands alone."""
-        read_all = False
-        pause = Pause(self._ledger.place)
-        while True:
-            try:
-                answers = await self._ledger.post(entries, now_ms(), read_all=read_all, replay=replay)
-            except DatabaseError as error:
-                then, state = trouble(error), sqlstate_of(error)
-                metrics.DATABASE_TROUBLE.labels(state, then.name).inc()
-                match then:
-                    case Trouble.AGAIN:
-                        read_all = True
-                    case Trouble.WAIT:
-                        await pause.wait(error)
-                    case Trouble.REJECTED if len(entries) > 1:
-                        middle = len(entries) // 2
-                        first = await self.settle(entries[:middle], replay=replay)
-                        return first + await self.settle(entries[middle:], replay=replay)
-                    case Trouble.REJECTED:
-                        entries = [_reject(entries[0], error, state)]
-            else:
-                metrics.BATCHES.inc()
-                return list(zip(entries, answers, strict=True))
+    async def settle(self, entries: Sequence[Entry], *, replay: bool = False) -> list[Settled]:
+        """Post the batch as a whole; what the database will not store becomes a dead letter with its SQLSTATE."""
 
-    def _owed(self, decided: Sequence[tuple[Entry, Answer]]) -> Owed:
+        async def post(some: Sequence[Entry], read_all: bool) -> list[Settled]:
+            answers = await self._ledger.post(some, now_ms(), read_all=read_all, replay=replay)
+            return list(zip(some, answers, strict=True))
+
+        async def reject(entry: Entry, error: BaseException, state: str) -> list[Settled]:
+            return await self.settle([_reject(entry, error, state)], replay=replay)
+
+        return await settle(entries, self._ledger.place, post, reject)
+
+    def _owed(self, decided: Sequence[Settled]) -> Owed:
         owed = Owed()
         encode = Outcomes().encode
         for (record, read), answer in decided:
@@ -102,7 +93,7 @@ def _reject(entry: Entry, error: BaseException, state: str) -> Entry:
     )
 
 
-def _count(decided: Sequence[tuple[Entry, Answer]]) -> None:
+def _count(decided: Sequence[Settled]) -> None:
     """Count a batch with a few increments, not with one for each tap."""
     taps: Counter[tuple[str, str, str]] = Counter()
     latencies: dict[str, list[float]] = {}

@@ -9,7 +9,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.payments.domain.account import AccountKind
-from services.payments.domain.tap import Scene
+from services.payments.domain.tap import Scene, Terminal
+
+_TERMINAL = text("""
+select t.id, m.scene, m.payable_account, coalesce(t.retired_time, m.retired_time) is not null
+from payments.merchant m join payments.terminal t on t.merchant = m.id
+where m.id = :merchant and t.terminal_id = :terminal_id""")
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}$")]
 
@@ -66,6 +71,16 @@ async def ensure_merchant(connection: AsyncConnection, merchant_id: str, scene: 
     number = await connection.scalar(text("select id from payments.merchant where merchant_id = :id"), {"id": merchant_id})
     assert isinstance(number, int)
     return number
+
+
+async def ensure_terminal(connection: AsyncConnection, merchant_id: str, terminal_id: str) -> Terminal:
+    """One terminal of a merchant that is registered, as the ledger knows it."""
+    merchant = await connection.scalar(text("select id from payments.merchant where merchant_id = :id"), {"id": merchant_id})
+    assert isinstance(merchant, int)
+    await ensure_terminals(connection, merchant, [terminal_id])
+    found = await connection.execute(_TERMINAL, {"merchant": merchant, "terminal_id": terminal_id})
+    number, scene, payable_account, retired = found.one()
+    return Terminal(number, merchant_id, terminal_id, Scene(scene), payable_account, retired)
 
 
 async def ensure_terminals(connection: AsyncConnection, merchant: int, terminal_ids: list[str]) -> int:

@@ -59,6 +59,7 @@ create table payments.payment (
     id                 uuid primary key,    -- time-ordered, made of its Authorize's batch and row
     terminal           int not null,
     merchant           text not null,
+    scene              smallint not null,
     request_id         text collate "C" not null,
     account_id         bigint not null,
     payee              bigint not null,
@@ -107,7 +108,8 @@ RIGHTS = """
 grant usage on all sequences in schema payments to onecard_payments;
 grant select on payments.operation, payments.payment, payments.caller_right, payments.revoked_certificate to onecard_payments;
 grant insert on payments.operation, payments.payment to onecard_payments;
-grant update (status, captured_total_fen, refunded_total_fen, captured_fen, refunded_fen) on payments.payment to onecard_payments;
+grant update (status, captured_total_fen, refunded_total_fen, captured_fen, refunded_fen) on payments.payment
+    to onecard_payments;
 """
 
 

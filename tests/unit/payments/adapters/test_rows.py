@@ -2,7 +2,8 @@
 
 from uuid import UUID
 
-from services.payments.adapters.rows import batch_digest, transfer_id
+from services.payments.adapters.rows import batch_digest
+from services.payments.domain.transfer import transfer_id
 
 
 def test_transfer_ids_are_version_7_and_sort_by_time_batch_row_and_leg() -> None:
@@ -10,9 +11,9 @@ def test_transfer_ids_are_version_7_and_sort_by_time_batch_row_and_leg() -> None
         (1_790_000_000_000, 5, 0, 0),
         (1_790_000_000_000, 5, 0, 1),
         (1_790_000_000_000, 5, 1, 0),
-        (1_790_000_000_000, 5, 3_999, 15),
+        (1_790_000_000_000, 5, 3_999, 255),
         (1_790_000_000_000, 6, 0, 0),
-        (1_790_000_000_000, 2**52 - 1, 2**18 - 1, 15),
+        (1_790_000_000_000, 2**52 - 1, 2**14 - 1, 255),
         (1_790_000_000_001, 1, 0, 0),
     ]
     ids = [UUID(bytes=transfer_id(*place)) for place in places]

@@ -8,7 +8,8 @@ import pytest
 
 from services.payments.domain.account import AccountStatus, HolderAccount, Usage
 from services.payments.domain.card import Card, CardStatus, StatusPeriod
-from services.payments.domain.posting import Book, Rules, decide
+from services.payments.domain.book import Book, Rules
+from services.payments.domain.posting import decide
 from services.payments.domain.tap import Scene, Tap, Terminal
 from services.payments.domain.tariff import Fare, FlatFare, NamedPrice, Tariff, Tariffs
 from services.payments.domain.transfer import Code
@@ -45,11 +46,11 @@ def book(
     periods: tuple[StatusPeriod, ...] = NORMAL,
 ) -> Book:
     card = Card("C", date(1990, 1, 1), periods, (), 1, 1)
-    return Book({"C": HolderAccount(HOLDER, available_fen, overdraft_fen, status, (card,), {})})
+    return Book({"C": HolderAccount(HOLDER, available_fen, overdraft_fen, status, cards=(card,))})
 
 
 def reason(tap: Tap, on: Book, rules: Rules = RULES) -> Reason:
-    (answer,) = decide([tap], on, rules, 7, NOW).answers
+    (answer,) = decide([tap], (), on, rules, 7, NOW).answers
     assert answer.verdict is not None
     return answer.verdict.reason
 
@@ -111,7 +112,7 @@ def test_a_frozen_or_closed_account_pays_nothing(status: AccountStatus, wanted: 
 def test_between_report_and_hotlist_the_city_pays_for_a_lost_card() -> None:
     lost = (*NORMAL, StatusPeriod(CardStatus.TEMPORARILY_LOST, NOW - 100, hotlist_published_ms=NOW - 50))
     on = book(available_fen=0, periods=lost)
-    journal = decide([ride(1, NOW - 51), ride(2, NOW - 50)], on, RULES, 7, NOW)
+    journal = decide([ride(1, NOW - 51), ride(2, NOW - 50)], (), on, RULES, 7, NOW)
     assert [a.verdict and a.verdict.reason for a in journal.answers] == [Reason.NONE, Reason.HOTLISTED]
     (leg,) = journal.legs
     assert (leg.code, leg.debit_account, leg.credit_account, leg.amount_fen) == (Code.HOTLIST_LOSS, LOSSES, PAYEE, 200)
@@ -128,7 +129,7 @@ def test_grace_moves_the_hotlist_and_an_unpublished_one_never_bites() -> None:
 
 def test_a_repeat_in_the_same_batch_answers_the_first_verdict_and_another_body_conflicts() -> None:
     tap = ride(1)
-    journal = decide([tap, tap, tap._replace(digest=b"x" * 32)], book(), RULES, 7, NOW)
+    journal = decide([tap, tap, tap._replace(digest=b"x" * 32)], (), book(), RULES, 7, NOW)
     first, second, third = journal.answers
     assert second.verdict == first.verdict
     assert second.repeated
@@ -138,20 +139,20 @@ def test_a_repeat_in_the_same_batch_answers_the_first_verdict_and_another_body_c
 
 def test_a_known_identity_is_answered_even_when_its_card_is_unknown_now() -> None:
     known = Verdict(ride(1).digest, Reason.INSUFFICIENT_FUNDS, 0, 0, 1, 0, NOW - DAY)
-    journal = decide([ride(1)], Book({}, {(1, 1): known}), RULES, 7, NOW)
+    journal = decide([ride(1)], (), Book({}, verdicts={(1, 1): known}), RULES, 7, NOW)
     assert journal.answers == [(known, None, True)]
     assert not journal.decided
 
 
 def test_an_unknown_card_or_a_missing_tariff_leaves_the_identity_free() -> None:
-    assert decide([ride()], Book({}), RULES, 7, NOW).answers == [(None, Cause.UNKNOWN_CARD, False)]
+    assert decide([ride()], (), Book({}), RULES, 7, NOW).answers == [(None, Cause.UNKNOWN_CARD, False)]
     no_tariff = replace(RULES, tariffs=Tariffs([]))
-    assert decide([ride()], book(), no_tariff, 7, NOW).answers == [(None, Cause.NO_TARIFF, False)]
+    assert decide([ride()], (), book(), no_tariff, 7, NOW).answers == [(None, Cause.NO_TARIFF, False)]
 
 
 def test_what_one_tap_takes_the_next_one_of_the_batch_does_not_have() -> None:
     on = book(500)
-    journal = decide([meal(300, 1), meal(300, 2), meal(200, 3)], on, RULES, 7, NOW)
+    journal = decide([meal(300, 1), meal(300, 2), meal(200, 3)], (), on, RULES, 7, NOW)
     assert [a.verdict and a.verdict.reason for a in journal.answers] == [
         Reason.NONE,
         Reason.INSUFFICIENT_FUNDS,
@@ -173,10 +174,10 @@ class EveryThirdRideFree(Tariff):
 def test_usage_is_read_and_written_with_the_account() -> None:
     counting = replace(RULES, tariffs=Tariffs([EveryThirdRideFree(Scene.BUS, 0, FlatFare(200))]))
     on = book()
-    journal = decide([ride(n) for n in range(1, 5)], on, counting, 7, NOW)
+    journal = decide([ride(n) for n in range(1, 5)], (), on, counting, 7, NOW)
     assert [a.verdict and a.verdict.charged_fen for a in journal.answers] == [200, 200, 0, 200]
     assert on.accounts["C"].usage == {"rides": 4}
     assert on.accounts["C"].usage_changed
     refused = book(0)
-    decide([ride(1)], refused, counting, 7, NOW)
+    decide([ride(1)], (), refused, counting, 7, NOW)
     assert not refused.accounts["C"].usage_changed

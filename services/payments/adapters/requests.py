@@ -1,0 +1,153 @@
+"""Requests in their lasting form: what is kept of an operation, and what two requests under one id are compared by.
+
+It is ours, not the wire's: another order of fields on the wire, or a newer client, is still the same request.
+"""
+
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+
+from services.payments.domain.account import AccountStatus, Purse
+from services.payments.domain.operation import (
+    Authorize,
+    Capture,
+    Entry,
+    Expire,
+    Kind,
+    OpenAccount,
+    Operation,
+    PaymentReference,
+    Post,
+    Refund,
+    Request,
+    SetAccountStatus,
+    TopUp,
+    Void,
+)
+from services.payments.domain.tap import Terminal
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(list[Any]).decode
+_AUTHORIZE: Final = int(Kind.AUTHORIZE)
+
+
+def _request(caller: Terminal, request_id: str, kind: int, *facts: object) -> Request:
+    body = _encode([kind, *facts])
+    return Request(caller, request_id, sha256(body).digest(), body)
+
+
+def authorize(
+    caller: Terminal, request_id: str, card_identifier: str, amount_fen: int, *, capture: bool, hold_ms: int
+) -> Authorize:
+    """`hold_ms` is 0 where the money is taken at once."""
+    request = _request(caller, request_id, _AUTHORIZE, card_identifier, amount_fen, capture, hold_ms)
+    return Authorize(request, card_identifier, amount_fen, capture, hold_ms)
+
+
+def capture(
+    caller: Terminal, request_id: str, reference: PaymentReference, amount_fen: int | None, *, more_to_come: bool
+) -> Capture:
+    """None as amount: all that is held."""
+    request = _request(caller, request_id, Kind.CAPTURE, *reference, amount_fen, more_to_come)
+    return Capture(request, reference, amount_fen, more_to_come)
+
+
+def void(caller: Terminal, request_id: str, reference: PaymentReference) -> Void:
+    """Of a hold or a one-step payment."""
+    return Void(_request(caller, request_id, Kind.VOID, *reference), reference)
+
+
+def refund(caller: Terminal, request_id: str, reference: PaymentReference, amount_fen: int | None) -> Refund:
+    """None as amount: all that is left."""
+    return Refund(_request(caller, request_id, Kind.REFUND, *reference, amount_fen), reference, amount_fen)
+
+
+def top_up(caller: Terminal, request_id: str, account_id: int, source_account: int, amount_fen: int) -> TopUp:
+    """Of a holder's main purse."""
+    request = _request(caller, request_id, Kind.TOP_UP, account_id, source_account, amount_fen)
+    return TopUp(request, account_id, source_account, amount_fen)
+
+
+def post(
+    caller: Terminal, request_id: str, entries: tuple[Entry, ...], currency: int, *, event_time_ms: int, may_overdraw: bool
+) -> Post:
+    """`event_time_ms` is 0 where the entries belong to the day on which they are posted."""
+    request = _request(caller, request_id, Kind.POST, entries, currency, event_time_ms, may_overdraw)
+    return Post(request, entries, currency, event_time_ms, may_overdraw)
+
+
+def open_account(
+    caller: Terminal,
+    request_id: str,
+    account_id: int,
+    *,
+    name: str,
+    currency: int,
+    guarded: bool,
+    overdraft_fen: int,
+    purse: Purse | None,
+) -> OpenAccount:
+    """The number that was allocated is no part of what was asked."""
+    terms = purse and (purse.owner, purse.purpose, purse.void_after_ms, purse.fund_account)
+    request = _request(caller, request_id, Kind.OPEN_ACCOUNT, name, currency, guarded, overdraft_fen, terms)
+    return OpenAccount(request, account_id, name, currency, guarded, overdraft_fen, purse)
+
+
+def new_purse(account_id: int, owner: int, purpose: str, void_after_ms: int, fund_account: int) -> Purse:
+    """A purse to be opened, with nothing in it."""
+    return Purse(
+        account_id,
+        0,
+        0,
+        AccountStatus.OPEN,
+        owner=owner,
+        purpose=purpose,
+        void_after_ms=void_after_ms,
+        fund_account=fund_account,
+    )
+
+
+def set_account_status(caller: Terminal, request_id: str, account_id: int, status: AccountStatus) -> SetAccountStatus:
+    """Of a guarded account."""
+    return SetAccountStatus(_request(caller, request_id, Kind.SET_ACCOUNT_STATUS, account_id, status), account_id, status)
+
+
+def expire(ledger: Terminal, payment: bytes) -> Expire:
+    """The id is derived, so that two sweepers ask for the same."""
+    reference = PaymentReference(payment, "")
+    return Expire(_request(ledger, f"expire:{payment.hex()}", Kind.EXPIRE, *reference), reference)
+
+
+def again(caller: Terminal, request_id: str, body: bytes, opened_account: int) -> Operation:
+    """The operation that is kept in the journal, to be decided again."""
+    kind, *facts = _decode(body)
+    match Kind(kind):
+        case Kind.AUTHORIZE:
+            card, fen, at_once, hold_ms = facts
+            return authorize(caller, request_id, card, fen, capture=at_once, hold_ms=hold_ms)
+        case Kind.CAPTURE:
+            payment, name, fen, more_to_come = facts
+            return capture(caller, request_id, PaymentReference(payment, name), fen, more_to_come=more_to_come)
+        case Kind.VOID:
+            return void(caller, request_id, PaymentReference(*facts))
+        case Kind.REFUND:
+            payment, name, fen = facts
+            return refund(caller, request_id, PaymentReference(payment, name), fen)
+        case Kind.TOP_UP:
+            return top_up(caller, request_id, *facts)
+        case Kind.POST:
+            entries, currency, event_time_ms, may_overdraw = facts
+            sides = tuple(Entry(*entry) for entry in entries)
+            return post(caller, request_id, sides, currency, event_time_ms=event_time_ms, may_overdraw=may_overdraw)
+        case Kind.OPEN_ACCOUNT:
+            name, currency, guarded, overdraft_fen, terms = facts
+            return open_account(
+                caller, request_id, opened_account, name=name, currency=currency, guarded=guarded, overdraft_fen=overdraft_fen,
+                purse=new_purse(opened_account, *terms) if terms else None,
+            )  # fmt: skip
+        case Kind.SET_ACCOUNT_STATUS:
+            account_id, status = facts
+            return set_account_status(caller, request_id, account_id, AccountStatus(status))
+        case Kind.EXPIRE:
+            return expire(caller, facts[0])

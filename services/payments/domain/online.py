@@ -1,0 +1,401 @@
+"""Deciding what is asked online: refusals first, the ordinary case last. Pure; runs under the locks of its accounts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from services.payments.domain.account import Account, AccountStatus, HolderAccount, Purse
+from services.payments.domain.book import Barred, Book, Journal, Ruled, Rules
+from services.payments.domain.card import CardStatus
+from services.payments.domain.limits import count, uncount
+from services.payments.domain.operation import (
+    KIND,
+    NO_DIGEST,
+    Answered,
+    Authorize,
+    Capture,
+    Expire,
+    Kind,
+    OpenAccount,
+    Operation,
+    PaymentReference,
+    Post,
+    Problem,
+    Refund,
+    Request,
+    Ruling,
+    SetAccountStatus,
+    TopUp,
+    Void,
+)
+from services.payments.domain.payment import Part, Payment, PaymentStatus
+from services.payments.domain.transfer import CNY, Code, Leg, payment_id
+from services.payments.domain.verdict import Reason
+
+
+class Finding(NamedTuple):
+    """What the rules say of one operation."""
+
+    reason: Reason
+    amount_fen: int
+    account_id: int = 0
+    payment: bytes | None = None
+
+
+@dataclass(slots=True)
+class Turn:
+    """One operation's turn: what it is decided on, and where its legs go."""
+
+    request: Request
+    book: Book
+    rules: Rules
+    journal: Journal
+    batch: int
+    row: int
+    now_ms: int
+    moved_fen: int = 0
+    legs: int = 0
+
+    def move(
+        self, code: Code, debit: int, credit: int, amount_fen: int, account_id: int, *, currency: int = CNY, at_ms: int = 0
+    ) -> None:
+        """Post a transfer; accounts that are not locked accrue it."""
+        if (account := self.book.locked.get(debit)) is not None:
+            account.take(amount_fen)
+        if (account := self.book.locked.get(credit)) is not None:
+            account.give(amount_fen)
+        leg = Leg(
+            self.request.caller.number, 0, at_ms or self.now_ms, self.row, self.legs, code, debit, credit, amount_fen,
+            account_id, currency,
+        )  # fmt: skip
+        self.journal.legs.append(leg)
+        self.legs += 1
+        self.moved_fen += amount_fen
+
+    def promise(self, payee: int, amount_fen: int) -> None:
+        """Note what a hold promises its payee; a negative amount takes the promise back."""
+        self.journal.pending[payee] = self.journal.pending.get(payee, 0) + amount_fen
+
+
+def decide_operation(operation: Operation, book: Book, rules: Rules, journal: Journal, batch: int, now_ms: int) -> Answered:
+    """Decide one operation. A known identity is answered before anything is judged."""
+    request = operation.request
+    known = book.rulings.get(request.identity)
+    if known is not None:
+        if known.digest == request.digest or known.digest == NO_DIGEST:
+            return Answered(known, repeated=True)
+        return Answered(None, Problem.CONFLICT)
+    turn = Turn(request, book, rules, journal, batch, journal.row, now_ms)
+    found = _JUDGES[type(operation)](operation, turn)
+    if isinstance(found, Problem):
+        return Answered(None, found)
+    reason, amount_fen, account_id, payment = found
+    ruling = Ruling(
+        request.digest, KIND[type(operation)], reason, amount_fen, turn.moved_fen, account_id, payment, batch, turn.row, now_ms
+    )
+    book.rulings[request.identity] = ruling
+    journal.ruled.append(Ruled(operation, ruling))
+    return Answered(ruling)
+
+
+# Payments
+
+_REASON_OF_STATUS: Final = {
+    CardStatus.SEALED: Reason.CARD_SEALED,
+    CardStatus.FORMALLY_LOST: Reason.CARD_LOST,
+    CardStatus.TEMPORARILY_LOST: Reason.CARD_LOST,
+    CardStatus.LOCKED: Reason.CARD_LOCKED,
+    CardStatus.CANCELLED: Reason.CARD_CANCELLED,
+}
+REASON_OF_ACCOUNT: Final = {AccountStatus.FROZEN: Reason.ACCOUNT_FROZEN, AccountStatus.CLOSED: Reason.ACCOUNT_CLOSED}
+
+
+def _authorize(asked: Authorize, turn: Turn) -> Finding | Problem:
+    account = turn.book.accounts.get(asked.card_identifier)
+    if account is None:
+        return Problem.UNKNOWN_CARD
+    caller, amount_fen = asked.request.caller, asked.amount_fen
+    card = account.card(asked.card_identifier)
+    refusal = _REASON_OF_STATUS.get(card.status_at(turn.now_ms).status) or REASON_OF_ACCOUNT.get(account.status)
+    if refusal:
+        return Finding(refusal, amount_fen, account.id)
+    limits = turn.rules.limits.get(card.category_at(turn.now_ms).category) or turn.rules.limits.get("")
+    if limits and (refusal := limits.refuse(account.usage, amount_fen, caller.scene, turn.now_ms)):
+        return Finding(refusal, amount_fen, account.id)
+    shares = account.split(amount_fen, caller, turn.rules.purposes, turn.now_ms, overdraft=False)
+    if shares is None:
+        return Finding(Reason.INSUFFICIENT_FUNDS, amount_fen, account.id)
+    payment = Payment(
+        id=payment_id(turn.now_ms, turn.batch, turn.row),
+        terminal=caller.number,
+        merchant_id=caller.merchant_id,
+        scene=caller.scene,
+        request_id=asked.request.request_id,
+        account_id=account.id,
+        payee=caller.payable_account,
+        one_step=asked.capture,
+        status=PaymentStatus.HELD,
+        parts=[Part(purse.id, share) for purse, share in shares],
+        create_time_ms=turn.now_ms,
+        expire_time_ms=turn.now_ms + asked.hold_ms,
+    )
+    for purse, share in shares:
+        if asked.capture:
+            turn.move(Code.PAYMENT, purse.id, payment.payee, share, account.id)
+        else:
+            purse.hold(share)
+            turn.promise(payment.payee, share)
+    if asked.capture:
+        payment.status = PaymentStatus.CAPTURED
+        for part in payment.parts:
+            part.captured_fen = part.held_fen
+    account.use(count(account.usage, amount_fen, 1, caller.scene, turn.now_ms))
+    turn.book.payments[payment.id] = payment
+    turn.journal.payments.append(payment)
+    return Finding(Reason.NONE, amount_fen, account.id, payment.id)
+
+
+def _capture(asked: Capture, turn: Turn) -> Finding | Problem:
+    payment = _find(asked.reference, turn)
+    if payment is None:
+        return Problem.UNKNOWN_PAYMENT
+    amount_fen = payment.held_fen if asked.amount_fen is None else asked.amount_fen
+    if payment.status is not PaymentStatus.HELD:
+        return _refused(Reason.NOT_HELD, amount_fen, payment)
+    if amount_fen > payment.held_fen:
+        return _refused(Reason.EXCEEDS_HOLD, amount_fen, payment)
+    for part, share in payment.capture(amount_fen):
+        _purse(part, turn).hold(-share)
+        turn.promise(payment.payee, -share)
+        turn.move(Code.PAYMENT, part.account_id, payment.payee, share, payment.account_id)
+    if not asked.more_to_come or not payment.held_fen:
+        _let_go(payment, PaymentStatus.CAPTURED, turn)
+    return Finding(Reason.NONE, amount_fen, payment.account_id, payment.id)
+
+
+def _void(asked: Void, turn: Turn) -> Finding | Problem:
+    payment = _find(asked.reference, turn)
+    if payment is None:
+        return _bar_the_way(asked, turn)
+    if payment.status is PaymentStatus.HELD:
+        amount_fen = payment.held_fen
+        _let_go(payment, PaymentStatus.CAPTURED if payment.captured_fen else PaymentStatus.VOIDED, turn)
+        return Finding(Reason.NONE, amount_fen, payment.account_id, payment.id)
+    if not payment.one_step or payment.refunded_fen:
+        return _refused(Reason.NOT_HELD, 0, payment)
+    return _give_back(payment, payment.paid_fen, Code.REVERSAL, turn)
+
+
+def _bar_the_way(asked: Void, turn: Turn) -> Finding | Problem:
+    """A payment that never arrived: whatever comes under its name later is refused (冲正 after a time-out)."""
+    caller, request_id = asked.request.caller, asked.reference.authorize_request_id
+    if not request_id:
+        return Problem.UNKNOWN_PAYMENT
+    known = turn.book.rulings.get((caller.number, request_id))
+    if known is not None and known.kind is not Kind.AUTHORIZE:
+        return Problem.UNKNOWN_PAYMENT
+    if known is None:
+        # It stands in the journal behind the Void itself.
+        barred = Ruling(
+            NO_DIGEST, Kind.AUTHORIZE, Reason.VOIDED, 0, 0, 0, None, turn.batch, turn.row + 1, turn.now_ms
+        )  # fmt: skip
+        turn.book.rulings[caller.number, request_id] = barred
+        turn.journal.barred.append(Barred(caller.number, request_id, barred))
+    return Finding(Reason.NONE, 0)
+
+
+def _refund(asked: Refund, turn: Turn) -> Finding | Problem:
+    payment = _find(asked.reference, turn)
+    if payment is None:
+        return Problem.UNKNOWN_PAYMENT
+    amount_fen = payment.paid_fen if asked.amount_fen is None else asked.amount_fen
+    if not 0 < amount_fen <= payment.paid_fen:
+        return _refused(Reason.EXCEEDS_PAID, amount_fen, payment)
+    return _give_back(payment, amount_fen, Code.REFUND, turn)
+
+
+def _expire(asked: Expire, turn: Turn) -> Finding | Problem:
+    payment = turn.book.payments.get(asked.reference.payment or b"")
+    if payment is None:
+        return Problem.UNKNOWN_PAYMENT
+    if payment.status is not PaymentStatus.HELD or payment.expire_time_ms > turn.now_ms:
+        return _refused(Reason.NOT_HELD, 0, payment)
+    amount_fen = payment.held_fen
+    _let_go(payment, PaymentStatus.CAPTURED if payment.captured_fen else PaymentStatus.EXPIRED, turn)
+    return Finding(Reason.NONE, amount_fen, payment.account_id, payment.id)
+
+
+def _find(reference: PaymentReference, turn: Turn) -> Payment | None:
+    """The payment, if the caller made it: a terminal its own, a merchant those of its terminals."""
+    caller = turn.request.caller
+    if reference.payment is not None:
+        payment = turn.book.payments.get(reference.payment)
+    else:
+        ruling = turn.book.rulings.get((caller.number, reference.authorize_request_id))
+        authorized = ruling is not None and ruling.kind is Kind.AUTHORIZE and ruling.payment
+        payment = turn.book.payments.get(authorized) if authorized else None
+    if payment is None or not (payment.terminal == caller.number or caller.is_merchant_of(payment.merchant_id)):
+        return None
+    return payment
+
+
+def _refused(reason: Reason, amount_fen: int, payment: Payment) -> Finding:
+    return Finding(reason, amount_fen, payment.account_id, payment.id)
+
+
+def _purse(part: Part, turn: Turn) -> Account:
+    return turn.book.locked[part.account_id]
+
+
+def _let_go(payment: Payment, status: PaymentStatus, turn: Turn) -> None:
+    """End a payment: what is still held comes back, and so does the room in that day's limits."""
+    left_fen = 0
+    for part in payment.parts:
+        if part.open_fen:
+            _purse(part, turn).hold(-part.open_fen)
+            left_fen += part.open_fen
+    if left_fen:
+        turn.promise(payment.payee, -left_fen)
+        _make_room(payment, left_fen, turn)
+    payment.end(status)
+
+
+def _make_room(payment: Payment, amount_fen: int, turn: Turn) -> None:
+    holder = turn.book.locked[payment.account_id]
+    assert isinstance(holder, HolderAccount)
+    payments = 0 if payment.captured_fen else 1
+    holder.use(uncount(holder.usage, amount_fen, payments, payment.scene, payment.create_time_ms))
+
+
+def _give_back(payment: Payment, amount_fen: int, code: Code, turn: Turn) -> Finding:
+    if turn.book.locked[payment.account_id].status is AccountStatus.CLOSED:
+        return _refused(Reason.ACCOUNT_CLOSED, amount_fen, payment)
+    for part, share in payment.refund(amount_fen):
+        purse = _purse(part, turn)
+        void = isinstance(purse, Purse) and (purse.void_at(turn.now_ms) or purse.status is AccountStatus.CLOSED)
+        # What a void purse had paid goes back to where it came from.
+        target = purse.fund_account if void and isinstance(purse, Purse) else purse.id
+        turn.move(code, payment.payee, target, share, payment.account_id)
+    return Finding(Reason.NONE, amount_fen, payment.account_id, payment.id)
+
+
+# Accounts and postings
+
+
+def _top_up(asked: TopUp, turn: Turn) -> Finding | Problem:
+    account = turn.book.locked.get(asked.account_id)
+    if account is None:
+        return Problem.UNKNOWN_ACCOUNT
+    if account.status is AccountStatus.CLOSED:
+        return Finding(Reason.ACCOUNT_CLOSED, asked.amount_fen, account.id)
+    turn.move(Code.TOP_UP, asked.source_account, account.id, asked.amount_fen, account.id)
+    return Finding(Reason.NONE, asked.amount_fen, account.id)
+
+
+def _post(asked: Post, turn: Turn) -> Finding | Problem:
+    amount_fen = sum(entry.amount_fen for entry in asked.entries if entry.debit)
+    owner = _owner(asked, turn)
+    for entry in asked.entries:
+        account = turn.book.locked.get(entry.account_id)
+        if account is None:
+            continue
+        if account.status is AccountStatus.CLOSED:
+            return Finding(Reason.ACCOUNT_CLOSED, amount_fen, owner)
+        if entry.debit and account.status is AccountStatus.FROZEN:
+            return Finding(Reason.ACCOUNT_FROZEN, amount_fen, owner)
+    for account_id, change_fen in _net(asked).items():
+        account = turn.book.locked.get(account_id)
+        if account is not None and change_fen < 0:
+            floor_fen = account.overdraft_fen if asked.may_overdraw else 0
+            if account.available_fen + floor_fen + change_fen < 0:
+                return Finding(Reason.INSUFFICIENT_FUNDS, amount_fen, owner)
+    for debit, credit, fen in pair(asked):
+        turn.move(Code.BACK_OFFICE, debit, credit, fen, owner, currency=asked.currency, at_ms=asked.event_time_ms)
+    return Finding(Reason.NONE, amount_fen, owner)
+
+
+def _owner(asked: Post, turn: Turn) -> int:
+    """Whose entries these are: the first holder's that is named, otherwise the first account's."""
+    for entry in asked.entries:
+        account = turn.book.locked.get(entry.account_id)
+        if isinstance(account, HolderAccount):
+            return account.id
+        if isinstance(account, Purse):
+            return account.owner
+    return asked.entries[0].account_id
+
+
+def _net(asked: Post) -> dict[int, int]:
+    changes: dict[int, int] = {}
+    for entry in asked.entries:
+        change_fen = -entry.amount_fen if entry.debit else entry.amount_fen
+        changes[entry.account_id] = changes.get(entry.account_id, 0) + change_fen
+    return changes
+
+
+def pair(asked: Post) -> list[tuple[int, int, int]]:
+    """(debit account, credit account, fen) of the transfers: debits and credits paired in the order given.
+
+    The domain is told balanced sets alone; who breaks that is a caller of ours.
+    """
+    debited = [e for e in asked.entries if e.debit]
+    credited = [e for e in asked.entries if not e.debit]
+    assert sum(e.amount_fen for e in debited) == sum(e.amount_fen for e in credited), "unbalanced sets are refused before"
+    transfers = []
+    sides = iter(credited)
+    credit, due_fen = 0, 0
+    for debit, _, amount_fen in debited:
+        rest_fen = amount_fen
+        while rest_fen:
+            if not due_fen:
+                credit, _, due_fen = next(sides)
+            fen = min(rest_fen, due_fen)
+            transfers.append((debit, credit, fen))
+            rest_fen -= fen
+            due_fen -= fen
+    return transfers
+
+
+def _open_account(asked: OpenAccount, turn: Turn) -> Finding | Problem:
+    if asked.name and asked.name in turn.book.names:
+        return Finding(Reason.NAME_TAKEN, 0)
+    if asked.purse is not None:
+        holder = turn.book.locked.get(asked.purse.owner)
+        if not isinstance(holder, HolderAccount):
+            return Problem.UNKNOWN_ACCOUNT
+        if holder.status is AccountStatus.CLOSED:
+            return Finding(Reason.ACCOUNT_CLOSED, 0, holder.id)
+    turn.book.names.add(asked.name)
+    turn.journal.opened.append(asked)
+    return Finding(Reason.NONE, 0, asked.account_id)
+
+
+def _set_status(asked: SetAccountStatus, turn: Turn) -> Finding | Problem:
+    account = turn.book.locked.get(asked.account_id)
+    if account is None:
+        return Problem.UNKNOWN_ACCOUNT
+    if account.status is AccountStatus.CLOSED and asked.status is not AccountStatus.CLOSED:
+        return Finding(Reason.ACCOUNT_STATUS_FINAL, 0, account.id)
+    if asked.status is AccountStatus.CLOSED and not _all_empty(account):
+        return Finding(Reason.ACCOUNT_NOT_EMPTY, 0, account.id)
+    if account.status is not asked.status:
+        account.status = asked.status
+        account.status_changed = True
+    return Finding(Reason.NONE, 0, account.id)
+
+
+def _all_empty(account: Account) -> bool:
+    return account.empty and not (isinstance(account, HolderAccount) and any(not purse.empty for purse in account.purses))
+
+
+_JUDGES: Final[dict[type, Callable[[Any, Turn], Finding | Problem]]] = {
+    Authorize: _authorize,
+    Capture: _capture,
+    Void: _void,
+    Refund: _refund,
+    TopUp: _top_up,
+    Post: _post,
+    OpenAccount: _open_account,
+    SetAccountStatus: _set_status,
+    Expire: _expire,
+}
