@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import card, ledger, merchant
+from cli import authority_commands, card, ledger, merchant
 from cli.city import commands as city
 
 app = typer.Typer(
@@ -24,3 +24,4 @@ app.add_typer(city.app, name="city")
 app.add_typer(merchant.app, name="merchant")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(card.app, name="card")
+app.add_typer(authority_commands.app, name="authority")
