@@ -1,7 +1,7 @@
 """Time: UTC milliseconds since 1970 in messages and rules, aware datetimes where PostgreSQL wants them."""
 
 import time
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Final
 
 SHANGHAI: Final = timezone(timedelta(hours=8))
@@ -21,3 +21,8 @@ def instant(time_ms: int) -> datetime:
 def milliseconds(at: datetime) -> int:
     """An aware datetime as UTC milliseconds."""
     return round(at.timestamp() * 1000)
+
+
+def midnight_ms(day: date) -> int:
+    """When a day of the city begins, as UTC milliseconds."""
+    return milliseconds(datetime(day.year, day.month, day.day, tzinfo=SHANGHAI))

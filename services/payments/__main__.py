@@ -17,7 +17,7 @@ from rich.progress import Progress
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.common.clock import SHANGHAI
+from services.common.clock import SHANGHAI, instant
 from services.common.database import make_engine
 from services.common.logs import set_up_logs
 from services.payments import metrics
@@ -117,13 +117,16 @@ def statement(card_identifier: Annotated[str, typer.Argument(help="卡识别码"
     if entries is None:
         out.print("no card has this identifier")
         raise typer.Exit(1)
-    table = Table("time", "what", "where", "yuan", "balance", title="statement", caption="in brackets: paid by the city")
+    table = Table(
+        "time", "what", "where", "purse", "yuan", "balance", title="statement", caption="in brackets: paid by the city"
+    )
     for entry in entries:
         change = f"{entry.change_fen / 100:+.2f}" if entry.change_fen else f"({entry.amount_fen / 100:.2f})"
         table.add_row(
-            f"{entry.event_time.astimezone(SHANGHAI):%Y-%m-%d %H:%M}",
+            f"{instant(entry.event_time_ms).astimezone(SHANGHAI):%Y-%m-%d %H:%M}",
             entry.code.name.lower().replace("_", " "),
-            f"{entry.merchant_id} {entry.terminal_id} {entry.sequence}",
+            f"{entry.merchant_id} {entry.terminal_id} {entry.sequence or entry.request_id}",
+            entry.purpose,
             change,
             f"{entry.balance_fen / 100:.2f}",
         )

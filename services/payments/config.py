@@ -27,6 +27,8 @@ class Config:
     metrics_port: int = 0
     """Prometheus endpoint on loopback; 0: none."""
     tariffs: Path = field(default=_REPOSITORY / "tariffs")
+    rules: Path = field(default=_REPOSITORY / "rules" / "jiangmen.toml")
+    """Limits of online payments, and what bound purses pay for."""
     batch_key: bytes = b""
     """Key of the batch digests (HMAC-SM3), 16 bytes or more."""
     batch_key_version: int = 1
@@ -36,6 +38,10 @@ class Config:
     """City setting: how far ahead of ours a terminal's clock may be."""
     hotlist_grace_seconds: int = 0
     """City setting: how long after a hotlist's publication the city still pays for a lost card's taps."""
+    hold_seconds: int = 7 * 24 * 3600
+    """City setting: how long a hold lives when its caller does not say."""
+    projection_limit_seconds: int = 30
+    """Online payments are refused while the projection of the cards is older than this."""
     lanes: int = 4
     """Batches that one worker posts side by side."""
     batch_limit: int = 4000
@@ -62,11 +68,14 @@ class Config:
             broker="kafka" if broker == "kafka" else "tansu",
             metrics_port=_number(env, "ONECARD_METRICS_PORT", 0),
             tariffs=Path(env.get("ONECARD_TARIFFS", _REPOSITORY / "tariffs")),
+            rules=Path(env.get("ONECARD_RULES", _REPOSITORY / "rules" / "jiangmen.toml")),
             batch_key=_key(env, "ONECARD_BATCH_KEY"),
             batch_key_version=_number(env, "ONECARD_BATCH_KEY_VERSION", 1),
             acceptance_horizon_days=_number(env, "ONECARD_ACCEPTANCE_HORIZON_DAYS", 180),
             clock_tolerance_seconds=_number(env, "ONECARD_CLOCK_TOLERANCE_SECONDS", 600),
             hotlist_grace_seconds=_number(env, "ONECARD_HOTLIST_GRACE_SECONDS", 0),
+            hold_seconds=_number(env, "ONECARD_HOLD_SECONDS", 7 * 24 * 3600),
+            projection_limit_seconds=_number(env, "ONECARD_PROJECTION_LIMIT_SECONDS", 30),
             lanes=_number(env, "ONECARD_LANES", 4),
             batch_limit=_number(env, "ONECARD_BATCH_LIMIT", 4000),
         )

@@ -98,10 +98,11 @@ join payments.operation o on o.terminal = asked.terminal and o.request_id = aske
 join payments.batch b on b.number = o.batch"""
 
 # Read after the lock under which they change.
-_PAYMENTS: Final = """
-select id, terminal, merchant, scene, request_id, account_id, payee, one_step, status, part_accounts, held_fen, captured_fen,
-       refunded_fen, create_time, expire_time
-from payments.payment where id = any($1::uuid[])"""
+PAYMENT_FACTS: Final = (
+    "id, terminal, merchant, scene, request_id, account_id, payee, one_step, status, part_accounts, held_fen, captured_fen,"
+    " refunded_fen, create_time, expire_time"
+)
+_PAYMENTS: Final = f"select {PAYMENT_FACTS} from payments.payment where id = any($1::uuid[])"  # noqa: S608  # constants
 _PURSES: Final = """
 select a.id, a.credits_posted_fen - a.debits_posted_fen - a.debits_pending_fen, a.overdraft_fen, a.status, a.debits_pending_fen,
        a.owner, a.purpose, a.void_after, a.fund_account
@@ -399,7 +400,7 @@ def _uuids(ids: Iterable[bytes]) -> list[UUID]:
 
 
 def payment_of(row: Sequence[Any]) -> Payment:
-    """A payment of its row: the columns of `_PAYMENTS`."""
+    """A payment of its row: the columns of `PAYMENT_FACTS`."""
     uuid, terminal, merchant, scene, request_id, account_id, payee, one_step, status, *parts, created, expires = row
     return Payment(
         uuid.bytes, terminal, merchant, scene, request_id, account_id, payee, one_step, _PAYMENT_STATUS[status],

@@ -40,8 +40,11 @@ class Registry:
     async def refresh_if_due(self) -> None:
         """Look again every few seconds, or soon when something was missed; read the tables only when they have changed."""
         pause = self.MISS_SECONDS if self._missed else self.REFRESH_SECONDS
-        if time.monotonic() - self._read_at < pause:
-            return
+        if time.monotonic() - self._read_at >= pause:
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Look at once; read the tables only when they have changed."""
         async with self._engine.connect() as connection:
             state = tuple((await connection.execute(_STATE)).one())
             rows = (await connection.execute(_READ)).all() if state != self._state else None

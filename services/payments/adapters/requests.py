@@ -32,16 +32,26 @@ _decode: Final = msgspec.msgpack.Decoder(list[Any]).decode
 _AUTHORIZE: Final = int(Kind.AUTHORIZE)
 
 
-def _request(caller: Terminal, request_id: str, kind: int, *facts: object) -> Request:
+def _request(caller: Terminal, request_id: str, kind: int, *facts: object, ours: tuple[object, ...] = ()) -> Request:
+    """`ours` is kept with what was asked and is no part of it: settings and rights of the moment."""
     body = _encode([kind, *facts])
-    return Request(caller, request_id, sha256(body).digest(), body)
+    digest = sha256(body).digest()
+    return Request(caller, request_id, digest, _encode([kind, *facts, *ours]) if ours else body)
 
 
 def authorize(
-    caller: Terminal, request_id: str, card_identifier: str, amount_fen: int, *, capture: bool, hold_ms: int
+    caller: Terminal,
+    request_id: str,
+    card_identifier: str,
+    amount_fen: int,
+    *,
+    capture: bool,
+    hold_ms: int,
+    asked_hold_ms: int = 0,
 ) -> Authorize:
-    """`hold_ms` is 0 where the money is taken at once."""
-    request = _request(caller, request_id, _AUTHORIZE, card_identifier, amount_fen, capture, hold_ms)
+    """`hold_ms` is how long the hold lives, `asked_hold_ms` what was asked; both 0 where the money is taken at once."""
+    ours = () if hold_ms == asked_hold_ms else (hold_ms,)
+    request = _request(caller, request_id, _AUTHORIZE, card_identifier, amount_fen, capture, asked_hold_ms, ours=ours)
     return Authorize(request, card_identifier, amount_fen, capture, hold_ms)
 
 
@@ -73,7 +83,7 @@ def post(
     caller: Terminal, request_id: str, entries: tuple[Entry, ...], currency: int, *, event_time_ms: int, may_overdraw: bool
 ) -> Post:
     """`event_time_ms` is 0 where the entries belong to the day on which they are posted."""
-    request = _request(caller, request_id, Kind.POST, entries, currency, event_time_ms, may_overdraw)
+    request = _request(caller, request_id, Kind.POST, entries, currency, event_time_ms, ours=(may_overdraw,))
     return Post(request, entries, currency, event_time_ms, may_overdraw)
 
 
@@ -124,8 +134,9 @@ def again(caller: Terminal, request_id: str, body: bytes, opened_account: int) -
     kind, *facts = _decode(body)
     match Kind(kind):
         case Kind.AUTHORIZE:
-            card, fen, at_once, hold_ms = facts
-            return authorize(caller, request_id, card, fen, capture=at_once, hold_ms=hold_ms)
+            card, fen, at_once, asked, *ours = facts
+            hold_ms = ours[0] if ours else asked
+            return authorize(caller, request_id, card, fen, capture=at_once, hold_ms=hold_ms, asked_hold_ms=asked)
         case Kind.CAPTURE:
             payment, name, fen, more_to_come = facts
             return capture(caller, request_id, PaymentReference(payment, name), fen, more_to_come=more_to_come)

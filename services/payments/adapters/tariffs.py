@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -10,7 +10,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.common.clock import SHANGHAI, milliseconds
+from services.common.clock import midnight_ms
+from services.payments.adapters.city_rules import read_city_rules
 from services.payments.config import Config
 from services.payments.domain.book import Rules
 from services.payments.domain.tap import Scene
@@ -73,7 +74,7 @@ def read_tariff(path: Path, funds: Mapping[str, int]) -> Tariff:
             raise TariffError(f"{path}: concession {index}: from_age is above to_age")
     return Tariff(
         scene=Scene[file.scene.upper()],
-        valid_from_ms=_midnight_ms(file.valid_from),
+        valid_from_ms=midnight_ms(file.valid_from),
         price=file.price.build(),
         concessions=tuple(
             Concession(c.name, c.pays_percent, funds[c.payer], c.from_age, c.to_age, c.category, c.residents_only)
@@ -81,10 +82,6 @@ def read_tariff(path: Path, funds: Mapping[str, int]) -> Tariff:
         ),
         rounding=file.rounding,
     )
-
-
-def _midnight_ms(day: date) -> int:
-    return milliseconds(datetime(day.year, day.month, day.day, tzinfo=SHANGHAI))
 
 
 def read_tariffs(folder: Path, funds: Mapping[str, int]) -> Tariffs:
@@ -102,10 +99,13 @@ async def read_rules(engine: AsyncEngine, config: Config) -> Rules:
         funds = {row.name: row.id for row in rows}
         losses = await connection.scalar(text("select id from payments.account where kind = 4"))
     assert isinstance(losses, int), "the first migration opens this account"
+    city = read_city_rules(config.rules)
     return Rules(
         read_tariffs(config.tariffs, funds),
         hotlist_losses_account=losses,
         acceptance_horizon_ms=config.acceptance_horizon_days * _DAY_MS,
         clock_tolerance_ms=config.clock_tolerance_seconds * 1000,
         hotlist_grace_ms=config.hotlist_grace_seconds * 1000,
+        limits=city.limits,
+        purposes=city.purposes,
     )

@@ -294,7 +294,7 @@ def _top_up(asked: TopUp, turn: Turn) -> Finding | Problem:
 
 def _post(asked: Post, turn: Turn) -> Finding | Problem:
     amount_fen = sum(entry.amount_fen for entry in asked.entries if entry.debit)
-    owner = _owner(asked, turn)
+    owner = next(filter(None, (_holder_of(entry.account_id, turn) for entry in asked.entries)), asked.entries[0].account_id)
     for entry in asked.entries:
         account = turn.book.locked.get(entry.account_id)
         if account is None:
@@ -310,19 +310,17 @@ def _post(asked: Post, turn: Turn) -> Finding | Problem:
             if account.available_fen + floor_fen + change_fen < 0:
                 return Finding(Reason.INSUFFICIENT_FUNDS, amount_fen, owner)
     for debit, credit, fen in pair(asked):
-        turn.move(Code.BACK_OFFICE, debit, credit, fen, owner, currency=asked.currency, at_ms=asked.event_time_ms)
+        whose = _holder_of(debit, turn) or _holder_of(credit, turn) or debit
+        turn.move(Code.BACK_OFFICE, debit, credit, fen, whose, currency=asked.currency, at_ms=asked.event_time_ms)
     return Finding(Reason.NONE, amount_fen, owner)
 
 
-def _owner(asked: Post, turn: Turn) -> int:
-    """Whose entries these are: the first holder's that is named, otherwise the first account's."""
-    for entry in asked.entries:
-        account = turn.book.locked.get(entry.account_id)
-        if isinstance(account, HolderAccount):
-            return account.id
-        if isinstance(account, Purse):
-            return account.owner
-    return asked.entries[0].account_id
+def _holder_of(account_id: int, turn: Turn) -> int:
+    """The holder whose account or purse it is; 0 for an account of the city."""
+    account = turn.book.locked.get(account_id)
+    if isinstance(account, Purse):
+        return account.owner
+    return account_id if isinstance(account, HolderAccount) else 0
 
 
 def _net(asked: Post) -> dict[int, int]:

@@ -52,7 +52,7 @@ create table payments.operation (
     body        bytea not null,         -- what was asked, so that it can be decided again from the journal alone
     primary key (terminal, request_id)
 );
-create index operation_by_batch on payments.operation using brin (batch) with (autosummarize = on);
+create index operation_by_place on payments.operation (batch, row);
 
 -- Payments as they stand; changed only under the lock of their account. Parts are purses, in the order in which they pay.
 create table payments.payment (
@@ -88,6 +88,12 @@ create trigger final_payments_stay before update of status on payments.payment
     for each row execute function payments.keep_final_payments();
 """
 
+TRANSFERS = """
+-- A transfer between two holders, or to a purse, stands under the one that pays; this finds it for the other.
+create index transfer_by_other_account on payments.transfer (credit_account, id)
+    where credit_account >= 4294967296 and credit_account <> account_id;
+"""
+
 CALLERS = """
 -- What a caller may do beyond its own payments. Given and taken by the owner's commands alone.
 create table payments.caller_right (
@@ -115,7 +121,7 @@ grant update (status, captured_total_fen, refunded_total_fen, captured_fen, refu
 
 def upgrade() -> None:
     """Adds only: what runs on the first release's tables goes on running."""
-    for script in (ACCOUNTS, JOURNAL, CALLERS, RIGHTS):
+    for script in (ACCOUNTS, JOURNAL, TRANSFERS, CALLERS, RIGHTS):
         run_script(op.get_bind(), script)
 
 

@@ -1,0 +1,94 @@
+"""What requests may hold: amounts, identifiers, references. Whatever is wrong is named by its field."""
+
+from typing import Final
+
+from onecard.money.v1.money_pb2 import Money
+from onecard.payments.v1.payments_pb2 import PaymentReference as PaymentReferenceMessage
+from services.common.errors import Code, DomainError
+from services.payments.domain.operation import PaymentReference
+
+MOST_FEN: Final = 10**15
+"""Ten trillion yuan: the sums of thousands of them stay within 63 bits."""
+LATEST_MS: Final = 253_402_300_799_000
+CURRENCIES: Final = {"": 156, "CNY": 156, "HKD": 344, "MOP": 446}
+"""ISO 4217. Cards hold CNY alone; back-office accounts of the others are for what crosses a border."""
+CODES: Final = {156: "CNY", 344: "HKD", 446: "MOP"}
+
+
+def bad(field: str, what: str) -> DomainError:
+    """The request makes no sense."""
+    return DomainError(Code.INVALID_ARGUMENT, "BAD_REQUEST", f"{field}: {what}")
+
+
+def request_id(value: str) -> str:
+    """Raises DomainError unless it is 1 to 64 visible ASCII characters."""
+    return _identifier("request_id", value, 64)
+
+
+def card_identifier(value: str) -> str:
+    """Raises DomainError unless it is 1 to 32 visible ASCII characters."""
+    return _identifier("card_identifier", value, 32)
+
+
+def account_name(value: str) -> str:
+    """Raises DomainError unless it is 1 to 64 visible ASCII characters."""
+    return _identifier("name", value, 64)
+
+
+def _identifier(field: str, value: str, longest: int) -> str:
+    if not (0 < len(value) <= longest and value.isascii() and value.isprintable()) or " " in value:
+        raise bad(field, f"1 to {longest} visible ASCII characters are wanted")
+    return value
+
+
+def fen(money: Money, field: str = "amount") -> int:
+    """An amount in CNY, at least 1 fen."""
+    if money.currency not in ("", "CNY"):
+        raise bad(field, "cards hold CNY")
+    return _positive(money, field)
+
+
+def fen_and_currency(money: Money, field: str) -> tuple[int, int]:
+    """An amount of at least one hundredth, and its currency's number."""
+    currency = CURRENCIES.get(money.currency)
+    if currency is None:
+        raise bad(field, f"the currencies are {', '.join(CODES.values())}")
+    return _positive(money, field), currency
+
+
+def _positive(money: Money, field: str) -> int:
+    amount_fen: int = money.amount_fen
+    if not 0 < amount_fen <= MOST_FEN:
+        raise bad(field, f"1 to {MOST_FEN} fen are wanted")
+    return amount_fen
+
+
+def instant_ms(field: str, value: int) -> int:
+    """Milliseconds since 1970; 0 where none is meant."""
+    if not 0 <= value <= LATEST_MS:
+        raise bad(field, "milliseconds since 1970 are wanted, until the year 9999")
+    return value
+
+
+def payment_reference(message: PaymentReferenceMessage) -> PaymentReference:
+    """By id, or by the request id of its Authorize."""
+    match message.WhichOneof("reference"):
+        case "payment_id":
+            try:
+                payment = bytes.fromhex(message.payment_id)
+            except ValueError:
+                payment = b""
+            if len(payment) != 16:
+                raise bad("payment_id", "32 hexadecimal digits are wanted, as on the receipt")
+            return PaymentReference(payment, "")
+        case "authorize_request_id":
+            return PaymentReference(None, _identifier("authorize_request_id", message.authorize_request_id, 64))
+        case _:
+            raise bad("payment", "payment_id or authorize_request_id is wanted")
+
+
+def page_size(value: int, default: int, most: int) -> int:
+    """How many are asked for."""
+    if not 0 <= value <= most:
+        raise bad("page_size", f"1 to {most} are wanted; 0 means {default}")
+    return value or default

@@ -1,0 +1,77 @@
+"""Answers to operations, as receipts and as errors; and what a clerk can say of a refusal."""
+
+from typing import Final, NoReturn
+
+from onecard.money.v1.money_pb2 import Money
+from onecard.payments.v1.payments_pb2 import DECISION_APPROVED, DECISION_DECLINED, Receipt
+from services.common.errors import Code, DomainError
+from services.payments.adapters.directory import unknown_account, unknown_card
+from services.payments.domain.operation import Answered, Problem, Ruling
+from services.payments.domain.verdict import Reason
+from services.payments.handlers.operate import Rejected
+
+MESSAGES: Final = {
+    Reason.NONE: "",
+    Reason.INSUFFICIENT_FUNDS: "余额不足",
+    Reason.HOTLISTED: "此卡已列入黑名单",
+    Reason.CARD_SEALED: "此卡尚未启用",
+    Reason.CARD_LOCKED: "此卡已锁定，请本人到窗口解锁",
+    Reason.CARD_CANCELLED: "此卡已注销",
+    Reason.ACCOUNT_FROZEN: "账户已冻结",
+    Reason.ACCOUNT_CLOSED: "账户已销户",
+    Reason.BAD_TIME: "终端时间有误",
+    Reason.TOO_LATE: "交易已超过受理期限",
+    Reason.PRICE_NOT_ALLOWED: "此类交易不得带价格",
+    Reason.BAD_PRICE: "价格有误",
+    Reason.IDENTITY_CONFLICT: "同一交易号已用于另一笔交易",
+    Reason.CARD_LOST: "此卡已挂失",
+    Reason.OVER_PAYMENT_LIMIT: "超过单笔限额",
+    Reason.OVER_DAY_LIMIT: "超过当日限额",
+    Reason.OVER_DAY_COUNT: "超过当日交易笔数",
+    Reason.OVER_CATEGORY_LIMIT: "超过此类商户的当日限额",
+    Reason.VOIDED: "此交易已先行撤销",
+    Reason.NOT_HELD: "没有可用的预授权：已完成、已撤销或已过期",
+    Reason.EXCEEDS_HOLD: "超过预授权的剩余金额",
+    Reason.EXCEEDS_PAID: "超过可退金额",
+    Reason.NAME_TAKEN: "账户名称已被使用",
+    Reason.ACCOUNT_NOT_EMPTY: "账户仍有余额或预授权，不能销户",
+    Reason.ACCOUNT_STATUS_FINAL: "已销户的账户不能恢复",
+}
+
+
+def ruling_of(answer: Answered | Rejected) -> Ruling:
+    """The ruling. Raises DomainError when there is none: nothing was stored then, and the request id is free."""
+    if isinstance(answer, Rejected):
+        raise DomainError(Code.INVALID_ARGUMENT, "VALUE_REJECTED", f"the ledger cannot store this ({answer.sqlstate})")
+    if answer.ruling is None:
+        _refuse(answer.problem)
+    return answer.ruling
+
+
+def receipt_of(answer: Answered | Rejected) -> Receipt:
+    """The receipt of an answer; of a repeat the very same one. Raises DomainError as `ruling_of`."""
+    ruling = ruling_of(answer)
+    reason = ruling.reason
+    payment = ruling.payment
+    return Receipt(
+        decision=DECISION_DECLINED if reason else DECISION_APPROVED,
+        reason=reason,  # type: ignore[arg-type]  # numbers agree, a test holds it
+        message=MESSAGES[reason],
+        payment_id=payment.hex() if payment else "",
+        amount=Money(amount_fen=ruling.amount_fen),
+        decide_time_ms=ruling.decide_time_ms,
+        batch_number=ruling.batch,
+        batch_row=ruling.row,
+    )
+
+
+def _refuse(problem: Problem | None) -> NoReturn:
+    match problem:
+        case Problem.CONFLICT:
+            raise DomainError(Code.ALREADY_EXISTS, "IDENTITY_CONFLICT", MESSAGES[Reason.IDENTITY_CONFLICT])
+        case Problem.UNKNOWN_CARD:
+            raise unknown_card()
+        case Problem.UNKNOWN_PAYMENT:
+            raise DomainError(Code.NOT_FOUND, "UNKNOWN_PAYMENT", "没有这笔交易")
+        case _:
+            raise unknown_account()
