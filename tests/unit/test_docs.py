@@ -16,6 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import REGISTRY
 
 from cli.main import app as onecard
+from services.common.grpc import metrics as edge_metrics
 from services.payments import __main__ as payments
 from services.payments import metrics as payments_metrics
 from services.payments.adapters import tariffs
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 NOT_OURS = {"build", "dist", "gen"}
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 CODE = re.compile(r"```[a-z]*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
-METRIC = re.compile(r"(onecard_[a-z_]+)(?:\{([a-z_,]*)\})?")
+METRIC = re.compile(r"((?:onecard|grpc_server)_[a-z_]+)(?:\{([a-z_,]*)\})?")
 FILE_NAME = re.compile(r"[\w./-]*\w\.(?:py|md|toml|proto|csv|txtpb|xml)|(?:[\w.-]+/)+")
 COMMANDS: dict[str, Any] = {
     "onecard": onecard,
@@ -175,25 +176,26 @@ def declared_in(module: ModuleType) -> dict[str, frozenset[str]]:
 
 
 @pytest.mark.parametrize(
-    ("module", "belongs"),
+    ("modules", "belongs"),
     [
-        (payments_metrics, lambda name: not name.startswith("onecard_simulation_")),
-        (simulation_metrics, lambda name: name.startswith("onecard_simulation_")),
+        ([payments_metrics, edge_metrics], lambda name: not name.startswith("onecard_simulation_")),
+        ([simulation_metrics], lambda name: name.startswith("onecard_simulation_")),
     ],
     ids=["payments", "simulation"],
 )
-def test_the_metrics_are_those_that_are_declared(module: ModuleType, belongs: Callable[[str], bool]) -> None:
+def test_the_metrics_are_those_that_are_declared(modules: list[ModuleType], belongs: Callable[[str], bool]) -> None:
     documented = {
         match[1]: frozenset((match[2] or "").split(",")) - {""}
         for code in code_of(ROOT / "docs" / "operations.md")
         if (match := METRIC.fullmatch(code)) and belongs(match[1]) and match[1] != "onecard_payments"
     }
-    assert documented == declared_in(module)
+    assert documented == {name: labels for module in modules for name, labels in declared_in(module).items()}
 
 
 @each_document
 def test_no_document_names_a_metric_that_does_not_exist(document: Path) -> None:
-    known = {*declared_in(payments_metrics), *declared_in(simulation_metrics), "onecard_payments"}
+    known = {name for module in (payments_metrics, edge_metrics, simulation_metrics) for name in declared_in(module)}
+    known.add("onecard_payments")
     assert {match[1] for code in code_of(document) if (match := METRIC.fullmatch(code))} <= known
 
 
