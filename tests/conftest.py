@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.servers.broker import Broker, Kind, kind_of, make_broker
 from cli.servers.postgres import Postgres
+from cli.servers.valkey import Valkey
 from services.common.database import make_engine
 from services.payments.adapters.topics import create_topics
 from services.payments.handlers.migrate import migrate
@@ -46,6 +47,15 @@ def postgres_server(servers_folder: Path) -> Iterator[Postgres]:
     yield server
     server.stop()
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def valkey_server(servers_folder: Path) -> Iterator[Valkey]:
+    """One Valkey for the whole run; a test takes keys that no other takes, and starts it again when it ended it."""
+    server = Valkey(servers_folder)
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from cli.servers.jars import fetch_jars
 from cli.servers.mark import end_leftovers
 from cli.servers.ports import free_port
 from cli.servers.postgres import Postgres
+from cli.servers.valkey import Valkey
 
 PAYMENTS = "services.payments"
 SIMULATION = "simulation"
@@ -55,12 +56,14 @@ class City:
         self._steps = steps
         self._postgres = Postgres(folder)
         self._broker = make_broker(plan.broker, folder)
+        self._valkey = Valkey(folder)
         self._workers = [f"payments-{number}" for number in range(1, plan.workers + 1)]
         self._ports = {name: free_port() for name in [*self._workers, "taps"]}
         self._state = State(
             runner=mark_runner(folder),
             broker=plan.broker,
             kafka=self._broker.bootstrap,
+            redis=self._valkey.address,
             database_url=self._postgres.application_url,
             owner_database_url=self._postgres.owner_url,
             batch_key=_keep_batch_key(folder / "batch.key"),
@@ -96,7 +99,7 @@ class City:
             with self._steps.step("Apache Kafka's jars"):
                 fetch_jars(paths.KAFKA_LIBS, self._steps.say)
         seed, ledger, road = self._begin(self._draw_seed), self._begin(self._start_ledger), self._begin(self._start_road)
-        self._await(seed, ledger, road)
+        self._await(seed, ledger, road, self._begin(self._start_shared))
         write_state(self.folder, self._state)
         sown = self._begin(self._sow, seed.result())
         self._await(sown, *(self._begin(self._start_worker, name) for name in self._workers))
@@ -107,6 +110,7 @@ class City:
         """From now on bring back what dies, and say so."""
         supervisor = self._supervisor = Supervisor(say)
         supervisor.watch("PostgreSQL", lambda: self._postgres.child, self._postgres.start)
+        supervisor.watch(self._valkey.name, lambda: self._valkey.child, lambda: self._start_server(self._valkey.start))
         supervisor.watch(self._broker.kind, lambda: self._broker.child, self._revive_broker)
         for child in self._processes.kept:
             supervisor.watch(child.name, partial(self._processes.named, child.name), partial(self._processes.start, child))
@@ -136,6 +140,7 @@ class City:
         """End everything without letting anybody tidy up; what was committed stays."""
         self._processes.kill()
         self._broker.kill()
+        self._valkey.kill()
         self._postgres.kill()
         self.stop()
 
@@ -145,6 +150,7 @@ class City:
                 time.sleep(0.2)
         self._processes.stop()
         self._broker.stop()
+        self._valkey.stop()
         self._postgres.stop()
 
     # Servers
@@ -163,6 +169,10 @@ class City:
         with self._steps.step("topics"):
             self._create_topics()
         self._processes.keep("registry", SIMULATION, "registry", "--cards", str(self.plan.cards))
+
+    def _start_shared(self) -> None:
+        with self._steps.step("Valkey, what processes share"):
+            self._start_server(self._valkey.start)
 
     def _create_topics(self) -> None:
         self._processes.run("create-topics", PAYMENTS, "create-topics")

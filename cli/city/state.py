@@ -22,6 +22,7 @@ class State(msgspec.Struct, frozen=True):
     runner: Mark
     broker: str
     kafka: str
+    redis: str
     database_url: str
     owner_database_url: str
     batch_key: str
@@ -36,6 +37,7 @@ class State(msgspec.Struct, frozen=True):
             "ONECARD_OWNER_DATABASE_URL": self.owner_database_url,
             "ONECARD_KAFKA": self.kafka,
             "ONECARD_BROKER": self.broker,
+            "ONECARD_REDIS": self.redis,
             "ONECARD_BATCH_KEY": self.batch_key,
         }
 

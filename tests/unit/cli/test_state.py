@@ -15,6 +15,7 @@ def state(runner: Mark) -> State:
         runner=runner,
         broker="tansu",
         kafka="127.0.0.1:20000",
+        redis="127.0.0.1:20003",
         database_url="postgresql+asyncpg://onecard_payments:x@127.0.0.1:20001/onecard",
         owner_database_url="postgresql+asyncpg://onecard:y@127.0.0.1:20001/onecard",
         batch_key="00" * 32,
