@@ -98,6 +98,17 @@ def streams() -> None:
 
 
 @app.command()
+def serve() -> None:
+    """Work: answer windows, tills, gates and the back office over gRPC, until SIGTERM. Several may share a port."""
+    from services.common.grpc.listen import Listen  # noqa: PLC0415
+    from services.payments.serve import run_api  # noqa: PLC0415
+
+    set_up_logs("payments-api")
+    metrics.BUILD.info({"version": version("onecard")})
+    run_api(Config.from_environment(), Listen.from_environment())
+
+
+@app.command()
 def check() -> None:
     """Check the books against themselves; ends with 1 when they do not balance."""
     found = _with_engine(books.check_books)

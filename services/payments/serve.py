@@ -1,0 +1,86 @@
+"""The API process: windows, tills, gates and the back office over gRPC. Several of them may share a port."""
+
+import asyncio
+import gc
+from collections.abc import Set
+from typing import Final
+
+import uvloop
+from prometheus_client import start_http_server
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from onecard.payments.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
+from onecard.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
+from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
+from services.common.grpc.listen import Listen
+from services.common.grpc.revocation import RevocationList
+from services.common.grpc.server import make_server, serve_until_signal
+from services.payments.adapters.callers import Callers
+from services.payments.adapters.directory import Directory
+from services.payments.adapters.freshness import ProjectionFreshness
+from services.payments.adapters.ledger import AtPoint, BatchKey, Ledger, pass_by
+from services.payments.adapters.registry import Registry
+from services.payments.adapters.tariffs import read_rules
+from services.payments.api.desk import Desk
+from services.payments.api.ledger import LedgerService
+from services.payments.api.payments import PaymentsService
+from services.payments.batcher import Batcher
+from services.payments.config import Config
+from services.payments.domain.book import Rules
+from services.payments.handlers.operate import Operate
+
+_SESSIONS: Final = 12
+_REVOKED: Final = text("select serial from payments.revoked_certificate")
+
+
+async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
+    """Serve until SIGTERM or SIGINT; `at` is called at the named points of each posting, for tests that stop it there."""
+    engine = make_engine(config.database_url, "payments-api", sessions=_SESSIONS)
+    rules = await _wait_for_rules(engine, config)
+    registry = Registry(engine)
+    callers = Callers(engine, registry)
+    await callers.refresh()
+    freshness = ProjectionFreshness(engine, config.projection_limit_seconds)
+    batcher = Batcher(Operate(Ledger(engine, rules, BatchKey(config.batch_key, config.batch_key_version), at)))
+    desk = Desk(callers, batcher, freshness)
+    directory = Directory(engine)
+
+    async def revoked() -> Set[str]:
+        async with engine.connect() as connection:
+            return frozenset((await connection.scalars(_REVOKED)).all())
+
+    server = make_server(listen, RevocationList(revoked))
+    # The stubs know gRPC's own server only; ours takes what they bring.
+    add_PaymentsServiceServicer_to_server(PaymentsService(desk, engine, directory, config.hold_seconds), server)
+    add_LedgerServiceServicer_to_server(LedgerService(desk, engine, directory, rules.purposes), server)
+    await freshness.read()
+    try:
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(work) for work in (batcher.run(), callers.keep_fresh(), freshness.keep_reading())]
+            await serve_until_signal(server)
+            for task in beside:
+                task.cancel()
+    finally:
+        await engine.dispose()
+
+
+async def _wait_for_rules(engine: AsyncEngine, config: Config) -> Rules:
+    """Wait until the migrated database answers, saying what is awaited and where."""
+    pause = Pause(place_of(engine))
+    while True:
+        try:
+            return await read_rules(engine, config)
+        except DatabaseError as error:
+            if trouble(error) is Trouble.REJECTED and sqlstate_of(error) not in UNMIGRATED:
+                raise
+            await pause.wait(error)
+
+
+def run_api(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
+    """Run an API process until SIGTERM or SIGINT."""
+    if config.metrics_port:
+        start_http_server(config.metrics_port, addr="127.0.0.1")
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    uvloop.run(serve(config, listen, at))
