@@ -24,6 +24,8 @@ class Config:
     kafka: str
     """Bootstrap servers, host:port[,host:port]."""
     broker: BrokerKind = "kafka"
+    redis: str = ""
+    """host:port of what processes share; empty: each limits its callers by itself."""
     metrics_port: int = 0
     """Prometheus endpoint on loopback; 0: none."""
     tariffs: Path = field(default=_REPOSITORY / "tariffs")
@@ -66,6 +68,7 @@ class Config:
             database_url=_required(env, "ONECARD_DATABASE_URL", "postgresql+asyncpg://role:password@host:port/onecard"),
             kafka=_required(env, "ONECARD_KAFKA", "host:port of a Kafka broker"),
             broker="kafka" if broker == "kafka" else "tansu",
+            redis=env.get("ONECARD_REDIS", ""),
             metrics_port=_number(env, "ONECARD_METRICS_PORT", 0),
             tariffs=Path(env.get("ONECARD_TARIFFS", _REPOSITORY / "tariffs")),
             rules=Path(env.get("ONECARD_RULES", _REPOSITORY / "rules" / "jiangmen.toml")),

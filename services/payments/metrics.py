@@ -23,6 +23,7 @@ IMBALANCE = Gauge(
 )
 CHECKED = Gauge("onecard_ledger_check_timestamp_seconds", "When the books were last checked")
 PROJECTION_AGE = Gauge("onecard_card_projection_age_seconds", "Age of the oldest partition of the card projection")
+RATE_LIMITS_LOCAL = Gauge("onecard_rate_limits_local", "1 while each process limits callers by itself, without Redis")
 BUILD = Info("onecard_build", "Version of the software")
 
 
