@@ -24,6 +24,8 @@ IMBALANCE = Gauge(
 CHECKED = Gauge("onecard_ledger_check_timestamp_seconds", "When the books were last checked")
 PROJECTION_AGE = Gauge("onecard_card_projection_age_seconds", "Age of the oldest partition of the card projection")
 RATE_LIMITS_LOCAL = Gauge("onecard_rate_limits_local", "1 while each process limits callers by itself, without Redis")
+OUTCOME_SUBSCRIBERS = Gauge("onecard_outcome_subscribers", "Streams of outcomes that merchants have open")
+OUTCOMES_SENT = Counter("onecard_outcomes_sent_total", "Outcomes sent to merchants, repeats included")
 BUILD = Info("onecard_build", "Version of the software")
 
 

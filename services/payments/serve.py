@@ -11,8 +11,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.payments.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
+from onecard.payments.v1.outcome_service_pb2_grpc import add_OutcomeServiceServicer_to_server
 from onecard.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
 from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
+from services.common.grpc.calls import current_peer
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal
@@ -20,10 +22,13 @@ from services.payments.adapters.callers import Callers
 from services.payments.adapters.directory import Directory
 from services.payments.adapters.freshness import ProjectionFreshness
 from services.payments.adapters.ledger import AtPoint, BatchKey, Ledger, pass_by
+from services.payments.adapters.outcome_feed import OutcomeFeed
+from services.payments.adapters.outcome_log import OutcomeLog
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.tariffs import read_rules
 from services.payments.api.desk import Desk
 from services.payments.api.ledger import LedgerService
+from services.payments.api.outcomes import OutcomeService
 from services.payments.api.payments import PaymentsService
 from services.payments.batcher import Batcher
 from services.payments.config import Config
@@ -54,10 +59,15 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     # The stubs know gRPC's own server only; ours takes what they bring.
     add_PaymentsServiceServicer_to_server(PaymentsService(desk, engine, directory, config.hold_seconds), server)
     add_LedgerServiceServicer_to_server(LedgerService(desk, engine, directory, rules.purposes), server)
+    feed = OutcomeFeed(config.kafka, config.broker)
+    outcomes = OutcomeService(feed, OutcomeLog(config.kafka, config.broker), current_peer)
+    add_OutcomeServiceServicer_to_server(outcomes, server)
     await freshness.read()
     try:
         async with asyncio.TaskGroup() as group:
-            beside = [group.create_task(work) for work in (batcher.run(), callers.keep_fresh(), freshness.keep_reading())]
+            beside = [
+                group.create_task(work) for work in (batcher.run(), callers.keep_fresh(), freshness.keep_reading(), feed.run())
+            ]
             await serve_until_signal(server)
             for task in beside:
                 task.cancel()

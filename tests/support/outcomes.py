@@ -1,0 +1,60 @@
+"""The outcome service without the rest of the platform: whoever tests it says what was decided."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from onecard.payments.v1.outcome_service_pb2_grpc import add_OutcomeServiceServicer_to_server
+from onecard.payments.v1.outcomes_pb2 import VERDICT_POSTED, Outcome, TransactionIdentity
+from services.common.grpc.calls import current_peer
+from services.common.grpc.listen import Listen
+from services.common.grpc.revocation import RevocationList
+from services.common.grpc.server import Server, make_server, serve_until_signal
+from services.common.logs import set_up_logs
+from services.payments.adapters.outcome_feed import OutcomeFeed
+from services.payments.adapters.outcome_log import OutcomeLog
+from services.payments.api.outcomes import OutcomeService
+from services.payments.config import BrokerKind
+
+
+def outcome(merchant_id: str, number: int) -> tuple[bytes, bytes]:
+    """A record of payments.outcomes: key and value."""
+    identity = TransactionIdentity(merchant_id=merchant_id, terminal_id="T-1", terminal_sequence=number)
+    return merchant_id.encode(), Outcome(identity=identity, verdict=VERDICT_POSTED).SerializeToString()
+
+
+def outcomes(merchant_id: str, numbers: Iterable[int]) -> list[tuple[bytes, bytes]]:
+    return [outcome(merchant_id, number) for number in numbers]
+
+
+async def nothing_revoked() -> frozenset[str]:
+    return frozenset()
+
+
+@asynccontextmanager
+async def outcome_server(bootstrap: str, broker: BrokerKind, listen: Listen) -> AsyncIterator[Server]:
+    """Not started yet; the feed runs."""
+    feed = OutcomeFeed(bootstrap, broker)
+    running = asyncio.create_task(feed.run())
+    server = make_server(listen, RevocationList(nothing_revoked))
+    service = OutcomeService(feed, OutcomeLog(bootstrap, broker), current_peer)
+    add_OutcomeServiceServicer_to_server(service, server)
+    try:
+        yield server
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await server.stop()
+
+
+async def main() -> None:
+    """Serve until SIGTERM, as the environment says."""
+    set_up_logs("outcomes")
+    broker: BrokerKind = "tansu" if os.environ["ONECARD_BROKER"] == "tansu" else "kafka"
+    async with outcome_server(os.environ["ONECARD_KAFKA"], broker, Listen.from_environment()) as server:
+        await serve_until_signal(server)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
