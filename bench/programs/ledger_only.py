@@ -16,7 +16,8 @@ from bench.programs.posting import collect_garbage_seldom, config, make_ledger
 from bench.taps import taps
 from services.common.clock import now_ms
 from services.common.database import make_engine
-from services.payments.adapters.ledger import Entry, Ledger
+from services.payments.adapters.dead_letters import Entry
+from services.payments.adapters.ledger import Ledger
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.wire import Received, decode
 

@@ -164,7 +164,11 @@ def _array(values: Sequence[int]) -> bytes:
 
 
 async def copy_rows(
-    driver: "asyncpg.Connection[Any]", verdicts: bytes, transfers: bytes, operations: bytes = b"", payments: bytes = b""
+    driver: "asyncpg.Connection[Any]",
+    verdicts: bytes = b"",
+    transfers: bytes = b"",
+    operations: bytes = b"",
+    payments: bytes = b"",
 ) -> None:
     """Append the rows of a batch, in the transaction that is open."""
     for table, columns, rows in (

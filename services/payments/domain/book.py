@@ -75,7 +75,7 @@ class Book:
     rulings: dict[tuple[int, str], Ruling] = field(default_factory=dict)
     """Of known operations, and of those that the batch refers to."""
     payments: dict[bytes, Payment] = field(default_factory=dict)
-    """Those that the batch refers to."""
+    """Those that the batch refers to, and those that it makes."""
     names: set[str] = field(default_factory=set)
     """Of the accounts to be opened: those that are taken."""
 
@@ -92,8 +92,6 @@ class Journal:
     ruled: list[Ruled] = field(default_factory=list)
     barred: list[Barred] = field(default_factory=list)
     legs: list[Leg] = field(default_factory=list)
-    payments: list[Payment] = field(default_factory=list)
-    """New ones."""
     opened: list[OpenAccount] = field(default_factory=list)
     pending: dict[int, int] = field(default_factory=dict)
     """What accruing accounts are promised by holds, or no longer: changes in fen by account."""

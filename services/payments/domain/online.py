@@ -138,6 +138,7 @@ def _authorize(asked: Authorize, turn: Turn) -> Finding | Problem:
         parts=[Part(purse.id, share) for purse, share in shares],
         create_time_ms=turn.now_ms,
         expire_time_ms=turn.now_ms + asked.hold_ms,
+        changed=not asked.capture,
     )
     for purse, share in shares:
         if asked.capture:
@@ -151,7 +152,6 @@ def _authorize(asked: Authorize, turn: Turn) -> Finding | Problem:
             part.captured_fen = part.held_fen
     account.use(count(account.usage, amount_fen, 1, caller.scene, turn.now_ms))
     turn.book.payments[payment.id] = payment
-    turn.journal.payments.append(payment)
     return Finding(Reason.NONE, amount_fen, account.id, payment.id)
 
 

@@ -37,7 +37,7 @@ class Part:
 
 @dataclass(slots=True)
 class Payment:
-    """As it stands; a batch that changes it says so in `changed`."""
+    """As it stands."""
 
     id: bytes
     terminal: int
@@ -54,7 +54,10 @@ class Payment:
     create_time_ms: int
     expire_time_ms: int
     """When its hold may be let go; a capture that comes before that is committed wins."""
+    stored: bool = False
+    """Whether it has a row of its own: a one-step payment gets one when something happens to it."""
     changed: bool = False
+    """Whether there is something to store."""
 
     @property
     def amount_fen(self) -> int:

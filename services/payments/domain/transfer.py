@@ -53,6 +53,7 @@ class Leg(NamedTuple):
 MOST_LEGS: Final = 200
 """Of one event."""
 _PAYMENT_LEG: Final = 255
+_LARGEST: Final = 2**52 - 1
 _ID: Final = Struct("!QQ")
 
 
@@ -68,3 +69,15 @@ def transfer_id(now_ms: int, batch: int, row: int, leg: int) -> bytes:
 def payment_id(now_ms: int, batch: int, row: int) -> bytes:
     """The id of the payment that the event at this place of the journal makes."""
     return transfer_id(now_ms, batch, row, _PAYMENT_LEG)
+
+
+def place_of_payment(payment: bytes) -> tuple[int, int]:
+    """(batch, row) of the event that made a payment. Any sixteen bytes have an answer, so look whether it stands there."""
+    head, tail = _ID.unpack(payment)
+    place = (head & 0xFFF) << 62 | tail & 0x3FFF_FFFF_FFFF_FFFF
+    return place >> 22 & _LARGEST, place >> 8 & 0x3FFF
+
+
+def transfers_of_payment(payment: bytes) -> tuple[bytes, bytes]:
+    """The first and the last id that the transfers of the event that made a payment may have."""
+    return payment[:-1] + b"\0", payment[:-1] + bytes([MOST_LEGS])

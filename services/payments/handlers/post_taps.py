@@ -9,7 +9,8 @@ import structlog
 from services.common.clock import now_ms
 from services.common.database import DatabaseError, Pause, Trouble, trouble
 from services.payments import metrics
-from services.payments.adapters.ledger import Entry, Ledger
+from services.payments.adapters.dead_letters import Entry
+from services.payments.adapters.ledger import Ledger
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.wire import CHANNEL_OF_TOPIC, Outcomes, Received, Undecided, decode, encode_dead_letter
 from services.payments.domain.tap import Tap
