@@ -218,8 +218,11 @@ def _expire(asked: Expire, turn: Turn) -> Finding | Problem:
     payment = turn.book.payments.get(asked.reference.payment or b"")
     if payment is None:
         return Problem.UNKNOWN_PAYMENT
-    if payment.status is not PaymentStatus.HELD or payment.expire_time_ms > turn.now_ms:
+    if payment.status is not PaymentStatus.HELD:
         return _refused(Reason.NOT_HELD, 0, payment)
+    if payment.expire_time_ms > turn.now_ms:
+        # No verdict: the name is derived, and whoever asks in time finds it free.
+        return Problem.NOT_DUE
     amount_fen = payment.held_fen
     _let_go(payment, PaymentStatus.CAPTURED if payment.captured_fen else PaymentStatus.EXPIRED, turn)
     return Finding(Reason.NONE, amount_fen, payment.account_id, payment.id)

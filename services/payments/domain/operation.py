@@ -180,6 +180,7 @@ class Problem(Enum):
     UNKNOWN_CARD = "no card has this identifier"
     UNKNOWN_PAYMENT = "the caller made no such payment"
     UNKNOWN_ACCOUNT = "there is no such account"
+    NOT_DUE = "the hold has not run out yet"
 
 
 class Answered(NamedTuple):

@@ -7,8 +7,8 @@ from hashlib import sha256
 import pytest
 
 from services.payments.domain.account import AccountStatus, HolderAccount, Usage
-from services.payments.domain.card import Card, CardStatus, StatusPeriod
 from services.payments.domain.book import Book, Rules
+from services.payments.domain.card import Card, CardStatus, StatusPeriod
 from services.payments.domain.posting import decide
 from services.payments.domain.tap import Scene, Tap, Terminal
 from services.payments.domain.tariff import Fare, FlatFare, NamedPrice, Tariff, Tariffs
