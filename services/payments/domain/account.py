@@ -155,9 +155,9 @@ class HolderAccount(Account):
             if part > 0:
                 parts.append((purse, part))
                 rest -= part
-        if rest > self.available_fen + (self.overdraft_fen if overdraft else 0):
-            return None
         if rest:
+            if rest > self.available_fen + (self.overdraft_fen if overdraft else 0):
+                return None
             parts.append((self, rest))
         return parts
 
