@@ -302,9 +302,10 @@ def _post(asked: Post, turn: Turn) -> Finding | Problem:
         account = turn.book.locked.get(entry.account_id)
         if account is None:
             continue
-        if account.status is AccountStatus.CLOSED:
+        status = _status(account, turn)
+        if status is AccountStatus.CLOSED:
             return Finding(Reason.ACCOUNT_CLOSED, amount_fen, owner)
-        if entry.debit and account.status is AccountStatus.FROZEN:
+        if entry.debit and status is AccountStatus.FROZEN:
             return Finding(Reason.ACCOUNT_FROZEN, amount_fen, owner)
     for account_id, change_fen in _net(asked).items():
         account = turn.book.locked.get(account_id)
@@ -324,6 +325,13 @@ def _holder_of(account_id: int, turn: Turn) -> int:
     if isinstance(account, Purse):
         return account.owner
     return account_id if isinstance(account, HolderAccount) else 0
+
+
+def _status(account: Account, turn: Turn) -> AccountStatus:
+    """A purse is at least as frozen or closed as its holder."""
+    if isinstance(account, Purse):
+        return max(account.status, turn.book.locked[account.owner].status)
+    return account.status
 
 
 def _net(asked: Post) -> dict[int, int]:
