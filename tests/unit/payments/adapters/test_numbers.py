@@ -1,27 +1,65 @@
-"""Numbers that are stored and numbers that are sent are the same."""
+"""Numbers that are stored and numbers that are sent are the same, and every one of them can be said."""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Any, get_args
+
+import pytest
 
 from onecard.card.v1.card_events_pb2 import CardStatus as WireStatus
 from onecard.payments.v1.dead_letters_pb2 import Cause as WireCause
+from onecard.payments.v1.ledger_pb2 import AccountStatus as WireAccountStatus
+from onecard.payments.v1.outcomes_pb2 import Operation as WireOperation
 from onecard.payments.v1.outcomes_pb2 import Reason as WireReason
+from onecard.payments.v1.payments_pb2 import PAYMENT_STATUS_DECLINED
+from onecard.payments.v1.payments_pb2 import PaymentStatus as WirePaymentStatus
+from onecard.payments.v1.payments_pb2 import TransferCode as WireTransferCode
 from sdk.merchant.transaction import Scene
 from services.common import topics
 from services.payments.adapters.wire import CHANNEL_OF_TOPIC
+from services.payments.api.receipts import MESSAGES
+from services.payments.domain.account import AccountStatus
 from services.payments.domain.card import CardStatus
+from services.payments.domain.operation import KIND, Kind, Operation
+from services.payments.domain.payment import PaymentStatus
+from services.payments.domain.transfer import Code
 from services.payments.domain.verdict import Cause, Reason
 
 
-def test_reasons_agree() -> None:
-    ours = {f"REASON_{r.name}": r.value for r in Reason if r}
-    assert ours | {"REASON_UNSPECIFIED": 0} == dict(WireReason.items())
+@pytest.mark.parametrize(
+    ("prefix", "ours", "theirs"),
+    [
+        ("REASON", [reason for reason in Reason if reason], WireReason),
+        ("CAUSE", Cause, WireCause),
+        ("CARD_STATUS", CardStatus, WireStatus),
+        ("OPERATION", Kind, WireOperation),
+        ("TRANSFER_CODE", Code, WireTransferCode),
+        ("ACCOUNT_STATUS", AccountStatus, WireAccountStatus),
+    ],
+)
+def test_numbers_agree(prefix: str, ours: Iterable[IntEnum], theirs: Any) -> None:
+    named = {f"{prefix}_{one.name}": one.value for one in ours}
+    assert named | {f"{prefix}_UNSPECIFIED": 0} == dict(theirs.items())
 
 
-def test_causes_agree() -> None:
-    assert {f"CAUSE_{c.name}": c.value for c in Cause} | {"CAUSE_UNSPECIFIED": 0} == dict(WireCause.items())
+def test_payment_statuses_agree_and_a_declined_payment_is_none_of_the_ledgers() -> None:
+    ours = {f"PAYMENT_STATUS_{status.name}": status.value for status in PaymentStatus}
+    more = {"PAYMENT_STATUS_UNSPECIFIED": 0, "PAYMENT_STATUS_DECLINED": PAYMENT_STATUS_DECLINED}
+    assert ours | more == dict(WirePaymentStatus.items())
+    assert PAYMENT_STATUS_DECLINED not in ours.values()
 
 
-def test_card_statuses_agree() -> None:
-    ours = {f"CARD_STATUS_{s.name}": s.value for s in CardStatus}
-    assert ours | {"CARD_STATUS_UNSPECIFIED": 0} == dict(WireStatus.items())
+def test_a_clerk_has_words_for_every_reason_and_each_its_own() -> None:
+    assert set(MESSAGES) == set(Reason)
+    assert MESSAGES[Reason.NONE] == ""
+    said = [message for reason, message in MESSAGES.items() if reason]
+    assert all(said)
+    assert len(set(said)) == len(said)
+
+
+def test_every_operation_has_its_kind() -> None:
+    assert set(KIND.values()) == set(Kind)
+    assert set(KIND) == set(get_args(Operation))
 
 
 def test_merchants_emit_to_the_topics_that_are_read() -> None:
