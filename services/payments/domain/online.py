@@ -328,9 +328,9 @@ def _holder_of(account_id: int, turn: Turn) -> int:
 
 
 def _status(account: Account, turn: Turn) -> AccountStatus:
-    """A purse is at least as frozen or closed as its holder."""
-    if isinstance(account, Purse):
-        return max(account.status, turn.book.locked[account.owner].status)
+    """A purse is closed with its holder. While its holder is frozen it pays no merchant, but its fund may have it back."""
+    if isinstance(account, Purse) and turn.book.locked[account.owner].status is AccountStatus.CLOSED:
+        return AccountStatus.CLOSED
     return account.status
 
 
