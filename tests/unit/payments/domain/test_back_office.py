@@ -239,16 +239,18 @@ def test_a_holder_is_not_closed_while_one_of_the_purses_is_not_empty() -> None:
     assert hall.reason(office.set_status(ANN, CLOSED)) is Reason.NONE
 
 
-def test_nothing_comes_to_the_purse_of_a_closed_holder_and_nothing_leaves_a_frozen_ones() -> None:
+def test_nothing_comes_to_the_purse_of_a_closed_holder() -> None:
     hall = a_hall(a_purse(MEALS, 0), ann=holder(ANN, 0, a_card("A")))
-    hall.rule(office.post((FUND, -10), (MEALS, 10)))
-    hall.rule(office.set_status(ANN, FROZEN))
-    assert hall.reason(office.post((MEALS, -10), (FUND, 10))) is Reason.ACCOUNT_FROZEN
-    hall.rule(office.set_status(ANN, OPEN))
-    hall.rule(office.post((MEALS, -10), (FUND, 10)))
     hall.rule(office.set_status(ANN, CLOSED))
     assert hall.reason(office.post((FUND, -10), (MEALS, 10))) is Reason.ACCOUNT_CLOSED
     assert hall.funds(MEALS) == (0, 0)
+
+
+def test_the_purse_of_a_frozen_holder_pays_nobody_but_its_fund_may_have_it_back() -> None:
+    hall = a_hall(a_purse(MEALS, 10))
+    hall.rule(office.set_status(ANN, FROZEN))
+    assert hall.reason(till.pay(10)) is Reason.ACCOUNT_FROZEN
+    assert hall.reason(office.post((MEALS, -10), (FUND, 10))) is Reason.NONE
 
 
 def test_what_does_not_exist_or_only_accrues_has_no_status() -> None:
