@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 from rich.console import Console
@@ -26,6 +26,7 @@ from services.payments.adapters.registry import Registry
 from services.payments.adapters.tariffs import TariffError, read_rules
 from services.payments.config import Config, ConfigError
 from services.payments.domain.verdict import Cause
+from services.payments.handlers import callers as rights
 from services.payments.handlers import check_books as books
 from services.payments.handlers import open_accounts as openings
 from services.payments.handlers import register_merchants as registration
@@ -47,9 +48,7 @@ def migrate() -> None:
     """Bring the schema up to date, as the owner named by ONECARD_OWNER_DATABASE_URL."""
     from services.payments.handlers.migrate import migrate as run_migrations  # noqa: PLC0415
 
-    if not (url := os.environ.get("ONECARD_OWNER_DATABASE_URL")):
-        raise ConfigError("ONECARD_OWNER_DATABASE_URL is not set; it must name the database's owner")
-    asyncio.run(run_migrations(url))
+    asyncio.run(run_migrations(_owner_url()))
     out.print("the payments schema is up to date")
 
 
@@ -144,6 +143,34 @@ def statement(card_identifier: Annotated[str, typer.Argument(help="卡识别码"
     out.print(table)
 
 
+_Service = Annotated[str, typer.Argument(help="the name in its certificate: onecard://service/NAME")]
+_Right = Annotated[Literal["back_office", "overdraft"], typer.Argument()]
+
+
+@app.command()
+def grant(service: _Service, right: _Right) -> None:
+    """Give a service a right, as the owner named by ONECARD_OWNER_DATABASE_URL."""
+    new = _as_owner(lambda engine: rights.grant(engine, service, right))
+    out.print(f"{service} {'now holds' if new else 'held already'}: {right}")
+
+
+@app.command()
+def take(service: _Service, right: _Right) -> None:
+    """Take a right from a service, as the owner; every process hears of it within seconds."""
+    held = _as_owner(lambda engine: rights.take(engine, service, right))
+    out.print(f"{service} {'no longer holds' if held else 'did not hold'}: {right}")
+
+
+@app.command()
+def revoke(
+    serial: Annotated[str, typer.Argument(help="of the certificate, in hexadecimal digits: `onecard authority show FILE`")],
+    reason: Annotated[str, typer.Option(help="why, for those who look later; no names")] = "",
+) -> None:
+    """Refuse a certificate from now on, as the owner; every process refuses it within seconds and ends its streams."""
+    new = _as_owner(lambda engine: rights.revoke(engine, serial, reason))
+    out.print(f"the certificate {serial} {'is refused from now on' if new else 'was refused already'}")
+
+
 @app.command()
 def replay(cause: Annotated[Cause, typer.Argument(parser=lambda name: Cause[name], help="such as UNKNOWN_TERMINAL")]) -> None:
     """Decide dead letters of one cause again, once it is mended (a terminal was registered, a tariff added)."""
@@ -161,9 +188,23 @@ def replay(cause: Annotated[Cause, typer.Argument(parser=lambda name: Cause[name
     )
 
 
+def _as_owner(work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
+    return _run(_owner_url(), work)
+
+
+def _owner_url() -> str:
+    if not (url := os.environ.get("ONECARD_OWNER_DATABASE_URL")):
+        raise ConfigError("ONECARD_OWNER_DATABASE_URL is not set; it must name the database's owner")
+    return url
+
+
 def _with_engine(work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
+    return _run(Config.from_environment().database_url, work)
+
+
+def _run(url: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
     async def run() -> T:
-        engine = make_engine(Config.from_environment().database_url, "payments-operator", sessions=2)
+        engine = make_engine(url, "payments-operator", sessions=2)
         try:
             return await work(engine)
         finally:

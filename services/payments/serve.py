@@ -24,6 +24,7 @@ from services.payments.adapters.freshness import ProjectionFreshness
 from services.payments.adapters.ledger import AtPoint, BatchKey, Ledger, pass_by
 from services.payments.adapters.outcome_feed import OutcomeFeed
 from services.payments.adapters.outcome_log import OutcomeLog
+from services.payments.adapters.rate_limits import RateLimits
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.tariffs import read_rules
 from services.payments.api.desk import Desk
@@ -48,7 +49,8 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     await callers.refresh()
     freshness = ProjectionFreshness(engine, config.projection_limit_seconds)
     batcher = Batcher(Operate(Ledger(engine, rules, BatchKey(config.batch_key, config.batch_key_version), at)))
-    desk = Desk(callers, batcher, freshness)
+    rate_limits = RateLimits(config.redis or None)
+    desk = Desk(callers, batcher, rate_limits, freshness)
     directory = Directory(engine)
 
     async def revoked() -> Set[str]:
@@ -66,7 +68,8 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             beside = [
-                group.create_task(work) for work in (batcher.run(), callers.keep_fresh(), freshness.keep_reading(), feed.run())
+                group.create_task(work)
+                for work in (batcher.run(), callers.keep_fresh(), freshness.keep_reading(), rate_limits.run(), feed.run())
             ]
             await serve_until_signal(server)
             for task in beside:

@@ -27,9 +27,12 @@ on conflict do nothing""")
 _REFRESH_SECONDS: Final = 2.0
 
 
+_SERVICES: Final = "service:"
+
+
 def merchant_of_service(name: str) -> str:
     """The merchant id under which a service acts."""
-    return f"service:{name}"
+    return _SERVICES + name
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Callers:
 
     async def _look_up(self, subject: Subject) -> Caller:
         merchant_id, terminal_id = _names(subject)
-        if terminal_id == ITSELF and not subject.service and self._find(subject) is None:
+        if terminal_id == ITSELF and not merchant_id.startswith(_SERVICES) and self._find(subject) is None:
             async with self._engine.begin() as connection:
                 await connection.execute(_ITSELF, {"merchant_id": merchant_id, "itself": ITSELF})
         if (caller := self._find(subject)) is None:
@@ -100,6 +103,8 @@ class Callers:
         return caller
 
     def _find(self, subject: Subject) -> Caller | None:
+        if subject.merchant_id.startswith(_SERVICES):
+            return None  # no merchant speaks for a service
         terminal = self._registry.find(*_names(subject))
         if isinstance(terminal, Cause):
             return None

@@ -17,7 +17,8 @@ _FACTS: Final = """a.id, a.credits_posted_fen - a.debits_posted_fen - a.debits_p
 def _numbered(lock: str) -> str:
     """The number of the batch is taken when the last account is locked: so it agrees with the order of effects."""
     return f"""
-with locked (card_identifier, id, available_fen, overdraft_fen, status, held_fen, purses, cards, usage) as materialized ({lock}),
+with locked (card_identifier, id, available_fen, overdraft_fen, status, held_fen, purses, cards, usage)
+         as materialized ({lock}),
      numbered as materialized (
          select nextval('payments.batch_number') as number from (select count(*) from locked) as all_of_them)
 select n.number, l.* from numbered n left join locked l on true"""  # noqa: S608  # constants

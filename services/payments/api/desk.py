@@ -3,6 +3,7 @@
 from services.common.grpc.calls import current_peer
 from services.payments.adapters.callers import Caller, Callers
 from services.payments.adapters.freshness import ProjectionFreshness
+from services.payments.adapters.rate_limits import RateLimits
 from services.payments.batcher import Batcher
 from services.payments.domain.operation import Answered, Operation
 from services.payments.handlers.operate import Rejected
@@ -11,14 +12,17 @@ from services.payments.handlers.operate import Rejected
 class Desk:
     """Admits callers and hands their operations to the ledger."""
 
-    def __init__(self, callers: Callers, batcher: Batcher, freshness: ProjectionFreshness) -> None:
+    def __init__(self, callers: Callers, batcher: Batcher, rate_limits: RateLimits, freshness: ProjectionFreshness) -> None:
         self._callers = callers
         self._batcher = batcher
+        self._rate_limits = rate_limits
         self._freshness = freshness
 
     async def caller(self) -> Caller:
-        """Who makes this call. Raises DomainError for somebody unknown."""
-        return await self._callers.admit(current_peer().subject)
+        """Who makes this call. Raises DomainError for somebody unknown, and for one that asks too often."""
+        caller = await self._callers.admit(current_peer().subject)
+        self._rate_limits.take(caller.key)
+        return caller
 
     def needs_fresh_cards(self) -> None:
         """Raises DomainError while it is not known how cards stand: online a payment fails closed."""

@@ -8,8 +8,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.payments.adapters.callers import merchant_of_service
 from services.payments.domain.account import AccountKind
-from services.payments.domain.tap import Scene, Terminal
+from services.payments.domain.tap import ITSELF, Scene, Terminal
 
 _TERMINAL = text("""
 select t.id, m.scene, m.payable_account, coalesce(t.retired_time, m.retired_time) is not null
@@ -93,3 +94,10 @@ async def ensure_terminals(connection: AsyncConnection, merchant: int, terminal_
         {"merchant": merchant, "ids": terminal_ids},
     )
     return result.rowcount
+
+
+async def ensure_service(connection: AsyncConnection, name: str) -> Terminal:
+    """A service of the city as a caller of the ledger."""
+    merchant_id = merchant_of_service(name)
+    await ensure_merchant(connection, merchant_id, Scene.OFFICE)
+    return await ensure_terminal(connection, merchant_id, ITSELF)

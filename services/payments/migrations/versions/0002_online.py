@@ -29,6 +29,7 @@ alter table payments.account
         (kind = 6) = (owner is not null) and (kind = 6) = (purpose is not null) and (kind = 6) = (fund_account is not null));
 create sequence payments.purse_id minvalue 1152921504606846976;
 create index account_by_owner on payments.account (owner) where owner is not null;
+create index purse_by_void_after on payments.account (void_after) where void_after is not null;
 alter table payments.accrual add column credits_pending_fen bigint not null default 0;  -- falls when a hold ends
 """
 
