@@ -22,7 +22,7 @@ from bench.taps import taps
 from services.common import topics
 from services.common.clock import now_ms
 from services.common.database import make_engine
-from services.payments.adapters import ledger
+from services.payments.adapters import ledger, locking
 from services.payments.adapters.announce import Announcer
 from services.payments.adapters.wire import Received
 from services.payments.handlers import post_taps
@@ -31,8 +31,8 @@ STEPS: Final[Sequence[tuple[str, Any, str]]] = (
     ("decode", post_taps.PostTaps, "__call__"),
     ("begin, commit, session", ledger.Ledger, "post"),
     ("lock the accounts", ledger.Ledger, "_post"),
-    ("accounts from rows", ledger, "_accounts"),
-    ("read known verdicts", ledger.Ledger, "_known"),
+    ("accounts from rows", locking, "_accounts"),
+    ("read known verdicts", ledger, "_known"),
     ("decide", ledger, "decide"),
     ("rows for COPY", ledger, "verdict_rows"),
     ("rows for COPY", ledger, "transfer_rows"),

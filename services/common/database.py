@@ -40,8 +40,8 @@ def make_engine(url: str, application_name: str, *, sessions: int = 5) -> AsyncE
 
 
 @asynccontextmanager
-async def driver_transaction(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    """A transaction on the driver's own connection, for COPY and for statements that are too hot for SQLAlchemy.
+async def driver_session(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """The driver's own connection, for COPY and for statements that are too hot for SQLAlchemy; each is its own transaction.
 
     A session that was left in the middle of something does not go back to the pool.
     """
@@ -50,8 +50,7 @@ async def driver_transaction(engine: AsyncEngine) -> AsyncIterator["asyncpg.Conn
         driver: asyncpg.Connection[Any] | None = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
         try:
-            async with driver.transaction():
-                yield driver
+            yield driver
         except asyncpg.PostgresError:
             # The server said no and has rolled back; most often the session is as good as new.
             if driver.is_closed():
@@ -60,6 +59,13 @@ async def driver_transaction(engine: AsyncEngine) -> AsyncIterator["asyncpg.Conn
         except BaseException:
             await connection.invalidate()
             raise
+
+
+@asynccontextmanager
+async def driver_transaction(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """A transaction on the driver's own connection."""
+    async with driver_session(engine) as driver, driver.transaction():
+        yield driver
 
 
 class Trouble(Enum):

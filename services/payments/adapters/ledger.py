@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common import topics
 from services.common.clock import instant
-from services.common.database import driver_transaction, place_of
+from services.common.database import driver_session, driver_transaction, place_of
 from services.payments.adapters.dead_letters import Entry, close_replayed, write_dead_letters
 from services.payments.adapters.locking import lock_accounts
+from services.payments.adapters.lone import read_alone, write_alone
 from services.payments.adapters.payments import REASON, columns, read_owners, read_payments, read_rulings, write_payments
 from services.payments.adapters.rows import batch_digest, copy_rows, operation_rows, transfer_rows, verdict_rows
 from services.payments.adapters.wire import Outcomes
@@ -139,6 +140,10 @@ class Ledger:
         `read_all` as for `post`. What is to be told goes to the outbox. Raises what the database raises; then nothing was
         written.
         """
+        if len(operations) == 1 and not read_all:
+            (alone,) = operations
+            if isinstance(alone, Authorize) and alone.capture and (answered := await self._pay_alone(alone, now_ms)):
+                return [answered]
         async with driver_transaction(self._engine) as driver:
             journal = await self._operate(driver, operations, now_ms, read_all)
             await self._at("written")
@@ -176,6 +181,31 @@ class Ledger:
         journal = decide((), operations, book, self._rules, locked.batch, now_ms)
         await self._write(driver, journal, book, locked.batch, now_ms)
         return journal
+
+    async def _pay_alone(self, asked: Authorize, now_ms: int) -> Answered | None:
+        """A one-step payment in two statements; None when it has company at its account, or bound purses."""
+        async with driver_session(self._engine) as driver:
+            for _ in range(_TRIES_ALONE):
+                seen = await read_alone(driver, asked)
+                if seen is None or seen.account.purse_count:
+                    return None
+                await self._at("locked")
+                book = Book({asked.card_identifier: seen.account}, {seen.account.id: seen.account})
+                if seen.known is not None:
+                    book.rulings[asked.request.identity] = seen.known
+                journal = decide((), (asked,), book, self._rules, seen.batch, now_ms)
+                if journal.ruled:
+                    transfers = transfer_rows(journal.legs, seen.batch, now_ms)
+                    operations = operation_rows(journal.ruled, ())
+                    digest = batch_digest(self._key.key, seen.batch, now_ms, b"", transfers, operations)
+                    told = _told(journal, book)
+                    assert told is not None
+                    if not await write_alone(driver, seen, journal, now_ms, told, digest, self._key.version):
+                        continue
+                await self._at("committed")
+                self._remember((asked,))
+                return journal.answered[0]
+        return None
 
     def _maybe_known(self, entries: Sequence[Entry], read_all: bool) -> list[tuple[int, int]]:
         """Identities that may have a verdict. The hint may be wrong; the primary key is not (23505)."""
@@ -235,6 +265,7 @@ class Ledger:
 _UNSEEN: Final = 2**63
 """Nothing is known of a terminal that this process has not met, so all its identities are read."""
 _MOST_RECENT: Final = 100_000
+_TRIES_ALONE: Final = 2
 
 
 class Referred(NamedTuple):

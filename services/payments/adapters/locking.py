@@ -10,7 +10,7 @@ from services.common.clock import milliseconds
 from services.payments.domain.account import FIRST_HOLDER_ACCOUNT, Account, AccountStatus, HolderAccount, Purse, Usage
 from services.payments.domain.card import Card
 
-_FACTS: Final = """a.id, a.credits_posted_fen - a.debits_posted_fen - a.debits_pending_fen, a.overdraft_fen, a.status,
+ACCOUNT_FACTS: Final = """a.id, a.credits_posted_fen - a.debits_posted_fen - a.debits_pending_fen, a.overdraft_fen, a.status,
        a.debits_pending_fen, a.purses, a.cards::text, a.usage::text"""
 
 
@@ -27,14 +27,14 @@ select n.number, l.* from numbered n left join locked l on true"""  # noqa: S608
 # The card table is immutable, so reading it beside the lock is safe; everything that changes is on the locked row, which
 # PostgreSQL reads again after a wait.
 _LOCK_CARDS: Final = _numbered(f"""
-select c.card_identifier, {_FACTS}
+select c.card_identifier, {ACCOUNT_FACTS}
 from payments.card c join payments.account a on a.id = c.account_id
 where c.card_identifier = any($1::text[])
 order by a.id
 for no key update of a""")  # noqa: S608  # constants
 
 _LOCK: Final = _numbered(f"""
-select c.card_identifier, {_FACTS}
+select c.card_identifier, {ACCOUNT_FACTS}
 from payments.account a
 left join payments.card c on c.account_id = a.id and c.card_identifier = any($1::text[])
 where a.guarded and a.kind <> 6
