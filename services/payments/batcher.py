@@ -12,7 +12,11 @@ from services.payments.handlers.operate import Rejected
 Decide = Callable[[Sequence[Operation]], Awaitable[Sequence[Answered | Rejected]]]
 
 COMPANY_SECONDS: Final = 0.002
-"""How long a lane waits for more calls when there was company a moment ago."""
+"""How long a lane waits at least for more calls when there was company a moment ago."""
+A_CALL_SECONDS: Final = 0.001
+"""How much longer for each call of its last batch: above 1,000 calls a second batches grow, below they shrink."""
+LONGEST_SECONDS: Final = 0.025
+"""But no longer than this, and only while calls keep coming."""
 PATIENCE_SECONDS: Final = 10.0
 """How long a call waits for a database that is away. After that nobody knows its outcome but the ledger, under its id."""
 
@@ -55,15 +59,24 @@ class Batcher:
             group.create_task(self._watch())
 
     async def _lane(self) -> None:
-        company = False
+        last = 0
         while True:
             await self._wake.wait()
-            if company and len(self._waiting) < self._limit:
-                await asyncio.sleep(COMPANY_SECONDS)
+            if last > 1:
+                await self._gather(min(max(COMPANY_SECONDS, last * A_CALL_SECONDS), LONGEST_SECONDS))
             batch = self._take()
-            company = len(batch) > 1
+            last = len(batch)
             if batch:
                 await self._post(batch)
+
+    async def _gather(self, seconds: float) -> None:
+        """Wait for company, as long as it keeps coming."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        before = 0
+        while before < len(self._waiting) < self._limit and loop.time() < until:
+            before = len(self._waiting)
+            await asyncio.sleep(COMPANY_SECONDS)
 
     def _take(self) -> list[Waiting]:
         waiting = self._waiting
