@@ -171,14 +171,20 @@ class Ledger:
         locked = await lock_accounts(driver, cards, list(referred.accounts))
         await self._at("locked")
         book = Book(locked.by_card, locked.by_id, rulings=dict(referred.rulings))
-        known = [o.request.identity for o in operations if read_all or o.request.identity in self._recent]
+        known = {o.request.identity for o in operations if read_all or o.request.identity in self._recent}
         if known:
-            book.rulings.update(await read_rulings(driver, known))
+            book.rulings.update(await read_rulings(driver, list(known)))
+        if not referred.names.isdisjoint(book.rulings.keys() - referred.rulings.keys()):
+            raise asyncpg.SerializationError("a payment that is referred to was made meanwhile, and its account is not locked")
         if referred.payments:
-            book.payments.update(await read_payments(driver, referred.payments))
+            payments = await read_payments(driver, referred.payments)
+            book.payments.update((id_, payment) for id_, payment in payments.items() if payment.account_id in book.locked)
         if names := [operation.name for operation in operations if isinstance(operation, OpenAccount) and operation.name]:
             book.names.update(row[0] for row in await driver.fetch(_NAMES, names))
         journal = decide((), operations, book, self._rules, locked.batch, now_ms)
+        problems = [o.request.identity for o, a in zip(operations, journal.answered, strict=True) if a.ruling is None]
+        if (unread := set(problems) - known) and await read_rulings(driver, list(unread)):
+            raise asyncpg.SerializationError("what has no verdict now has one already")
         await self._write(driver, journal, book, locked.batch, now_ms)
         return journal
 
@@ -273,7 +279,10 @@ class Referred(NamedTuple):
 
     accounts: set[int]
     payments: set[bytes]
+    names: set[tuple[int, str]]
+    """Of payments."""
     rulings: Mapping[tuple[int, str], Ruling]
+    """Those that the names have."""
 
 
 async def _referred(driver: "asyncpg.Connection[Any]", operations: Iterable[Operation]) -> Referred:
@@ -302,7 +311,7 @@ async def _referred(driver: "asyncpg.Connection[Any]", operations: Iterable[Oper
         accounts |= await read_owners(driver, payments)
     if purses := [account for account in accounts if account >= FIRST_PURSE_ACCOUNT]:
         accounts.update(row[0] for row in await driver.fetch(_OWNERS, purses))
-    return Referred(accounts, payments, rulings)
+    return Referred(accounts, payments, names, rulings)
 
 
 async def _known(driver: "asyncpg.Connection[Any]", asked: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Verdict]:
