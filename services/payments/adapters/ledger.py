@@ -167,10 +167,11 @@ class Ledger:
         self, driver: "asyncpg.Connection[Any]", operations: Sequence[Operation], now_ms: int, read_all: bool
     ) -> Journal:
         referred = await _referred(driver, operations)
+        taken = await _taken_names(driver, operations)
         cards = list({operation.card_identifier for operation in operations if isinstance(operation, Authorize)})
         locked = await lock_accounts(driver, cards, list(referred.accounts))
         await self._at("locked")
-        book = Book(locked.by_card, locked.by_id, rulings=dict(referred.rulings))
+        book = Book(locked.by_card, locked.by_id, rulings=dict(referred.rulings), names=taken)
         known = {o.request.identity for o in operations if read_all or o.request.identity in self._recent}
         if known:
             book.rulings.update(await read_rulings(driver, list(known)))
@@ -179,8 +180,6 @@ class Ledger:
         if referred.payments:
             payments = await read_payments(driver, referred.payments)
             book.payments.update((id_, payment) for id_, payment in payments.items() if payment.account_id in book.locked)
-        if names := [operation.name for operation in operations if isinstance(operation, OpenAccount) and operation.name]:
-            book.names.update(row[0] for row in await driver.fetch(_NAMES, names))
         journal = decide((), operations, book, self._rules, locked.batch, now_ms)
         problems = [o.request.identity for o, a in zip(operations, journal.answered, strict=True) if a.ruling is None]
         if (unread := set(problems) - known) and await read_rulings(driver, list(unread)):
@@ -239,7 +238,8 @@ class Ledger:
         operations = operation_rows(journal.ruled, journal.barred)
         await copy_rows(driver, verdicts, transfers, operations)
         if journal.opened:
-            await driver.execute(_OPEN, *columns(map(_opened, journal.opened)))
+            # In the order of their names, so that two batches that want the same ones cannot deadlock.
+            await driver.execute(_OPEN, *columns(map(_opened, sorted(journal.opened, key=lambda asked: asked.name))))
         if book.payments:
             await write_payments(driver, book.payments)
         accounts = [account for account in book.locked.values() if account.changed]
@@ -312,6 +312,12 @@ async def _referred(driver: "asyncpg.Connection[Any]", operations: Iterable[Oper
     if purses := [account for account in accounts if account >= FIRST_PURSE_ACCOUNT]:
         accounts.update(row[0] for row in await driver.fetch(_OWNERS, purses))
     return Referred(accounts, payments, names, rulings)
+
+
+async def _taken_names(driver: "asyncpg.Connection[Any]", operations: Iterable[Operation]) -> set[str]:
+    """Read before the batch gets its number: one that is taken stands before it in the journal. The others are held unique."""
+    names = [operation.name for operation in operations if isinstance(operation, OpenAccount) and operation.name]
+    return {row[0] for row in await driver.fetch(_NAMES, names)} if names else set()
 
 
 async def _known(driver: "asyncpg.Connection[Any]", asked: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Verdict]:
