@@ -42,7 +42,7 @@ class Sweep:
         """Let go holds whose time is over; returns how many. A capture that was committed before wins."""
         ledger = await self._itself()
         payments = (await connection.scalars(_RUN_OUT)).all()
-        return await self._ask("holds_expired", [expire(ledger, payment.bytes) for payment in payments])
+        return await self._ask("holds", [expire(ledger, payment.bytes) for payment in payments])
 
     async def purses(self, connection: AsyncConnection) -> int:
         """Send what is left in void purses back to their funds; returns of how many."""
@@ -52,7 +52,7 @@ class Sweep:
             entries = Entry(purse, debit=True, amount_fen=left_fen), Entry(fund, debit=False, amount_fen=left_fen)
             name = f"void:{purse}:{version}"
             operations.append(post(ledger, name, entries, CNY, event_time_ms=0, may_overdraw=False))
-        return await self._ask("purses_voided", operations)
+        return await self._ask("purses", operations)
 
     async def _itself(self) -> Terminal:
         """The ledger as its own caller."""
@@ -61,10 +61,10 @@ class Sweep:
                 self._ledger = await ensure_service(connection, "ledger")
         return self._ledger
 
-    async def _ask(self, event: str, operations: Sequence[Operation]) -> int:
+    async def _ask(self, what: str, operations: Sequence[Operation]) -> int:
         if not operations:
             return 0
         answers = await self._operate(operations)
         done = sum(isinstance(one, Answered) and one.ruling is not None and not one.ruling.reason for one in answers)
-        log.info(event, asked=len(operations), done=done)
+        log.info("swept", what=what, asked=len(operations), done=done)
         return done
