@@ -9,7 +9,7 @@ from typing import Any, Final
 import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 log = structlog.get_logger()
 
@@ -47,8 +47,7 @@ async def driver_session(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connecti
     """
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        driver: asyncpg.Connection[Any] | None = (await connection.get_raw_connection()).driver_connection
-        assert driver is not None
+        driver = await driver_of(connection)
         try:
             yield driver
         except asyncpg.PostgresError:
@@ -66,6 +65,13 @@ async def driver_transaction(engine: AsyncEngine) -> AsyncIterator["asyncpg.Conn
     """A transaction on the driver's own connection."""
     async with driver_session(engine) as driver, driver.transaction():
         yield driver
+
+
+async def driver_of(connection: AsyncConnection) -> "asyncpg.Connection[Any]":
+    """The driver's own connection behind one of SQLAlchemy's, which must be in AUTOCOMMIT."""
+    driver: asyncpg.Connection[Any] | None = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    return driver
 
 
 class Trouble(Enum):

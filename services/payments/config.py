@@ -34,6 +34,10 @@ class Config:
     batch_key: bytes = b""
     """Key of the batch digests (HMAC-SM3), 16 bytes or more."""
     batch_key_version: int = 1
+    old_batch_keys: Mapping[int, bytes] = field(default_factory=dict)
+    """Keys of before, by version: what was digested with them can still be proved."""
+    checkpoints: Path | None = None
+    """File that the elected worker appends the heads of the seals to; None: none."""
     acceptance_horizon_days: int = 180
     """City setting: older taps post nothing, for ever."""
     clock_tolerance_seconds: int = 600
@@ -48,6 +52,11 @@ class Config:
     """Batches that one worker posts side by side."""
     batch_limit: int = 4000
     """Most events of one posting transaction."""
+
+    @property
+    def batch_keys(self) -> Mapping[int, bytes]:
+        """All keys of batch digests, by version."""
+        return {**self.old_batch_keys, self.batch_key_version: self.batch_key}
 
     @property
     def fetch_max_wait_ms(self) -> int:
@@ -74,6 +83,8 @@ class Config:
             rules=Path(env.get("ONECARD_RULES", _REPOSITORY / "rules" / "jiangmen.toml")),
             batch_key=_key(env, "ONECARD_BATCH_KEY"),
             batch_key_version=_number(env, "ONECARD_BATCH_KEY_VERSION", 1),
+            old_batch_keys=_old_keys(env, "ONECARD_BATCH_KEYS_OLD"),
+            checkpoints=Path(env["ONECARD_CHECKPOINTS"]) if env.get("ONECARD_CHECKPOINTS") else None,
             acceptance_horizon_days=_number(env, "ONECARD_ACCEPTANCE_HORIZON_DAYS", 180),
             clock_tolerance_seconds=_number(env, "ONECARD_CLOCK_TOLERANCE_SECONDS", 600),
             hotlist_grace_seconds=_number(env, "ONECARD_HOTLIST_GRACE_SECONDS", 0),
@@ -98,10 +109,24 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _key(env: Mapping[str, str], name: str) -> bytes:
+    return _key_of(_required(env, name, "a secret key of 16 bytes or more in hexadecimal digits"), name)
+
+
+def _old_keys(env: Mapping[str, str], name: str) -> dict[int, bytes]:
+    keys: dict[int, bytes] = {}
+    for entry in filter(None, env.get(name, "").split(",")):
+        version, colon, digits = entry.strip().partition(":")
+        if not colon or not version.isdecimal():
+            raise ConfigError(f"{name} must hold version:key,version:key with keys in hexadecimal digits")
+        keys[int(version)] = _key_of(digits, name)
+    return keys
+
+
+def _key_of(digits: str, name: str) -> bytes:
     try:
-        key = bytes.fromhex(_required(env, name, "a secret key of 16 bytes or more in hexadecimal digits"))
+        key = bytes.fromhex(digits)
     except ValueError:
         raise ConfigError(f"{name} does not hold hexadecimal digits") from None
     if len(key) < 16:
-        raise ConfigError(f"{name} is shorter than 16 bytes")
+        raise ConfigError(f"{name} holds a key that is shorter than 16 bytes")
     return key

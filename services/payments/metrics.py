@@ -22,6 +22,15 @@ IMBALANCE = Gauge(
     "onecard_ledger_imbalance_fen", "Debits minus credits over all accounts; anything but 0 is a fault", ["currency"]
 )
 CHECKED = Gauge("onecard_ledger_check_timestamp_seconds", "When the books were last checked")
+PENDING_IMBALANCE = Gauge("onecard_ledger_pending_imbalance_fen", "The same of what holds keep pending", ["currency"])
+DIFFERENT_ACCOUNTS = Gauge(
+    "onecard_ledger_difference_accounts", "Accounts that differ from their transfers or their holds; anything but 0 is a fault"
+)
+AUDITED = Gauge("onecard_ledger_audit_timestamp_seconds", "When accounts were last compared with their transfers")
+AUDITED_BATCH = Gauge("onecard_ledger_audited_batch", "The highest batch whose transfers the auditor has added up")
+SEALED_BATCH = Gauge("onecard_ledger_sealed_batch", "The highest batch that is sealed")
+SEALED_AT = Gauge("onecard_ledger_seal_timestamp_seconds", "When the newest seal was made")
+UNSEALED_AGE = Gauge("onecard_ledger_unsealed_age_seconds", "Age of the oldest batch that is not sealed; 0: there is none")
 PROJECTION_AGE = Gauge("onecard_card_projection_age_seconds", "Age of the oldest partition of the card projection")
 RATE_LIMITS_LOCAL = Gauge("onecard_rate_limits_local", "1 while each process limits callers by itself, without Redis")
 OUTCOME_SUBSCRIBERS = Gauge("onecard_outcome_subscribers", "Streams of outcomes that merchants have open")
