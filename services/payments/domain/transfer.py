@@ -52,7 +52,10 @@ class Leg(NamedTuple):
 
 MOST_LEGS: Final = 200
 """Of one event."""
-_PAYMENT_LEG: Final = 255
+ROWS: Final = 2**14
+LEGS: Final = 2**8
+"""How many rows of a batch, and legs of a row, an id tells apart."""
+_PAYMENT_LEG: Final = LEGS - 1
 _LARGEST: Final = 2**52 - 1
 _ID: Final = Struct("!QQ")
 
