@@ -27,7 +27,7 @@ from services.payments.domain.book import Rules
 from services.payments.handlers.post_taps import Owed, PostTaps
 from services.payments.handlers.project_cards import ProjectCards
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
-from services.payments.housekeeping import Housekeeping, make_partitions
+from services.payments.housekeeping import SESSIONS, Housekeeping, duties, make_partitions
 from services.payments.lanes import Lane, OpenFetch
 from services.payments.metrics import CONSUMER_LAG
 
@@ -84,7 +84,7 @@ class StreamWorker:
 
     async def _work(self, app: faust.App) -> None:
         """Everything beside the agent; whatever ends here with an error ends the worker, and another one takes over."""
-        engine = make_engine(self._config.database_url, "payments-streams", sessions=self._config.lanes + 4)
+        engine = make_engine(self._config.database_url, "payments-streams", sessions=self._config.lanes + 3 + SESSIONS)
         try:
             registry = Registry(engine)
             key = BatchKey(self._config.batch_key, self._config.batch_key_version)
@@ -98,7 +98,7 @@ class StreamWorker:
             async with asyncio.TaskGroup() as group:
                 for lane in (*self._lanes, self._card_lane):
                     group.create_task(lane.run())
-                group.create_task(Housekeeping(engine, self._announcer, replay).run())
+                group.create_task(Housekeeping(engine, duties(self._announcer, replay, key, self._config.checkpoints)).run())
         finally:
             await self._announcer.stop()
             await engine.dispose()
