@@ -1,5 +1,8 @@
 """`onecard ledger`: the books."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from cli.payments import payments_of_the_city
@@ -21,3 +24,21 @@ def check() -> None:
         onecard ledger check
     """
     payments_of_the_city("check")
+
+
+@app.command()
+def verify(
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="checkpoints; otherwise those that the city keeps", exists=True),
+    ] = None,
+    after: Annotated[int, typer.Option(metavar="SEAL", help="begin behind this seal, which the checkpoints vouch for")] = 0,
+) -> None:
+    """Prove that nothing in the journal was altered, removed or added; the exit status is 1 at the first sign of it.
+
+    Example, while a city runs in another terminal:
+
+        onecard ledger verify
+    """
+    file = ["--from", str(checkpoints.resolve())] if checkpoints else []
+    payments_of_the_city("verify", *file, "--after", str(after))

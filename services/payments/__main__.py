@@ -13,14 +13,16 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, ProgressColumn, Task
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.common.clock import SHANGHAI, instant
+from services.common.clock import SHANGHAI, instant, now_ms
 from services.common.database import make_engine
 from services.common.logs import set_up_logs
 from services.payments import metrics
+from services.payments.adapters.checkpoints import read_checkpoints
 from services.payments.adapters.ledger import BatchKey, Ledger
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.tariffs import TariffError, read_rules
@@ -33,6 +35,7 @@ from services.payments.handlers import register_merchants as registration
 from services.payments.handlers.post_taps import PostTaps
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
 from services.payments.handlers.statement import statement as statement_of
+from services.payments.handlers.verify_ledger import verify_ledger
 
 app = typer.Typer(
     help="Payments: the ledger and the stream workers. Settings come from ONECARD_… variables (see config.py).",
@@ -41,6 +44,14 @@ app = typer.Typer(
 )
 out = Console()
 T = TypeVar("T")
+
+
+class _RowsASecond(ProgressColumn):
+    """How fast the journal is proved."""
+
+    def render(self, task: Task) -> Text:
+        """Nothing until it is known."""
+        return Text(f"{task.speed:,.0f} rows/s" if task.speed else "")
 
 
 @app.command()
@@ -111,13 +122,58 @@ def serve() -> None:
 def check() -> None:
     """Check the books against themselves; ends with 1 when they do not balance."""
     found = _with_engine(books.check_books)
-    for currency, fen in found.imbalance_fen.items():
-        out.print(f"imbalance {currency}: {fen} fen")
-    out.print(f"{found.accounts} accounts, {found.batches} batches, {found.verdicts} verdicts, {found.transfers} transfers")
+    for imbalance in found.imbalances:
+        out.print(f"imbalance {imbalance.currency}: posted {imbalance.posted_fen} fen, pending {imbalance.pending_fen} fen")
+    out.print(
+        f"{found.accounts} accounts, {found.batches} batches, {found.verdicts} verdicts, {found.operations} operations,"
+        f" {found.transfers} transfers"
+    )
     if not found.balance:
         out.print(f"[bold red]the books do not balance[/]: {found.problem or 'debits and credits differ'}")
         raise typer.Exit(1)
     out.print("[green]the books balance[/]")
+
+
+@app.command()
+def verify(
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", exists=True, help="Checkpoints; otherwise the file of ONECARD_CHECKPOINTS."),
+    ] = None,
+    after: Annotated[int, typer.Option(help="Begin behind this seal, which FILE vouches for; 0: at the beginning.")] = 0,
+) -> None:
+    """Prove that no batch was altered, removed or added since it was sealed; ends with 1 at the first sign of it."""
+    config = Config.from_environment()
+    file = checkpoints or config.checkpoints
+    known, unusable = read_checkpoints(file) if file and file.exists() else ({}, 0)
+    if after and after not in known:
+        raise ConfigError(f"there is no checkpoint of seal {after} to begin behind")
+    with Progress(*Progress.get_default_columns(), _RowsASecond(), console=out, transient=True) as progress:
+        task = progress.add_task("proving", total=None)
+        proved = _with_engine(
+            lambda engine: verify_ledger(
+                engine,
+                config.batch_keys,
+                known,
+                horizon_days=config.acceptance_horizon_days,
+                after=known[after][0] if after else None,
+                progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        )
+    out.print(f"{proved.seals} seals, {proved.batches} batches and {proved.rows} rows are proved")
+    if proved.checkpoints:
+        out.print(f"{proved.checkpoints} checkpoints of {file} agree; lines of it that say nothing: {unusable}")
+    else:
+        out.print("[yellow]no checkpoint was compared[/]: a cut tail, or a chain made anew with the key, would not show")
+    if proved.excused:
+        out.print(f"the rows of {proved.excused} batches were folded or detached; their digests are in the chain")
+    if proved.unsealed:
+        age = (now_ms() - proved.oldest_unsealed_ms) / 1000
+        out.print(f"{proved.unsealed} batches are not sealed yet, the oldest of them {age:,.1f} s old")
+    if proved.problem:
+        out.print(f"[bold red]the ledger was tampered with[/]: {proved.problem}")
+        raise typer.Exit(1)
+    out.print("[green]every digest and the chain are as they must be[/]")
 
 
 @app.command()
