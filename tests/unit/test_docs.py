@@ -164,14 +164,10 @@ def declared_in(module: ModuleType) -> dict[str, frozenset[str]]:
     for value in vars(module).values():
         if isinstance(value, type) or value is REGISTRY or not hasattr(value, "collect"):
             continue
-        if isinstance(value, MetricWrapperBase):
-            family = next(iter(value.collect()))
+        for family in value.collect():
             suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
-            labels = {"version"} if family.type == "info" else set(value._labelnames)
-            found[family.name + suffix] = frozenset(labels)
-        else:
-            family = next(iter(value.collect()))
-            found[family.name] = frozenset(family._labelnames)
+            labels = value._labelnames if isinstance(value, MetricWrapperBase) else family._labelnames
+            found[family.name + suffix] = frozenset({"version"} if family.type == "info" else labels)
     return found
 
 

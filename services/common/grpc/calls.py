@@ -15,7 +15,7 @@ from structlog.contextvars import STRUCTLOG_KEY_PREFIX
 
 from services.common.errors import Code, DomainError
 from services.common.grpc.callers import SUBJECT_KEY, Caller
-from services.common.grpc.metrics import CODES, MethodMetrics
+from services.common.grpc.metrics import CODES, MethodCounts
 from services.common.grpc.statuses import DETAILS_KEY, STATUS, details_of
 from services.common.peer import Peer
 
@@ -49,15 +49,15 @@ def current_request_id() -> str:
 class Call:
     """One call, from its first moment to its last."""
 
-    __slots__ = ("_began", "_context", "_ended_by", "_method", "_metrics", "_streaming", "_task", "caller", "metadata", "says")
+    __slots__ = ("_began", "_context", "_counts", "_ended_by", "_method", "_streaming", "_task", "caller", "metadata", "says")
 
     caller: Caller
 
-    def __init__(self, method: str, metrics: MethodMetrics, context: Any, *, streaming: bool) -> None:
+    def __init__(self, method: str, counts: MethodCounts, context: Any, *, streaming: bool) -> None:
         self._began = perf_counter()
-        metrics.started()
+        counts.started += 1
         self._method = method
-        self._metrics = metrics
+        self._counts = counts
         self._context = context
         self._streaming = streaming
         self._ended_by: DomainError | None = None
@@ -67,10 +67,13 @@ class Call:
                 request_id = value
             elif key == SUBJECT_KEY:
                 self.says = value
-        request_id = request_id or next(_request_ids)
+        if request_id:
+            # Of an answer only who named it wants to hear it again; of an error everybody does.
+            context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
+        else:
+            request_id = next(_request_ids)
         _request_id.set(request_id)
         self.metadata = ((REQUEST_ID_KEY, request_id),)
-        context.set_trailing_metadata(self.metadata)
 
     def admit(self, caller: Caller) -> None:
         """From now on the handler may ask who calls."""
@@ -142,7 +145,7 @@ class Call:
 
     def _end(self, code: int) -> float:
         seconds = perf_counter() - self._began
-        self._metrics.ended(code, seconds)
+        self._counts.end(code, seconds)
         return seconds
 
     @property

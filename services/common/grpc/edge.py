@@ -15,7 +15,7 @@ import grpc
 from services.common.errors import Code, DomainError
 from services.common.grpc.callers import Caller, Callers
 from services.common.grpc.calls import Call
-from services.common.grpc.metrics import MethodMetrics
+from services.common.grpc.metrics import CALLS, MethodCounts
 from services.common.grpc.revocation import RevocationList
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -33,9 +33,11 @@ _KINDS: Final[dict[tuple[bool, bool], tuple[str, str, Callable[..., Handler]]]] 
 class Edge:
     """Admits callers to the handlers of one server."""
 
-    def __init__(self, callers: Callers, revocations: RevocationList) -> None:
+    def __init__(self, callers: Callers, revocations: RevocationList, most_calls: int) -> None:
         self._callers = callers
         self._revocations = revocations
+        self._most_calls = most_calls
+        self._calls = 0
         self._streams: dict[Call, asyncio.Task[Any]] = {}
 
     def guard(self, service: str, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
@@ -51,11 +53,11 @@ class Edge:
         generates = inspect.isasyncgenfunction(behaviour)
         if not generates and not inspect.iscoroutinefunction(behaviour):
             raise TypeError(f"{service}/{name} is not asynchronous: it would block everybody")
-        metrics = MethodMetrics(label, service, name)
+        counts = CALLS.of(label, service, name)
         if handler.response_streaming:
-            answer = self._streaming(f"{service}/{name}", metrics, behaviour if generates else None, behaviour)
+            answer = self._streaming(f"{service}/{name}", counts, behaviour if generates else None, behaviour)
         else:
-            answer = self._unary(f"{service}/{name}", metrics, behaviour)
+            answer = self._unary(f"{service}/{name}", counts, behaviour)
         return make(answer, handler.request_deserializer, handler.response_serializer)
 
     def check_streams(self) -> None:
@@ -79,24 +81,30 @@ class Edge:
         caller = self._callers.caller_of(context, call.says)
         call.admit(caller)
         self._check(caller)
+        if self._calls > self._most_calls:
+            raise DomainError(Code.RESOURCE_EXHAUSTED, "SERVER_BUSY", "too many calls at once; try again in a moment")
 
-    def _unary(self, method: str, metrics: MethodMetrics, behaviour: Behaviour) -> Behaviour:
+    def _unary(self, method: str, counts: MethodCounts, behaviour: Behaviour) -> Behaviour:
         async def answer(request: Any, context: Any) -> Any:
-            call = Call(method, metrics, context, streaming=False)
+            self._calls += 1
+            call = Call(method, counts, context, streaming=False)
             try:
                 self._admit(call, context)
                 response = await behaviour(request, context)
             except BaseException as error:
                 await call.fail(error)
                 raise
+            finally:
+                self._calls -= 1
             call.succeed()
             return response
 
         return answer
 
-    def _streaming(self, method: str, metrics: MethodMetrics, generator: Any, behaviour: Behaviour) -> Behaviour:
+    def _streaming(self, method: str, counts: MethodCounts, generator: Any, behaviour: Behaviour) -> Behaviour:
         async def answer(request: Any, context: Any) -> None:
-            call = Call(method, metrics, context, streaming=True)
+            self._calls += 1
+            call = Call(method, counts, context, streaming=True)
             try:
                 self._admit(call, context)
                 await context.send_initial_metadata(call.metadata)
@@ -108,6 +116,8 @@ class Edge:
             except BaseException as error:
                 await call.fail(error)
                 raise
+            finally:
+                self._calls -= 1
             call.succeed()
 
         return answer

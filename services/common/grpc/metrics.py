@@ -1,17 +1,15 @@
 """What is counted of calls, under the names and labels that gRPC servers of all languages use. No caller is ever a label."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from bisect import bisect_left
+from collections.abc import Iterable
+from itertools import accumulate
 
-_LABELS = ("grpc_type", "grpc_service", "grpc_method")
-_BOUNDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10)
+from prometheus_client import Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import REGISTRY, Collector
 
-STARTED = Counter("grpc_server_started_total", "Calls begun", _LABELS)
-HANDLED = Counter("grpc_server_handled_total", "Calls ended, by status", (*_LABELS, "grpc_code"))
-HANDLING_SECONDS = Histogram(
-    "grpc_server_handling_seconds", "Seconds from a call's beginning to its end", _LABELS, buckets=_BOUNDS
-)
-REVOCATIONS_READ = Gauge("onecard_revocations_read_timestamp_seconds", "When the revoked certificates were last read")
-
+LABELS = ["grpc_type", "grpc_service", "grpc_method"]
+BOUNDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10)
 CODES = (
     "OK",
     "Canceled",
@@ -33,20 +31,49 @@ CODES = (
 )
 """How the label grpc_code spells a status, by its number."""
 
+REVOCATIONS_READ = Gauge("onecard_revocations_read_timestamp_seconds", "When the revoked certificates were last read")
 
-class MethodMetrics:
-    """The metrics of one method; each child is looked up once."""
 
-    def __init__(self, kind: str, service: str, method: str) -> None:
-        self._labels = (kind, service, method)
-        self.started = STARTED.labels(*self._labels).inc
-        self._observe = HANDLING_SECONDS.labels(*self._labels).observe
-        self._handled = {0: HANDLED.labels(*self._labels, CODES[0]).inc}
+class MethodCounts:
+    """Calls of one method, counted by the event loop's thread alone; plain numbers cost a tenth of the library's."""
 
-    def ended(self, code: int, seconds: float) -> None:
+    def __init__(self) -> None:
+        self.started = 0
+        self.ended = [0] * len(CODES)
+        self.by_bound = [0] * (len(BOUNDS) + 1)
+        self.seconds = 0.0
+
+    def end(self, code: int, seconds: float) -> None:
         """Count a call that ended with a status, by its number."""
-        handled = self._handled.get(code)
-        if handled is None:
-            handled = self._handled[code] = HANDLED.labels(*self._labels, CODES[code]).inc
-        handled()
-        self._observe(seconds)
+        self.ended[code] += 1
+        self.by_bound[bisect_left(BOUNDS, seconds)] += 1
+        self.seconds += seconds
+
+
+class Calls(Collector):
+    """Calls of every method that this process serves."""
+
+    def __init__(self) -> None:
+        self._methods: dict[tuple[str, str, str], MethodCounts] = {}
+
+    def of(self, kind: str, service: str, method: str) -> MethodCounts:
+        """The counts of one method, which start once for a process."""
+        return self._methods.setdefault((kind, service, method), MethodCounts())
+
+    def collect(self) -> Iterable[Metric]:
+        """As a Prometheus client would show them."""
+        started = CounterMetricFamily("grpc_server_started", "Calls begun", labels=LABELS)
+        handled = CounterMetricFamily("grpc_server_handled", "Calls ended, by status", labels=[*LABELS, "grpc_code"])
+        handling = HistogramMetricFamily("grpc_server_handling_seconds", "Seconds from beginning to end", labels=LABELS)
+        for labels, counts in list(self._methods.items()):
+            started.add_metric(labels, counts.started)
+            for code, number in zip(CODES, counts.ended, strict=True):
+                if number or code == "OK":
+                    handled.add_metric([*labels, code], number)
+            buckets = list(zip([*map(str, BOUNDS), "+Inf"], accumulate(counts.by_bound), strict=True))
+            handling.add_metric(labels, buckets, sum_value=counts.seconds)
+        yield from (started, handled, handling)
+
+
+CALLS = Calls()
+REGISTRY.register(CALLS)

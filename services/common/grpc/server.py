@@ -61,10 +61,10 @@ class Server:
         self.port = 0
         self.health_port = 0
         self._revocations = revocations
-        self._edge = Edge(Callers(plain_text=listen.tls is None), revocations)
+        self._edge = Edge(Callers(plain_text=listen.tls is None), revocations, limits.calls)
         self._health = health.aio.HealthServicer()
         self._services: list[str] = []
-        self._grpc = grpc.aio.server(options=limits.options(), maximum_concurrent_rpcs=limits.calls)
+        self._grpc = grpc.aio.server(options=limits.options())
         self._health_grpc = grpc.aio.server(options=[("grpc.so_reuseport", 0)], maximum_concurrent_rpcs=64)
         self._reading: asyncio.Task[Any] | None = None
 

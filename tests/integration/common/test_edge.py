@@ -105,9 +105,14 @@ async def test_a_fault_of_ours_shows_nothing_outside_and_nothing_of_the_request_
 async def test_a_call_has_a_request_id_whoever_gave_it() -> None:
     async with desk() as opened, opened.plain() as channel:
         for given in ("till-7-1", None, "two words", "x" * 65):
-            call = get_payment(channel, metadata=(*AS_A_TERMINAL, *([("x-request-id", given)] if given else [])))
+            metadata = (*AS_A_TERMINAL, *([("x-request-id", given)] if given else []))
+            call = get_payment(channel, metadata=metadata)
             await call
-            assert dict(await call.trailing_metadata())["x-request-id"] == opened.payments.request_ids[-1]
+            heard = dict(await call.trailing_metadata()).get("x-request-id")
+            assert heard == (given if given == "till-7-1" else None), "who gave one hears it again"
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await get_payment(channel, "refuse", metadata=metadata)
+            assert dict(refused.value.trailing_metadata())["x-request-id"] == opened.payments.request_ids.pop()
     first, *others = opened.payments.request_ids
     assert first == "till-7-1"
     assert len({first, *others}) == 4
@@ -177,8 +182,9 @@ async def test_more_calls_at_once_than_a_process_bears_are_refused() -> None:
         await opened.payments.busy.wait()
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await get_payment(channel)
-        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert ended(refused) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
         await first
+        await get_payment(channel)
 
 
 async def test_a_method_that_is_not_there_says_so() -> None:
