@@ -25,10 +25,10 @@ select number, now from payments.batch b
 where number >= :batch and transfers > 0
       and (b.now < :certain
            or pg_visible_in_snapshot(
-               ((pg_snapshot_xmax(cast(:snapshot as pg_snapshot))::text::bigint
-                 - mod(mod(pg_snapshot_xmax(cast(:snapshot as pg_snapshot))::text::bigint, 4294967296)
+               ((pg_snapshot_xmax(cast(cast(:snapshot as text) as pg_snapshot))::text::bigint
+                 - mod(mod(pg_snapshot_xmax(cast(cast(:snapshot as text) as pg_snapshot))::text::bigint, 4294967296)
                        - b.xmin::text::bigint + 6442450944, 4294967296) + 2147483648)::text)::xid8,
-               cast(:snapshot as pg_snapshot)))
+               cast(cast(:snapshot as text) as pg_snapshot)))
 order by number limit :limit""")
 _TRANSFERS: Final = text("""
 select t.id, t.batch, t.row, t.leg, t.code, t.debit_account, t.credit_account, t.amount_fen, t.currency, t.event_time,
