@@ -14,9 +14,9 @@ from services.payments.adapters import requests
 from services.payments.adapters.callers import merchant_of_service
 from services.payments.adapters.ledger import AtPoint, Ledger, Point, pass_by
 from services.payments.adapters.tariffs import read_rules
-from services.payments.domain.account import FIRST_PURSE_ACCOUNT, AccountStatus
+from services.payments.domain.account import AccountStatus
 from services.payments.domain.book import Rules
-from services.payments.domain.operation import Answered, Entry, Operation, PaymentReference, Ruling
+from services.payments.domain.operation import Answered, Entry, OpenAccount, Operation, PaymentReference, Ruling
 from services.payments.domain.payment import Payment
 from services.payments.domain.tap import ITSELF, Scene, Terminal
 from services.payments.domain.transfer import CNY
@@ -106,7 +106,7 @@ class Office:
     def set_status(self, account_id: int, status: AccountStatus) -> Operation:
         return requests.set_account_status(self.service, new_id("status"), account_id, status)
 
-    async def opening(self, name: str, *, guarded: bool = True, overdraft_fen: int = 0) -> Operation:
+    async def opening(self, name: str, *, guarded: bool = True, overdraft_fen: int = 0) -> OpenAccount:
         """Of a back-office account; its number is allocated, as the service does it."""
         account_id = await self._next("back_office_account_id")
         return requests.open_account(
@@ -120,16 +120,19 @@ class Office:
         assert ruling.reason is Reason.NONE
         return await self._fill(ruling.account_id, fen)
 
-    async def open_purse(self, card: int, fen: int, purpose: str = "meal-subsidy", *, void_after_ms: int = 0) -> int:
-        """A purse of a holder, filled from the fund."""
+    async def purse_opening(self, card: int, purpose: str, *, void_after_ms: int = 0) -> OpenAccount:
+        """Of a purse of a holder, whose fund is the concession fund."""
         account_id = await self._next("purse_id")
-        assert account_id >= FIRST_PURSE_ACCOUNT
         purse = requests.new_purse(account_id, FIRST_ACCOUNT + card, purpose, void_after_ms, FUND)
-        asked = requests.open_account(
+        return requests.open_account(
             self.service, new_id("purse"), account_id, name="", currency=CNY, guarded=True, overdraft_fen=0, purse=purse
         )  # fmt: skip
+
+    async def open_purse(self, card: int, fen: int, purpose: str = "meal-subsidy", *, void_after_ms: int = 0) -> int:
+        """A purse of a holder, filled from the fund."""
+        asked = await self.purse_opening(card, purpose, void_after_ms=void_after_ms)
         assert await self.reason(asked) is Reason.NONE
-        return await self._fill(account_id, fen)
+        return await self._fill(asked.account_id, fen)
 
     async def _fill(self, account_id: int, fen: int) -> int:
         if fen:
