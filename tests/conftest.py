@@ -5,10 +5,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from itertools import count
 from pathlib import Path
 
-import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -18,11 +16,10 @@ from cli.servers.valkey import Valkey
 from services.common.database import make_engine
 from services.payments.adapters.topics import create_topics
 from services.payments.handlers.migrate import migrate
+from tests.support.databases import drop_database, make_database
 from tests.support.road import PARTITIONS, Road
 from tests.support.terminals import Terminals
 from tests.support.town import Database, build_town
-
-_numbers = count(1)
 
 
 @pytest.fixture(scope="session")
@@ -61,22 +58,9 @@ def valkey_server(servers_folder: Path) -> Iterator[Valkey]:
 @pytest.fixture
 async def database(postgres_server: Postgres) -> AsyncIterator[Database]:
     """A fresh, migrated database."""
-    name = f"town_{next(_numbers)}"
-    template = postgres_server.owner_url
-    server = template.replace("+asyncpg", "").rsplit("/", 1)[0] + "/postgres"
-    await _execute(server, f'create database "{name}" template onecard')
-    urls = [url.rsplit("/", 1)[0] + f"/{name}" for url in (postgres_server.application_url, template)]
-    yield Database(postgres_server, *urls)
-    await _execute(server, f'drop database "{name}" with (force)')
-
-
-async def _execute(url: str, statement: str) -> None:
-    """On a session of its own: a test may have restarted the server."""
-    owner = await asyncpg.connect(url)
-    try:
-        await owner.execute(statement)
-    finally:
-        await owner.close()
+    made = await make_database(postgres_server)
+    yield made
+    await drop_database(made)
 
 
 @pytest.fixture

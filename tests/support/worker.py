@@ -69,6 +69,8 @@ def settings(database_url: str, broker: Broker) -> dict[str, str]:
 class Worker:
     """One worker; it ends with the test process whatever happens, frozen or not."""
 
+    module = "tests.support.worker"
+
     def __init__(self, name: str, folder: Path, environment: Mapping[str, str]) -> None:
         self.name = name
         self._folder = folder
@@ -79,7 +81,7 @@ class Worker:
     def start(self, stop: Stop | None = None) -> None:
         """Begin a life of this worker, perhaps one that ends at a named point."""
         environment = {**self._environment, "ONECARD_METRICS_PORT": str(self._metrics_port), STOP_AT: str(stop or "")}
-        command = [sys.executable, "-m", "tests.support.worker"]
+        command = [sys.executable, "-m", self.module]
         self._child = Child(self.name, self._folder, command, env=environment, cwd=paths.ROOT)
         self._child.start()
 

@@ -1,11 +1,14 @@
-"""An office on a small town; whatever a test does to it, its books balance afterwards."""
+"""An office on a small town, and API processes before another one; the books balance after either."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cli.servers.postgres import Postgres
 from services.payments.handlers.check_books import check_books
+from tests.support.api import Api, open_api
+from tests.support.databases import drop_database, make_database
 from tests.support.office import Office, another_process, open_office
 from tests.support.town import Database, build_town
 
@@ -23,3 +26,15 @@ async def rival(office: Office, database: Database) -> AsyncIterator[Office]:
     """The same callers at another process of the service."""
     async with another_process(office, database) as rival:
         yield rival
+
+
+@pytest.fixture(scope="package")
+async def api(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+    """Two processes on one port, for all tests of this folder; a test takes cards of its own. Their logs name nobody."""
+    database = await make_database(postgres_server)
+    async with open_api(database, tmp_path_factory.mktemp("api"), cards=300) as opened:
+        yield opened
+        books = await check_books(opened.engine)
+        assert books.balance, books.problem
+        opened.logs_name_nobody()
+    await drop_database(database)

@@ -1,0 +1,31 @@
+"""Databases of the one PostgreSQL that serves the whole run: fresh and migrated, copied from a template."""
+
+from itertools import count
+
+import asyncpg
+
+from cli.servers.postgres import Postgres
+from tests.support.town import Database
+
+_numbers = count(1)
+
+
+async def make_database(server: Postgres) -> Database:
+    """A fresh, migrated database."""
+    name = f"town_{next(_numbers)}"
+    await _execute(server, f'create database "{name}" template onecard')
+    return Database(server, *(url.rsplit("/", 1)[0] + f"/{name}" for url in (server.application_url, server.owner_url)))
+
+
+async def drop_database(database: Database) -> None:
+    name = database.owner_url.rsplit("/", 1)[1]
+    await _execute(database.server, f'drop database "{name}" with (force)')
+
+
+async def _execute(server: Postgres, statement: str) -> None:
+    """On a session of its own: a test may have restarted the server."""
+    owner = await asyncpg.connect(server.owner_url.replace("+asyncpg", "").rsplit("/", 1)[0] + "/postgres")
+    try:
+        await owner.execute(statement)
+    finally:
+        await owner.close()
