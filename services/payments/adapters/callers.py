@@ -20,10 +20,10 @@ log = structlog.get_logger()
 BACK_OFFICE: Final = "back_office"
 OVERDRAFT: Final = "overdraft"
 _RIGHTS: Final = text("select terminal, caller_right from payments.caller_right")
-_ITSELF: Final = text("""
-insert into payments.terminal (merchant, terminal_id)
-select id, :itself from payments.merchant where merchant_id = :merchant_id and retired_time is null
-on conflict do nothing""")
+_MERCHANT: Final = text("select id from payments.merchant where merchant_id = :merchant_id and retired_time is null")
+_ITSELF: Final = text(
+    "insert into payments.terminal (merchant, terminal_id) values (:merchant, :itself) on conflict do nothing"
+)
 _REFRESH_SECONDS: Final = 2.0
 
 
@@ -78,8 +78,8 @@ class Callers:
                 log.warning("callers_unread", error=type(error).__name__, sqlstate=sqlstate_of(error))
 
     async def refresh(self) -> None:
-        """Read registry and rights."""
-        await self._registry.refresh_if_due()
+        """Read registry and rights: who was retired may not ask for long."""
+        await self._registry.refresh()
         async with self._engine.connect() as connection:
             rights: dict[int, set[str]] = {}
             for terminal, right in await connection.execute(_RIGHTS):
@@ -90,8 +90,7 @@ class Callers:
     async def _look_up(self, subject: Subject) -> Caller:
         merchant_id, terminal_id = _names(subject)
         if terminal_id == ITSELF and not merchant_id.startswith(_SERVICES) and self._find(subject) is None:
-            async with self._engine.begin() as connection:
-                await connection.execute(_ITSELF, {"merchant_id": merchant_id, "itself": ITSELF})
+            await self._add_itself(merchant_id)
         if (caller := self._find(subject)) is None:
             await self._registry.refresh_if_due()  # at most once a second, whoever asks
             caller = self._find(subject)
@@ -101,6 +100,15 @@ class Callers:
             )
         self._known[subject] = caller
         return caller
+
+    async def _add_itself(self, merchant_id: str) -> None:
+        """A merchant that asks for itself gets a row of its own, and is known by it at once."""
+        async with self._engine.begin() as connection:
+            merchant = await connection.scalar(_MERCHANT, {"merchant_id": merchant_id})
+            if merchant is None:
+                return
+            await connection.execute(_ITSELF, {"merchant": merchant, "itself": ITSELF})
+        await self._registry.refresh()
 
     def _find(self, subject: Subject) -> Caller | None:
         if subject.merchant_id.startswith(_SERVICES):
