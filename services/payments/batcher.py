@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
 from services.common.errors import Code, DomainError
@@ -37,7 +38,8 @@ class Batcher:
         self._lanes = lanes
         self._limit = limit
         self._waiting: deque[Waiting] = deque()
-        self._posting: set[Waiting] = set()
+        self._posting: list[Sequence[Waiting]] = []
+        self._last = 0
         self._wake = asyncio.Event()
 
     async def call(self, operation: Operation) -> Answered | Rejected:
@@ -59,14 +61,12 @@ class Batcher:
             group.create_task(self._watch())
 
     async def _lane(self) -> None:
-        last = 0
         while True:
             await self._wake.wait()
-            if last > 1:
-                await self._gather(min(max(COMPANY_SECONDS, last * A_CALL_SECONDS), LONGEST_SECONDS))
-            batch = self._take()
-            last = len(batch)
-            if batch:
+            if self._last > 1:
+                await self._gather(min(max(COMPANY_SECONDS, self._last * A_CALL_SECONDS), LONGEST_SECONDS))
+            if batch := self._take():
+                self._last = len(batch)
                 await self._post(batch)
 
     async def _gather(self, seconds: float) -> None:
@@ -90,7 +90,7 @@ class Batcher:
         return batch
 
     async def _post(self, batch: Sequence[Waiting]) -> None:
-        self._posting.update(batch)
+        self._posting.append(batch)
         try:
             answers = await self._decide([call.operation for call in batch])
             for call, answer in zip(batch, answers, strict=True):
@@ -101,7 +101,7 @@ class Batcher:
                 call.answer.cancel()
             raise
         finally:
-            self._posting.difference_update(batch)
+            self._posting.remove(batch)
 
     async def _watch(self) -> None:
         """Let nobody wait for ever; what is being posted goes on."""
@@ -109,7 +109,7 @@ class Batcher:
         while True:
             await asyncio.sleep(1)
             late = loop.time() - PATIENCE_SECONDS
-            for call in [*self._waiting, *self._posting]:
+            for call in chain(self._waiting, *self._posting):
                 if call.since < late and not call.answer.done():
                     call.answer.set_exception(
                         DomainError(Code.UNAVAILABLE, "LEDGER_AWAY", "账务系统暂时无法应答，请用同一请求号重试")

@@ -27,6 +27,7 @@ from services.payments.handlers.relay_outbox import relay_outbox
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
 from services.payments.handlers.roll_up_accruals import roll_up_accruals
 from services.payments.handlers.seal_batches import SealBatches
+from services.payments.handlers.sweep import Sweep
 
 log = structlog.get_logger()
 
@@ -65,7 +66,9 @@ Group = Sequence[Duty]
 """Duties that are done one after the other. Groups run side by side, so that none waits for another one's."""
 
 
-def duties(announcer: Announcer, replay: ReplayDeadLetters, key: BatchKey, checkpoints: Path | None) -> list[Group]:
+def duties(
+    announcer: Announcer, replay: ReplayDeadLetters, sweep: Sweep, key: BatchKey, checkpoints: Path | None
+) -> list[Group]:
     """What there is to do; each group has a session of its own."""
     return [
         [Duty(0.4, SealBatches(key))],
@@ -81,10 +84,11 @@ def duties(announcer: Announcer, replay: ReplayDeadLetters, key: BatchKey, check
         ],
         [Duty(1, AuditBooks(), _A_FIFTIETH), Duty(5, _measure_imbalance, _A_FIFTIETH)],
         [Duty(5, lambda _: replay.of_known_cards()), Duty(5, lambda _: replay.close_decided())],
+        [Duty(1, sweep.holds), Duty(5, sweep.purses)],
     ]
 
 
-SESSIONS: Final = 6
+SESSIONS: Final = 7
 """One a group, and the one that is elected."""
 
 

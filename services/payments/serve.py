@@ -36,19 +36,23 @@ from services.payments.config import Config
 from services.payments.domain.book import Rules
 from services.payments.handlers.operate import Operate
 
-_SESSIONS: Final = 12
+_LANES: Final = 2
+_READERS: Final = 8
+"""Sessions of those who look things up: however many there are, a payment does not wait for one."""
 _REVOKED: Final = text("select serial from payments.revoked_certificate")
 
 
 async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     """Serve until SIGTERM or SIGINT; `at` is called at the named points of each posting, for tests that stop it there."""
-    engine = make_engine(config.database_url, "payments-api", sessions=_SESSIONS)
+    posting = make_engine(config.database_url, "payments-api-posting", sessions=_LANES)
+    engine = make_engine(config.database_url, "payments-api", sessions=_READERS)
     rules = await _wait_for_rules(engine, config)
     registry = Registry(engine)
     callers = Callers(engine, registry)
     await callers.refresh()
     freshness = ProjectionFreshness(engine, config.projection_limit_seconds)
-    batcher = Batcher(Operate(Ledger(engine, rules, BatchKey(config.batch_key, config.batch_key_version), at)))
+    key = BatchKey(config.batch_key, config.batch_key_version)
+    batcher = Batcher(Operate(Ledger(posting, rules, key, at)), lanes=_LANES)
     rate_limits = RateLimits(config.redis or None)
     desk = Desk(callers, batcher, rate_limits, freshness)
     directory = Directory(engine)
@@ -75,6 +79,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
             for task in beside:
                 task.cancel()
     finally:
+        await posting.dispose()
         await engine.dispose()
 
 

@@ -24,9 +24,11 @@ from services.payments.adapters.tariffs import read_rules
 from services.payments.adapters.wire import SCENE_OF_TOPIC, Received
 from services.payments.config import Config
 from services.payments.domain.book import Rules
+from services.payments.handlers.operate import Operate
 from services.payments.handlers.post_taps import Owed, PostTaps
 from services.payments.handlers.project_cards import ProjectCards
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
+from services.payments.handlers.sweep import Sweep
 from services.payments.housekeeping import SESSIONS, Housekeeping, duties, make_partitions
 from services.payments.lanes import Lane, OpenFetch
 from services.payments.metrics import CONSUMER_LAG
@@ -88,7 +90,8 @@ class StreamWorker:
         try:
             registry = Registry(engine)
             key = BatchKey(self._config.batch_key, self._config.batch_key_version)
-            post = PostTaps(Ledger(engine, self._rules, key, self._at), registry)
+            ledger = Ledger(engine, self._rules, key, self._at)
+            post = PostTaps(ledger, registry)
             replay = ReplayDeadLetters(engine, post, registry)
             project = ProjectCards(CardProjection(engine), post, replay)
             await self._announcer.start()
@@ -98,7 +101,9 @@ class StreamWorker:
             async with asyncio.TaskGroup() as group:
                 for lane in (*self._lanes, self._card_lane):
                     group.create_task(lane.run())
-                group.create_task(Housekeeping(engine, duties(self._announcer, replay, key, self._config.checkpoints)).run())
+                sweep = Sweep(engine, Operate(ledger))
+                groups = duties(self._announcer, replay, sweep, key, self._config.checkpoints)
+                group.create_task(Housekeeping(engine, groups).run())
         finally:
             await self._announcer.stop()
             await engine.dispose()
