@@ -50,7 +50,8 @@ class RevocationList:
         began = time.monotonic()
         try:
             async with asyncio.timeout(READ_SECONDS):
-                self._serials = await self._load()
+                # Without leading zeros, as a number is written: other programs print them.
+                self._serials = frozenset(serial.lstrip("0") for serial in await self._load())
         except DatabaseError as error:
             if self._read_well:
                 log.warning("revocations_unread", error=type(error).__name__, sqlstate=sqlstate_of(error))

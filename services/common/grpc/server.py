@@ -20,6 +20,7 @@ from services.common.grpc.revocation import RevocationList
 log = structlog.get_logger()
 
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 _MOMENT_SECONDS: Final = 0.1
 """In which those who watch our health hear that it ends."""
 
@@ -80,15 +81,15 @@ class Server:
         """Serve; raises ListenError when the address is taken or the certificates cannot be used."""
         self._add_health_and_reflection()
         self.port = self._bind()
+        await self._say(serving=False)
         if self.listen.health_address:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_grpc)
             self.health_port = _bind(self._health_grpc, self.listen.health_address, None)
-        for name in self._services:
-            await self._health.set(name, _SERVING)
+            await self._health_grpc.start()
         await self._revocations.read()
         self._reading = asyncio.create_task(self._revocations.keep_reading(self._edge.check_streams))
         await self._grpc.start()
-        await self._health_grpc.start()
+        await self._say(serving=True)
         log.info("serving", address=f"{split(self.listen.address)[0]}:{self.port}", tls=self.listen.tls is not None)
 
     async def wait_failed(self) -> None:
@@ -116,6 +117,10 @@ class Server:
         us: Any = self  # not gRPC's own class, but it takes what these functions bring
         health_pb2_grpc.add_HealthServicer_to_server(self._health, us)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), us)
+
+    async def _say(self, *, serving: bool) -> None:
+        for name in ("", *self._services):
+            await self._health.set(name, _SERVING if serving else _NOT_SERVING)
 
     def _bind(self) -> int:
         credentials = reloading_credentials(self.listen.tls) if self.listen.tls else None

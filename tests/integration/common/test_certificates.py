@@ -156,6 +156,18 @@ async def test_a_source_that_never_answered_lets_nobody_in() -> None:
     assert refused.value.reason == "REVOCATION_LIST_STALE"
 
 
+async def test_a_serial_number_is_known_however_it_was_printed() -> None:
+    async def load() -> set[str]:
+        return {"0a1b"}
+
+    revocations = RevocationList(load)
+    await revocations.read()
+    revocations.check("a1")
+    with pytest.raises(DomainError) as refused:
+        revocations.check("a1b")
+    assert refused.value.reason == "CERTIFICATE_REVOKED"
+
+
 async def test_a_renewed_certificate_serves_the_next_connection(authority: Authority) -> None:
     async with desk(authority) as opened, opened.channel() as old:
         await get_payment(old)
