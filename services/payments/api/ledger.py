@@ -189,9 +189,13 @@ def _service_date_ms(day: str) -> int:
     if not day:
         return 0
     try:
-        return midnight_ms(date.fromisoformat(day))
-    except ValueError:
-        raise reading.bad("service_date", "a date like 2026-11-23 is wanted") from None
+        begins_ms = midnight_ms(date.fromisoformat(day))
+    except (ValueError, OverflowError):
+        begins_ms = 0
+    # A day before 1970 can be stored and not be read again.
+    if begins_ms <= 0:
+        raise reading.bad("service_date", "a date like 2026-11-23 is wanted, after 1970-01-01")
+    return begins_ms
 
 
 def _account(balance: Balance) -> messages.Account:
