@@ -1,6 +1,7 @@
 """PaymentsService on real processes: what a terminal asks, what it is answered, and what nobody answers."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -376,6 +377,20 @@ async def test_a_request_that_makes_no_sense_names_its_field(till: Client, call:
     code, reason, message = await refused_saying(getattr(till.payments, method)(request, timeout=10))
     assert (code, reason) == (INVALID, "BAD_REQUEST")
     assert message.startswith(f"{field}: ")
+
+
+async def test_what_is_logged_of_a_refusal_names_neither_the_card_nor_what_it_was_to_pay(api: Api, till: Client) -> None:
+    card, fen, name = api.new_card(), 13_337, new_id("logged")
+    await till.pay(card, 100, name)
+    await refused(till.pay(card, fen, name))
+    await refused(till.pay(999_002, fen))
+    await refused(till.balance(card))
+    await refused(api.window().top_up(card, fen, source=0))
+    assert why(await till.pay(card, fen)) == "INSUFFICIENT_FUNDS"
+    reasons = ("IDENTITY_CONFLICT", "UNKNOWN_CARD", "WINDOW_RIGHT_NEEDED", "BAD_REQUEST")
+    await until("it is logged", lambda: all(f'"reason": "{reason}"' in api.log for reason in reasons), within=5)
+    assert card_identifier(card) not in api.log
+    assert re.search(rf"\b{fen}\b", api.log) is None
 
 
 # Deadlines
