@@ -97,12 +97,16 @@ _encode_json = msgspec.json.Encoder().encode
 class Ledger:
     """Posts batches. One instance a process; its methods may run side by side, correctness comes from the locks."""
 
-    def __init__(self, engine: AsyncEngine, rules: Rules, key: BatchKey, at: AtPoint = pass_by) -> None:
+    def __init__(
+        self, engine: AsyncEngine, rules: Rules, key: BatchKey, at: AtPoint = pass_by, *, alone: bool = True
+    ) -> None:  # fmt: skip
+        """`alone=False` puts a payment that comes alone through the ordinary transaction too."""
         self.place = place_of(engine)
         self._engine = engine
         self._rules = rules
         self._key = key
         self._at = at
+        self._alone = alone
         # Highest sequence posted from (partition, terminal): a terminal's taps are spread over partitions by card, and come
         # in order within one.
         self._highest: dict[tuple[int, int], int] = {}
@@ -140,7 +144,7 @@ class Ledger:
         `read_all` as for `post`. What is to be told goes to the outbox. Raises what the database raises; then nothing was
         written.
         """
-        if len(operations) == 1 and not read_all:
+        if self._alone and len(operations) == 1 and not read_all:
             (alone,) = operations
             if isinstance(alone, Authorize) and alone.capture and (answered := await self._pay_alone(alone, now_ms)):
                 return [answered]
