@@ -18,12 +18,13 @@ from services.payments.adapters.callers import BACK_OFFICE, OVERDRAFT, Caller
 from services.payments.adapters.directory import Directory, Known, unknown_account
 from services.payments.api import reading
 from services.payments.api.desk import Desk
+from services.payments.api.pages import read_token, write_token
 from services.payments.api.receipts import receipt_of, ruling_of
 from services.payments.domain.account import AccountKind, AccountStatus, Purpose, Purse
 from services.payments.domain.operation import Entry
 from services.payments.domain.transfer import CNY, MOST_LEGS
 from services.payments.handlers.balances import Balance, read_balances
-from services.payments.handlers.list_transfers import Listed, list_transfers, read_token, write_token
+from services.payments.handlers.list_transfers import Listed, Page, list_transfers
 
 _MOST_ENTRIES: Final = MOST_LEGS
 _NEXT_ACCOUNT: Final = text("select nextval('payments.back_office_account_id')")
@@ -112,7 +113,7 @@ class LedgerService(LedgerServiceServicer):
         await self._caller()
         account_id = (await self._account(request.account)).id if request.HasField("account") else None
         size = reading.page_size(request.page_size, 500, 1000)
-        listed, following = await list_transfers(self._engine, read_token(request.page_token), size, account_id)
+        listed, following = await list_transfers(self._engine, read_token(request.page_token, Page), size, account_id)
         return messages.ListTransfersResponse(
             transfers=[_transfer(one) for one in listed], next_page_token=write_token(following)
         )  # fmt: skip

@@ -1,10 +1,7 @@
 """PaymentsService: what windows, tills and gates ask."""
 
-import base64
-import binascii
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.money.v1.money_pb2 import Money
@@ -16,6 +13,7 @@ from services.payments.adapters import requests
 from services.payments.adapters.directory import Directory
 from services.payments.api import reading
 from services.payments.api.desk import Desk
+from services.payments.api.pages import read_token, write_token
 from services.payments.api.receipts import MESSAGES, receipt_of
 from services.payments.domain.payment import Payment
 from services.payments.handlers.balances import Balance, read_balances
@@ -129,13 +127,13 @@ class PaymentsService(PaymentsServiceServicer):
             self._engine,
             holder,
             limit=size,
-            before=_read_place(request.page_token),
+            before=read_token(request.page_token, Place) or END,
             from_ms=reading.instant_ms("from_ms", request.from_ms),
             to_ms=reading.instant_ms("to_ms", request.to_ms),
         )
         return messages.ListEntriesResponse(
             entries=[_entry(entry) for entry in entries],
-            next_page_token=_write_place(entries[-1].place) if len(entries) == size else "",
+            next_page_token=write_token(entries[-1].place if len(entries) == size else None),
         )
 
     async def GetPayment(self, request: messages.GetPaymentRequest, context: Any) -> messages.GetPaymentResponse:  # noqa: N802
@@ -190,16 +188,3 @@ def _fill(message: messages.Payment, payment: Payment) -> None:
     message.captured.amount_fen = payment.captured_fen
     message.refunded.amount_fen = payment.refunded_fen
     message.expire_time_ms = 0 if payment.one_step else payment.expire_time_ms
-
-
-def _read_place(token: str) -> Place:
-    if not token:
-        return END
-    try:
-        return msgspec.msgpack.decode(base64.urlsafe_b64decode(token), type=Place)
-    except (binascii.Error, msgspec.DecodeError, ValueError):
-        raise DomainError(Code.INVALID_ARGUMENT, "BAD_PAGE_TOKEN", "the page token is none of ours") from None
-
-
-def _write_place(place: Place) -> str:
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).decode()

@@ -1,17 +1,13 @@
 """The journal in its order, a page at a time, on a snapshot that does not move under the reader."""
 
-import base64
-import binascii
 from datetime import date
 from typing import Final, NamedTuple
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common.clock import instant, milliseconds, now_ms
-from services.common.errors import Code, DomainError
 from services.payments.domain import transfer
 
 _HOUR_MS: Final = 3_600_000
@@ -74,21 +70,6 @@ class Listed(NamedTuple):
     terminal_id: str
     sequence: int
     request_id: str
-
-
-def read_token(token: str) -> Page | None:
-    """None for the empty token. Raises DomainError for one that is not ours."""
-    if not token:
-        return None
-    try:
-        return msgspec.msgpack.decode(base64.urlsafe_b64decode(token), type=Page)
-    except (binascii.Error, msgspec.DecodeError, ValueError):
-        raise DomainError(Code.INVALID_ARGUMENT, "BAD_PAGE_TOKEN", "the page token is none of ours") from None
-
-
-def write_token(page: Page | None) -> str:
-    """Empty behind the last page."""
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode(page)).decode() if page is not None else ""
 
 
 async def list_transfers(

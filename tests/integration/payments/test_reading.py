@@ -8,13 +8,14 @@ from datetime import date
 import pytest
 
 from services.common.errors import DomainError
+from services.payments.api.pages import read_token, write_token
 from services.payments.domain.payment import PaymentStatus
 from services.payments.domain.transfer import Code
 from services.payments.domain.verdict import Reason
 from services.payments.handlers.balances import read_balances
 from services.payments.handlers.entries import read_entries
 from services.payments.handlers.find_payment import find_payment
-from services.payments.handlers.list_transfers import Listed, Page, list_transfers, read_token, write_token
+from services.payments.handlers.list_transfers import Listed, Page, list_transfers
 from services.payments.handlers.roll_up_accruals import roll_up_accruals
 from tests.support.office import BANK, FUND, HOUR_MS, Gate, Office, another_process, new_id, reference
 from tests.support.town import FIRST_ACCOUNT, Database, bus_ride, card_state, entry, now_ms, purchase, received
@@ -245,7 +246,7 @@ async def read_on(office: Office, page: Page | None, size: int = 3, account: int
         token = write_token(page)
         if not token:
             return listed
-        page = read_token(token)
+        page = read_token(token, Page)
 
 
 async def test_the_journal_lists_every_transfer_once_in_the_order_of_its_effects(office: Office) -> None:
@@ -330,8 +331,8 @@ async def test_a_long_journal_is_read_through_whole_also_for_one_account(office:
 async def test_a_token_of_somebody_elses_is_refused() -> None:
     for token in ("x", "AAAA", "not base64 at all", "gqNmb28Bo2JhcgI="):
         with pytest.raises(DomainError, match="page token"):
-            read_token(token)
-    assert read_token("") is None
+            read_token(token, Page)
+    assert read_token("", Page) is None
     assert write_token(None) == ""
 
 

@@ -1,0 +1,26 @@
+"""Page tokens: where the next page begins, opaque to whoever carries it."""
+
+import base64
+import binascii
+from typing import TypeVar
+
+import msgspec
+
+from services.common.errors import Code, DomainError
+
+P = TypeVar("P")
+
+
+def read_token(token: str, kind: type[P]) -> P | None:
+    """None for the empty token. Raises DomainError for one that is not ours."""
+    if not token:
+        return None
+    try:
+        return msgspec.msgpack.decode(base64.urlsafe_b64decode(token), type=kind)
+    except (binascii.Error, msgspec.DecodeError, ValueError):
+        raise DomainError(Code.INVALID_ARGUMENT, "BAD_PAGE_TOKEN", "the page token is none of ours") from None
+
+
+def write_token(page: object | None) -> str:
+    """Empty behind the last page."""
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(page)).decode() if page is not None else ""
