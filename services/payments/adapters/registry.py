@@ -11,12 +11,14 @@ from services.payments.domain.verdict import Cause
 
 _STATE: Final = text(
     "select (select (count(*), max(id), count(retired_time), max(retired_time))::text from payments.terminal),"
-    " (select (count(*), max(id), count(retired_time), max(retired_time))::text from payments.merchant)"
+    " (select (count(*), max(id), count(retired_time), max(retired_time))::text from payments.merchant),"
+    " (select (count(*), max(create_time))::text from payments.terminal_mark)"
 )
 _READ: Final = text(
     "select t.id, m.merchant_id, t.terminal_id, m.scene, m.payable_account,"
-    " coalesce(t.retired_time, m.retired_time) is not null"
+    " coalesce(t.retired_time, m.retired_time) is not null, coalesce(k.sequence, 0)"
     " from payments.merchant m left join payments.terminal t on t.merchant = m.id"
+    " left join payments.terminal_mark k on k.terminal = t.id"
 )
 
 
@@ -54,8 +56,8 @@ class Registry:
             return
         self._state = state
         self._terminals = {
-            (merchant_id, terminal_id): Terminal(number, merchant_id, terminal_id, Scene(scene), payable, retired)
-            for number, merchant_id, terminal_id, scene, payable, retired in rows
+            (merchant_id, terminal_id): Terminal(number, merchant_id, terminal_id, Scene(scene), payable, retired, mark)
+            for number, merchant_id, terminal_id, scene, payable, retired, mark in rows
             if number is not None
         }
         self._merchants = frozenset(row.merchant_id for row in rows)

@@ -64,7 +64,7 @@ def _accept(
     """Refuse with a reason, or add the legs that pay the merchant."""
     if tap.event_time_ms > now_ms + rules.clock_tolerance_ms:
         return Reason.BAD_TIME, _NO_FARE
-    if tap.event_time_ms < now_ms - rules.acceptance_horizon_ms:
+    if tap.event_time_ms < now_ms - rules.acceptance_horizon_ms or tap.sequence <= tap.terminal.mark:
         return Reason.TOO_LATE, _NO_FARE
     if refusal := _refuse_price(tap, tariff):
         return refusal, _NO_FARE

@@ -29,6 +29,8 @@ class Terminal(NamedTuple):
     payable_account: int
     """The account that collects what the merchant is owed."""
     retired: bool
+    mark: int = 0
+    """Every sequence up to this one is decided, and may be forgotten."""
 
     def is_merchant_of(self, merchant_id: str) -> bool:
         """Whether this is the merchant itself, which may act for all of its terminals."""
