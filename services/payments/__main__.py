@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -30,6 +31,8 @@ from services.payments.config import Config, ConfigError
 from services.payments.domain.verdict import Cause
 from services.payments.handlers import callers as rights
 from services.payments.handlers import check_books as books
+from services.payments.handlers import detach_partitions as archive
+from services.payments.handlers import fold_marks as history
 from services.payments.handlers import open_accounts as openings
 from services.payments.handlers import register_merchants as registration
 from services.payments.handlers.post_taps import PostTaps
@@ -242,6 +245,46 @@ def replay(cause: Annotated[Cause, typer.Argument(parser=lambda name: Cause[name
     out.print(
         f"{replayed} dead letters were replayed, {decided} of them have a verdict; the stream workers tell their merchants"
     )
+
+
+@app.command()
+def fold_marks() -> None:
+    """Fold verdicts that are older than the acceptance horizon and 30 days into marks of their terminals, as the owner.
+
+    What is behind a mark is deleted by a later run, an hour after the mark was set at the earliest.
+    """
+    config = Config.from_environment()
+    with Progress(console=out, transient=True) as progress:
+        task = progress.add_task("folding", total=None)
+        folded = _as_owner(
+            lambda engine: history.fold_marks(
+                engine,
+                config.acceptance_horizon_days,
+                lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        )
+    out.print(f"marks set at what is older than {folded.before:%Y-%m-%d}: {folded.marks} terminals")
+    out.print(f"verdicts deleted behind marks of earlier runs: {folded.verdicts}")
+
+
+@app.command()
+def detach_partitions(
+    yes: Annotated[bool, typer.Option("--yes", help="Detach them; otherwise they are listed.")] = False,
+) -> None:
+    """List, or take out of the journal, months of transfers that are older than the acceptance horizon and 30 days."""
+    days = Config.from_environment().acceptance_horizon_days
+    partitions = _as_owner(lambda engine: archive.old_partitions(engine, days))
+    for name, from_time, to_time, unsealed in partitions:
+        where = f"{name}, from {from_time:%Y-%m-%d} to {to_time:%Y-%m-%d}"
+        if unsealed is not None:
+            out.print(f"{where}: stays, for batch {unsealed} is not sealed")
+        elif yes:
+            gone = _as_owner(partial(archive.detach_partition, name=name, horizon_days=days))
+            out.print(f"{where}: detached, with {gone} transfers")
+        else:
+            out.print(f"{where}: may be detached (--yes)")
+    if not partitions:
+        out.print("no month is old enough")
 
 
 def _as_owner(work: Callable[[AsyncEngine], Awaitable[T]]) -> T:

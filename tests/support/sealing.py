@@ -47,6 +47,14 @@ class Books:
         self.checkpoints[seal.number] = (Checkpoint(seal.number, seal.last, seal.head, seal.create_time_ms),)
         return seal
 
+    async def work(self, card: int) -> None:
+        """Three batches and a seal: seven taps of which one is refused, a hold, a payment and a capture in parts."""
+        office = self.office
+        await office.town.post(received([*map(bus_ride, range(5)), purchase(card, 500), purchase(0, 90_000)]))
+        held = await office.rule(office.hold(card, 700))
+        await office.ask(office.pay(card, 300), office.capture(held, 400))
+        await self.seal()
+
     async def seals(self) -> list[Seal]:
         return await seals_between(self._session, 0, 10_000, 10_000)
 
@@ -94,20 +102,16 @@ class Books:
 
 
 @asynccontextmanager
-async def sealed_books(engine: AsyncEngine, database: Database) -> AsyncIterator[Books]:
-    """A town of five cards that has tapped and paid online: five seals."""
+async def sealed_books(engine: AsyncEngine, database: Database, turns: int = 4) -> AsyncIterator[Books]:
+    """A town of five cards that has tapped and paid online: a seal for its openings, and one a turn."""
     office = await open_office(await build_town(engine, 5))
     owner = await asyncpg.connect(database.owner_url.replace("+asyncpg", ""))
     try:
         async with autocommit(engine) as session:
             books = Books(engine, owner, session, office)
             await books.seal()
-            for turn in range(4):
-                rides = [bus_ride(card) for card in range(5)]
-                await office.town.post(received([*rides, purchase(turn, 500), purchase(0, 90_000)]))
-                held = await office.rule(office.hold(turn, 700))
-                await office.ask(office.pay(turn, 300), office.capture(held, 400))
-                await books.seal()
+            for turn in range(turns):
+                await books.work(turn)
             yield books
     finally:
         await owner.close()

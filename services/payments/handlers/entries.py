@@ -9,10 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.common.clock import instant, milliseconds
 from services.payments.domain.transfer import Code
 
-# A transfer between two of the holder's own purses is two entries. Other people's rows are found by the partial index.
+# A transfer between two of the holder's own purses is two entries. Other people's rows are found by the partial index. The
+# balance before the first entry is what went with detached partitions.
 _ENTRIES: Final = text("""
 with own as (
-    select id, coalesce(purpose, '') as purpose from payments.account where id = :holder or owner = :holder
+    select a.id, coalesce(a.purpose, '') as purpose, coalesce(c.credits_fen - c.debits_fen, 0) as before_fen
+    from payments.account a left join payments.carried c on c.account_id = a.id where a.id = :holder or a.owner = :holder
 ), moved as (
     select * from payments.transfer where account_id = :holder
     union all
@@ -20,15 +22,16 @@ with own as (
     where credit_account = any(array(select id from own)) and credit_account >= 4294967296 and credit_account <> account_id
           and account_id <> :holder
 ), sides as (
-    select m.*, o.id as own_account, o.purpose, m.amount_fen as change_fen, 1 as side
+    select m.*, o.id as own_account, o.purpose, o.before_fen, m.amount_fen as change_fen, 1 as side
     from moved m join own o on o.id = m.credit_account
     union all
-    select m.*, o.id, o.purpose, -m.amount_fen, 0 from moved m join own o on o.id = m.debit_account
+    select m.*, o.id, o.purpose, o.before_fen, -m.amount_fen, 0 from moved m join own o on o.id = m.debit_account
     union all
-    select m.*, :holder, '', 0, 2 from moved m
+    select m.*, o.id, '', o.before_fen, 0, 2 from moved m join own o on o.id = :holder
     where not exists (select from own o where o.id in (m.debit_account, m.credit_account))
 ), balanced as (
-    select s.*, sum(change_fen) over (partition by own_account order by batch, row, leg, side)::bigint as balance_fen
+    select s.*, s.before_fen
+           + sum(change_fen) over (partition by own_account order by batch, row, leg, side)::bigint as balance_fen
     from sides s
 )
 select b.id, b.batch, b.row, b.leg, b.side, b.code, b.amount_fen, b.change_fen, b.balance_fen, b.purpose, b.event_time, p.now,

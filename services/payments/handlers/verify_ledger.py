@@ -14,11 +14,11 @@ from services.payments.adapters.proof import EVERY_BATCH, Proved, Prover
 from services.payments.adapters.seals import BEFORE_THE_FIRST, newest_seal, seal_head, seals_between
 from services.payments.adapters.unpack import Batch
 from services.payments.domain.seal import Seal, is_hole
+from services.payments.handlers.fold_marks import DAYS_BEYOND_THE_HORIZON
 
 _SEALS_AT_ONCE: Final = 1000
 _DAY_MS: Final = 24 * 3_600_000
 """A hole that is older than this, seen from the newest seal, is never sealed: see SealBatches."""
-_DAYS_BEYOND_THE_HORIZON: Final = 30
 
 _ROWS: Final = text("select coalesce(sum(verdicts + operations + transfers), 0) from payments.batch where number > :after")
 _FOLDED: Final = text("select through_batch, before from payments.folded order by through_batch desc limit 1")
@@ -98,7 +98,7 @@ async def _survey(engine: AsyncEngine, after: int) -> tuple[_Gone, int]:
 
 def _refuse_what_is_too_young(gone: _Gone, horizon_days: int) -> None:
     """Otherwise a record of a folding that never was would hide what was removed."""
-    kept = timedelta(days=horizon_days + _DAYS_BEYOND_THE_HORIZON)
+    kept = timedelta(days=horizon_days + DAYS_BEYOND_THE_HORIZON)
     if gone.latest_ms > now_ms() - kept / timedelta(milliseconds=1):
         raise _TamperedError(
             f"rows are said to be folded or detached up to {_said(gone.latest_ms)}: nothing as young as that may be"
