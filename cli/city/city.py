@@ -59,6 +59,7 @@ class City:
         self._valkey = Valkey(folder)
         self._workers = [f"payments-{number}" for number in range(1, plan.workers + 1)]
         self._ports = {name: free_port() for name in [*self._workers, "taps"]}
+        self._checkpoints = folder / "checkpoints.jsonl"
         self._state = State(
             runner=mark_runner(folder),
             broker=plan.broker,
@@ -69,6 +70,7 @@ class City:
             batch_key=_keep_batch_key(folder / "batch.key"),
             spools=str(self.spools),
             metrics={name: address(port) for name, port in self._ports.items()},
+            checkpoints=str(self._checkpoints),
         )
         self._processes = Processes(folder, self.environment)
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="starting")
@@ -189,9 +191,10 @@ class City:
         self._processes.start(self._registry)  # which ends the one that speaks to the broker of before
 
     def _forget_the_past(self) -> None:
-        """A new ledger knows nothing of what was posted before: spools, topics and seed belong to the old one."""
+        """A new ledger knows nothing of what was posted before: spools, topics, seed and checkpoints belong to the old one."""
         for name in ("spools", "kafka", "seed"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
+        self._checkpoints.unlink(missing_ok=True)
 
     # Merchants, accounts and cards
 

@@ -29,6 +29,8 @@ class State(msgspec.Struct, frozen=True):
     spools: str
     metrics: dict[str, str]
     """Addresses of the Prometheus endpoints, by process."""
+    checkpoints: str = ""
+    """File of what was published of the ledger's seals."""
 
     def environment(self) -> dict[str, str]:
         """The variables that `python -m services.payments` and `python -m simulation` read."""
@@ -39,6 +41,7 @@ class State(msgspec.Struct, frozen=True):
             "ONECARD_BROKER": self.broker,
             "ONECARD_REDIS": self.redis,
             "ONECARD_BATCH_KEY": self.batch_key,
+            "ONECARD_CHECKPOINTS": self.checkpoints,
         }
 
 
