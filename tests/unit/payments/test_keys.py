@@ -1,0 +1,24 @@
+"""Keys of batch digests, as they stand in the environment."""
+
+import pytest
+
+from services.payments.config import Config, ConfigError
+
+ENVIRONMENT = {
+    "ONECARD_DATABASE_URL": "x",
+    "ONECARD_KAFKA": "x",
+    "ONECARD_BATCH_KEY": "aa" * 16,
+    "ONECARD_BATCH_KEY_VERSION": "3",
+}
+
+
+def test_old_keys_stand_beside_the_one_in_use() -> None:
+    config = Config.from_environment({**ENVIRONMENT, "ONECARD_BATCH_KEYS_OLD": f"1:{'bb' * 16}, 2:{'cc' * 32}"})
+    assert config.batch_keys == {1: b"\xbb" * 16, 2: b"\xcc" * 32, 3: b"\xaa" * 16}
+    assert Config.from_environment(ENVIRONMENT).batch_keys == {3: b"\xaa" * 16}
+
+
+@pytest.mark.parametrize("keys", ["bb" * 16, "one:" + "bb" * 16, "1:", "1:bb", "1:xyz"])
+def test_an_old_key_that_cannot_be_one_is_refused(keys: str) -> None:
+    with pytest.raises(ConfigError, match="ONECARD_BATCH_KEYS_OLD"):
+        Config.from_environment({**ENVIRONMENT, "ONECARD_BATCH_KEYS_OLD": keys})
