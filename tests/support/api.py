@@ -7,8 +7,8 @@ arrival there it stops, and the signal that it sends itself. No card registry ru
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cli.authority import Authority, Issued
 from cli.city.metrics import address
 from cli.servers.ports import HOST, free_port
+from cli.servers.postgres import Postgres
 from onecard.card.v1.card_events_pb2 import CardState
 from onecard.money.v1.money_pb2 import Money
 from onecard.payments.v1 import ledger_pb2, payments_pb2
@@ -38,6 +39,7 @@ from services.payments.domain.tap import Scene
 from services.payments.handlers.callers import grant
 from services.payments.handlers.register_merchants import ensure_merchant, ensure_service, ensure_terminal
 from services.payments.serve import run_api
+from tests.support.databases import drop_database, make_database
 from tests.support.edge import SERVICE, reason_of
 from tests.support.office import new_id
 from tests.support.town import CAMPUS, FIRST_ACCOUNT, KEY, Database, Town, build_town, card_identifier, now_ms
@@ -162,6 +164,22 @@ async def give_rights(database: Database) -> None:
     async with owner.begin() as connection:
         await ensure_service(connection, VISITOR)
     await owner.dispose()
+
+
+@contextmanager
+def empty_ledger(server: Postgres, folder: Path) -> Iterator[Front]:
+    """Two processes before an empty database, with the services as callers. For tests that have no event loop."""
+    database = asyncio.run(make_database(server))
+    asyncio.run(give_rights(database))
+    front = Front(database, folder)
+    try:
+        for _ in range(2):
+            front.start()
+        asyncio.run(front.serve())
+        yield front
+    finally:
+        front.end()
+        asyncio.run(drop_database(database))
 
 
 class Client:
