@@ -32,18 +32,17 @@ union all
 (select b.number, b.now, b.transfers from payments.batch b where b.number > $2 order by b.number limit $3)"""
 
 # The id of a transfer begins with the clock of its batch and the batch's number: each part is one run of the primary key.
-_MOVED: Final = """
-    select side.account_id, sum(side.debits_fen)::bigint as debits_fen, sum(side.credits_fen)::bigint as credits_fen
-    from unnest({low}::uuid[], {high}::uuid[]) as part(low, high)
-    join payments.transfer t on t.id between part.low and part.high
-    cross join lateral (values (t.debit_account, t.amount_fen, 0), (t.credit_account, 0, t.amount_fen))
-        as side(account_id, debits_fen, credits_fen)
-    group by side.account_id"""
-_ADD: Final = f"""
-insert into payments.{{table}} as a (account_id, debits_fen, credits_fen) {_MOVED.format(low="$1", high="$2")}
+_ADD: Final = """
+insert into payments.{table} as a (account_id, debits_fen, credits_fen)
+select side.account_id, sum(side.debits_fen)::bigint, sum(side.credits_fen)::bigint
+from unnest($1::uuid[], $2::uuid[]) as part(low, high)
+join payments.transfer t on t.id between part.low and part.high
+cross join lateral (values (t.debit_account, t.amount_fen, 0), (t.credit_account, 0, t.amount_fen))
+    as side(account_id, debits_fen, credits_fen)
+group by side.account_id
 on conflict (account_id) do update
 set debits_fen = a.debits_fen + excluded.debits_fen, credits_fen = a.credits_fen + excluded.credits_fen
-returning account_id"""  # constants
+returning account_id"""
 
 _REPLACE: Final = """
 with again as (
@@ -64,8 +63,19 @@ _ACCOUNTS: Final = """
 union (select account_id from payments.audited where account_id > $1 order by account_id limit $2)
 order by id limit $2"""
 
-_COMPARE: Final = f"""
-with beyond as ({_MOVED.format(low="$2", high="$3")}),
+# Planned each time, with the sizes of the arrays before its eyes: otherwise it takes them for short and goes through them over
+# and over.
+_COMPARE: Final = """
+with asked as (select id from unnest($1::bigint[]) as id),
+beyond as (
+    select side.account_id, sum(side.debits_fen)::bigint as debits_fen, sum(side.credits_fen)::bigint as credits_fen
+    from unnest($2::uuid[], $3::uuid[]) as part(low, high)
+    join payments.transfer t on t.id between part.low and part.high
+    cross join lateral (values (t.debit_account, t.amount_fen, 0), (t.credit_account, 0, t.amount_fen))
+        as side(account_id, debits_fen, credits_fen)
+    where side.account_id in (select id from asked)
+    group by side.account_id
+),
 accrued as (
     select account_id, sum(debits_fen)::bigint as debits_fen, sum(credits_fen)::bigint as credits_fen,
            sum(credits_pending_fen)::bigint as pending_fen
@@ -91,7 +101,7 @@ books as (
            coalesce(a.debits_pending_fen, 0) as pending_debits_fen, coalesce(h.debits_fen, 0) as held_debits_fen,
            coalesce(a.credits_pending_fen, 0) + coalesce(c.pending_fen, 0) as pending_credits_fen,
            coalesce(h.credits_fen, 0) as held_credits_fen
-    from unnest($1::bigint[]) as asked(id)
+    from asked
     left join payments.account a on a.id = asked.id
     left join payments.audited s on s.account_id = asked.id
     left join beyond b on b.account_id = asked.id
@@ -100,12 +110,22 @@ books as (
 )
 select * from books
 where (debits_fen, credits_fen, pending_debits_fen, pending_credits_fen)
-      <> (moved_debits_fen, moved_credits_fen, held_debits_fen, held_credits_fen)"""  # noqa: S608  # constants
+      <> (moved_debits_fen, moved_credits_fen, held_debits_fen, held_credits_fen)"""
+
+
+class Mark(NamedTuple):
+    """How far sums have come."""
+
+    seal: int
+    """The last one that is in them as a whole."""
+    batches: int
+    """How many batches of the next one are: late ones first, all in order of number."""
 
 
 class Part(NamedTuple):
     """The transfers of one batch."""
 
+    batch: int
     low: UUID
     high: UUID
     transfers: int
@@ -125,9 +145,11 @@ class Difference(NamedTuple):
     held_credits_fen: int
 
 
-async def audited_seal(driver: "asyncpg.Connection[Any]") -> int:
-    """The last seal whose transfers are in the sums."""
-    return int(await driver.fetchval("select seal from payments.audit"))
+async def mark(driver: "asyncpg.Connection[Any]") -> Mark:
+    """How far the sums have come."""
+    row = await driver.fetchrow("select seal, batches from payments.audit")
+    assert row is not None, "the migration made it"
+    return Mark(*row)
 
 
 async def seals_between(driver: "asyncpg.Connection[Any]", after: int, upto: int, most: int) -> list[Seal]:
@@ -164,29 +186,29 @@ async def beyond(driver: "asyncpg.Connection[Any]", seal: int, last: int, most: 
     return [_part(*row) for row in rows] if len(rows) <= most else None
 
 
-async def add(driver: "asyncpg.Connection[Any]", seal: int, parts: Sequence[Part]) -> Collection[int]:
-    """Add transfers to the sums, which stand at that seal then; answers whose sums have changed."""
+async def add(driver: "asyncpg.Connection[Any]", to: Mark, parts: Sequence[Part]) -> Collection[int]:
+    """Add transfers to the sums, which stand there then; answers whose sums have changed."""
     rows = await driver.fetch(_ADD.format(table="audited"), *_bounds(parts)) if parts else []
-    await driver.execute("update payments.audit set seal = $1 where seal <> $1", seal)
+    await driver.execute("update payments.audit set seal = $1, batches = $2 where (seal, batches) <> ($1, $2)", *to)
     return [row[0] for row in rows]
 
 
-async def again_seal(driver: "asyncpg.Connection[Any]") -> int:
+async def mark_again(driver: "asyncpg.Connection[Any]") -> Mark:
     """How far the sums have come that are made once more. They begin anew after a crash, and when transfers were detached."""
     detached = await driver.fetchval("select count(*) from payments.detached")
-    row = await driver.fetchrow("select seal from payments.audit_again where detached = $1", detached)
+    row = await driver.fetchrow("select seal, batches from payments.audit_again where detached = $1", detached)
     if row is not None:
-        return int(row[0])
+        return Mark(*row)
     await driver.execute("truncate payments.audit_again, payments.audited_again")
-    await driver.execute("insert into payments.audit_again (seal, detached) values (0, $1)", detached)
-    return 0
+    await driver.execute("insert into payments.audit_again (detached) values ($1)", detached)
+    return Mark(0, 0)
 
 
-async def add_again(driver: "asyncpg.Connection[Any]", seal: int, parts: Sequence[Part]) -> None:
+async def add_again(driver: "asyncpg.Connection[Any]", to: Mark, parts: Sequence[Part]) -> None:
     """Add transfers to the sums that are made once more."""
     if parts:
         await driver.execute(_ADD.format(table="audited_again"), *_bounds(parts))
-    await driver.execute("update payments.audit_again set seal = $1", seal)
+    await driver.execute("update payments.audit_again set seal = $1, batches = $2", *to)
 
 
 async def replace_sums(driver: "asyncpg.Connection[Any]") -> Collection[int]:
@@ -212,7 +234,7 @@ async def differences(
 def _part(number: int, now: datetime, transfers: int) -> Part:
     now_ms = milliseconds(now)
     low, high = transfer_id(now_ms, number, 0, 0), transfer_id(now_ms, number, ROWS - 1, LEGS - 1)
-    return Part(UUID(bytes=low), UUID(bytes=high), transfers)
+    return Part(number, UUID(bytes=low), UUID(bytes=high), transfers)
 
 
 def _bounds(parts: Sequence[Part]) -> tuple[list[UUID], list[UUID]]:

@@ -63,15 +63,17 @@ create table payments.audited (
 ) with (fillfactor = 80);
 create table payments.audit (
     only_one boolean primary key default true check (only_one),
-    seal     bigint not null default 0
+    seal     bigint not null default 0,     -- the last one that is in the sums as a whole
+    batches  int not null default 0         -- how many batches of the next one are
 );
 insert into payments.audit default values;
 -- The same once more from the first seal on, over and over. Unlogged: after a crash it begins again.
 create unlogged table payments.audited_again (like payments.audited including all);
 create unlogged table payments.audit_again (
     only_one boolean primary key default true check (only_one),
-    seal     bigint not null,
-    detached int not null       -- partitions that were gone when this began
+    seal     bigint not null default 0,
+    batches  int not null default 0,
+    detached int not null                   -- partitions that were gone when this began
 );
 """
 
