@@ -17,16 +17,18 @@ DatabaseError = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Internal
 """What a statement may raise; statements on the driver's own connection bypass SQLAlchemy's wrapper."""
 
 
-def make_engine(url: str, application_name: str, *, sessions: int = 5) -> AsyncEngine:
+def make_engine(url: str, application_name: str, *, sessions: int = 5, looked_at: bool = False) -> AsyncEngine:
     """A pool for processes that hold row locks.
 
-    A frozen process blocks its rows for seconds only: the server ends its transaction.
+    A frozen process blocks its rows for seconds only: the server ends its transaction. `looked_at`: a session is tried before
+    it is used, at the price of a round trip, for those who do not begin again when the server was restarted.
     """
     return create_async_engine(
         url,
         pool_size=sessions,
         max_overflow=0,
         pool_timeout=60,
+        pool_pre_ping=looked_at,
         connect_args={
             "timeout": 5,
             "server_settings": {

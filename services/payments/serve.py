@@ -45,7 +45,7 @@ _REVOKED: Final = text("select serial from payments.revoked_certificate")
 async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     """Serve until SIGTERM or SIGINT; `at` is called at the named points of each posting, for tests that stop it there."""
     posting = make_engine(config.database_url, "payments-api-posting", sessions=_LANES)
-    engine = make_engine(config.database_url, "payments-api", sessions=_READERS)
+    engine = make_engine(config.database_url, "payments-api", sessions=_READERS, looked_at=True)
     rules = await _wait_for_rules(engine, config)
     registry = Registry(engine)
     callers = Callers(engine, registry)

@@ -41,6 +41,8 @@ class Payments(payments_pb2_grpc.PaymentsServiceServicer):
                 raise DomainError(Code.FAILED_PRECONDITION, "CARD_IS_LOST", "这张卡已挂失")
             case ["break", card]:
                 raise RuntimeError(f"card {card} is broken")
+            case ["away"]:
+                raise ConnectionRefusedError("the database is away")
             case ["lose"]:
                 waited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 waited.cancel()

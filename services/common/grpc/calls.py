@@ -13,6 +13,7 @@ import grpc
 import structlog
 from structlog.contextvars import STRUCTLOG_KEY_PREFIX
 
+from services.common.database import DatabaseError, Trouble, trouble
 from services.common.errors import Code, DomainError
 from services.common.grpc.callers import SUBJECT_KEY, Caller
 from services.common.grpc.metrics import CODES, MethodCounts
@@ -98,6 +99,8 @@ class Call:
                 await self._refuse(error)
             case grpc.aio.AbortError():
                 self._end(self._context.code())
+            case Exception() if _database_away(error):
+                await self._refuse(DomainError(Code.UNAVAILABLE, "DATABASE_AWAY", "not now; ask again in a moment"))
             case Exception() | asyncio.CancelledError():
                 await self._break(error)
 
@@ -152,6 +155,11 @@ class Call:
     def _name(self) -> str:
         caller = getattr(self, "caller", None)
         return caller.peer.subject.uri if caller else "?"
+
+
+def _database_away(error: BaseException) -> bool:
+    """Did a session break, or was none to be had? Who asks again in a moment is answered."""
+    return isinstance(error, DatabaseError) and trouble(error) is Trouble.WAIT
 
 
 def _cancelled() -> bool:

@@ -102,6 +102,14 @@ async def test_a_fault_of_ours_shows_nothing_outside_and_nothing_of_the_request_
         assert CARD not in text
 
 
+async def test_who_asks_while_the_database_is_away_is_told_to_ask_again(logged: list[dict[str, Any]]) -> None:
+    async with desk() as opened, opened.plain() as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await get_payment(channel, "away")
+    assert ended(refused) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_AWAY")
+    assert [line["event"] for line in logged] == ["call_refused"]
+
+
 async def test_a_call_has_a_request_id_whoever_gave_it() -> None:
     async with desk() as opened, opened.plain() as channel:
         for given in ("till-7-1", None, "two words", "x" * 65):
