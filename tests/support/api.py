@@ -185,8 +185,9 @@ def empty_ledger(server: Postgres, folder: Path) -> Iterator[Front]:
 class Client:
     """A caller on a connection of its own."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, issued: Issued | None = None) -> None:
         self.channel = channel
+        self.issued = issued
         self.payments: Any = PaymentsServiceStub(channel)
         self.ledger: Any = LedgerServiceStub(channel)
 
@@ -374,10 +375,10 @@ class Api(Front):
 
     def client(self, subject: str, issued: Issued | None = None) -> Client:
         """A caller with a certificate of our authority, or with another one."""
-        credentials = self.credentials(issued or self.authority.issue(subject))
-        channel = grpc.aio.secure_channel(self.address, credentials, ON_A_CONNECTION_OF_ITS_OWN)
+        issued = issued or self.authority.issue(subject)
+        channel = grpc.aio.secure_channel(self.address, self.credentials(issued), ON_A_CONNECTION_OF_ITS_OWN)
         self._channels.append(channel)
-        return Client(channel)
+        return Client(channel, issued)
 
     def till(self, number: int = 0, merchant_id: str = CAMPUS) -> Client:
         return self.client(till_subject(number, merchant_id))

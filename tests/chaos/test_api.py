@@ -1,0 +1,152 @@
+"""API processes killed, ended and frozen, and what they stand on taken away, with 64 payments in flight.
+
+After each every verdict is read back by its id, each approved payment counts once, and the books are exact.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from signal import SIGKILL, SIGSTOP, SIGTERM
+
+import grpc
+import pytest
+
+from cli.servers.postgres import Postgres
+from cli.servers.valkey import Valkey
+from onecard.payments.v1.payments_pb2 import DECISION_APPROVED, PAYMENT_STATUS_CAPTURED
+from services.payments.adapters.ledger import Point
+from tests.support.api import Api, open_api, refused
+from tests.support.databases import drop_database, make_database
+from tests.support.office import new_id
+from tests.support.rush import AT_ONCE, Rush
+from tests.support.waiting import until
+from tests.support.worker import Stop
+
+pytestmark = pytest.mark.timeout(90)
+
+CARDS_OF_A_TEST = 60
+
+
+@pytest.fixture(scope="module")
+async def api(postgres_server: Postgres, valkey_server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+    """One process that outlives all tests of this module; each starts the one that suffers."""
+    database = await make_database(postgres_server)
+    folder = tmp_path_factory.mktemp("api")
+    async with open_api(database, folder, cards=800, processes=1, ONECARD_REDIS=valkey_server.address) as opened:
+        yield opened
+        opened.logs_name_nobody()
+    await drop_database(database)
+
+
+@pytest.fixture
+def rush(api: Api) -> Rush:
+    return Rush(api, [api.new_card() for _ in range(CARDS_OF_A_TEST)])
+
+
+@pytest.fixture
+def valkey(valkey_server: Valkey) -> Iterator[Valkey]:
+    yield valkey_server
+    if not valkey_server.child.alive:
+        valkey_server.start()
+
+
+async def busy(rush: Rush, more: int = 200) -> None:
+    """Until so many more are answered, with all clerks at work."""
+    goal = rush.answered + more
+    await until("payments go on", lambda: rush.answered >= goal and rush.in_flight > AT_ONCE / 2)
+
+
+@pytest.mark.parametrize("point", ["locked", "written", "committed"])
+async def test_a_process_killed_under_load_loses_no_verdict_and_doubles_none(api: Api, rush: Rush, point: Point) -> None:
+    victim = api.start(Stop(point, arrival=10))
+    await victim.serves()
+    async with rush.on():
+        assert await victim.died() == -SIGKILL
+        await busy(rush)
+    assert rush.unknown, "calls were in flight"
+    await rush.exactly()
+    assert rush.found or point != "committed", "there are verdicts that nobody was told"
+
+
+async def test_a_process_that_is_told_to_end_finishes_what_it_has_begun_and_loses_nothing(api: Api, rush: Rush) -> None:
+    leaving = api.start()
+    await leaving.serves()
+    tills, cards = [api.till(n) for n in range(8)], [api.new_card() for _ in range(8)]
+    async with rush.on():
+        await busy(rush)
+        async with api.lock_held(*cards):  # these are in flight when the signal comes, and for a while after it
+            begun = [asyncio.ensure_future(till.pay(card, 700)) for till, card in zip(tills, cards, strict=True)]
+            await asyncio.sleep(0.3)
+            leaving.child.signal(SIGTERM)
+            await asyncio.sleep(1)
+            assert leaving.child.alive
+        assert {receipt.decision for receipt in await asyncio.gather(*begun)} == {DECISION_APPROVED}
+        assert await leaving.died(within=10) == 0
+        await busy(rush)
+    assert rush.unknown == {}
+    await rush.exactly()
+
+
+async def test_a_process_frozen_in_a_posting_holds_its_cards_up_for_seconds_only(api: Api, rush: Rush) -> None:
+    till = api.till()
+    await asyncio.wait_for(till.channel.channel_ready(), 20)  # with the process that goes on
+    frozen = api.start(Stop("written", arrival=10, signal=SIGSTOP))
+    await frozen.serves()
+    async with rush.on():
+        await frozen.froze()
+        since = time.monotonic()
+        receipts = await asyncio.gather(*(till.pay(card, 1) for card in rush.cards))
+        assert time.monotonic() - since < 6
+        frozen.thaw()
+        await busy(rush)
+    rush.paid_besides(receipts)
+    await rush.exactly()
+    frozen.end()
+
+
+@pytest.mark.parametrize("restart", [Postgres.restart, Postgres.kill], ids=["restarted", "killed"])
+async def test_postgres_goes_and_comes_back_and_every_call_is_answered(
+    api: Api, rush: Rush, restart: Callable[[Postgres], None]
+) -> None:
+    other = api.start()
+    await other.serves()
+    async with rush.on():
+        await busy(rush)
+        await api.engine.dispose()
+        for _ in range(2):
+            await asyncio.to_thread(restart, api.database.server)
+            if restart is Postgres.kill:
+                await asyncio.to_thread(api.database.server.start)
+            await busy(rush)
+    assert rush.unknown == {}, "whoever waits for the ledger is answered"
+    await rush.exactly()
+    assert all(process.child.alive for process in (api.processes[0], other))
+    other.end()
+
+
+async def test_who_reads_while_postgres_is_away_is_told_to_ask_again_and_then_answered(api: Api) -> None:
+    tills, card, name = [api.till() for _ in range(8)], api.new_card(), new_id("before")
+    await tills[0].pay(card, 700, name)
+    await asyncio.gather(*(till.payment(name) for till in tills))  # so that sessions lie ready, to be broken
+    await api.engine.dispose()
+    server = api.database.server
+    server.kill()
+    for till in tills:
+        assert await refused(till.payment(name)) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_AWAY")
+    await asyncio.to_thread(server.start)
+    assert {(await till.payment(name)).status for till in tills} == {PAYMENT_STATUS_CAPTURED}
+
+
+async def test_without_redis_payments_go_on(api: Api, rush: Rush, valkey: Valkey) -> None:
+    process = api.processes[0]
+    await until("the limits are shared", lambda: process.metric("onecard_rate_limits_local") == 0)
+    async with rush.on():
+        await busy(rush)
+        valkey.kill()
+        await until("it limits alone", lambda: process.metric("onecard_rate_limits_local") == 1)
+        await busy(rush, more=500)
+        await asyncio.to_thread(valkey.start)
+        await until("the limits are shared again", lambda: process.metric("onecard_rate_limits_local") == 0)
+        await busy(rush)
+    assert rush.unknown == {}
+    await rush.exactly()
