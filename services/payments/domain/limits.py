@@ -26,7 +26,7 @@ class Limits:
         """Why a payment is too much, if it is."""
         if amount_fen > self.payment_fen:
             return Reason.OVER_PAYMENT_LIMIT
-        fen, payments, scenes = _of_day(usage, service_day(time_ms))
+        _, fen, payments, scenes = _of_day(usage, service_day(time_ms))
         if fen + amount_fen > self.day_fen:
             return Reason.OVER_DAY_LIMIT
         if payments + 1 > self.day_payments:
@@ -39,8 +39,7 @@ class Limits:
 
 def count(usage: Usage, amount_fen: int, payments: int, scene: int, time_ms: int) -> Usage:
     """The usage after a payment; with negative numbers, after one was let go. What another day counted is forgotten."""
-    day = service_day(time_ms)
-    fen, number, scenes = _of_day(usage, day)
+    day, fen, number, scenes = _of_day(usage, service_day(time_ms))
     key = str(int(scene))
     spent = [day, fen + amount_fen, number + payments, {**scenes, key: scenes.get(key, 0) + amount_fen}]
     return {**usage, _KEY: spent}
@@ -54,8 +53,9 @@ def uncount(usage: Usage, amount_fen: int, payments: int, scene: int, then_ms: i
     return count(usage, -amount_fen, -payments, scene, then_ms)
 
 
-def _of_day(usage: Usage, day: int) -> tuple[int, int, Mapping[str, int]]:
+def _of_day(usage: Usage, day: int) -> tuple[int, int, int, Mapping[str, int]]:
+    """What is counted, and on which day: a clock that is still behind midnight does not open the day before again."""
     counted = usage.get(_KEY)
-    if counted is None or counted[0] != day:
-        return 0, 0, {}
-    return counted[1], counted[2], counted[3]
+    if counted is None or counted[0] < day:
+        return day, 0, 0, {}
+    return counted[0], counted[1], counted[2], counted[3]
