@@ -74,6 +74,15 @@ def test_what_was_counted_yesterday_does_not_count_today() -> None:
     assert today == spent((500, Scene.BUS), at_ms=MIDNIGHT)
 
 
+def test_a_clock_that_is_behind_does_not_open_the_day_before_again() -> None:
+    """Two processes need not agree on midnight to the millisecond."""
+    today = spent((500, Scene.BUS), (500, Scene.BUS), at_ms=MIDNIGHT)
+    assert LIMITS.refuse(today, 201, Scene.BUS, MIDNIGHT - 1) is Reason.OVER_DAY_LIMIT
+    late = count(today, 200, 1, Scene.BUS, MIDNIGHT - 1)
+    assert late == spent((500, Scene.BUS), (500, Scene.BUS), (200, Scene.BUS), at_ms=MIDNIGHT)
+    assert uncount(late, 200, 1, Scene.BUS, MIDNIGHT - 1) is late
+
+
 def test_what_is_let_go_makes_room_on_its_own_day_only() -> None:
     usage = spent((400, Scene.CAMPUS), (300, Scene.BUS))
     assert uncount(usage, 400, 1, Scene.CAMPUS, NOW) == {"online": [*spent((300, Scene.BUS))["online"][:3], {"2": 0, "1": 300}]}
