@@ -108,7 +108,7 @@ class Office:
 
     async def opening(self, name: str, *, guarded: bool = True, overdraft_fen: int = 0) -> OpenAccount:
         """Of a back-office account; its number is allocated, as the service does it."""
-        account_id = await self._next("back_office_account_id")
+        account_id = await self.next_number("back_office_account_id")
         return requests.open_account(
             self.service, new_id("open"), account_id, name=name, currency=CNY, guarded=guarded, overdraft_fen=overdraft_fen,
             purse=None,
@@ -122,7 +122,7 @@ class Office:
 
     async def purse_opening(self, card: int, purpose: str, *, void_after_ms: int = 0) -> OpenAccount:
         """Of a purse of a holder, whose fund is the concession fund."""
-        account_id = await self._next("purse_id")
+        account_id = await self.next_number("purse_id")
         purse = requests.new_purse(account_id, FIRST_ACCOUNT + card, purpose, void_after_ms, FUND)
         return requests.open_account(
             self.service, new_id("purse"), account_id, name="", currency=CNY, guarded=True, overdraft_fen=0, purse=purse
@@ -139,7 +139,8 @@ class Office:
             assert await self.reason(self.post((FUND, -fen), (account_id, fen))) is Reason.NONE
         return account_id
 
-    async def _next(self, sequence: str) -> int:
+    async def next_number(self, sequence: str) -> int:
+        """Of an account to be opened."""
         async with self.engine.begin() as connection:
             number = await connection.scalar(text(f"select nextval('payments.{sequence}')"))
         assert isinstance(number, int)

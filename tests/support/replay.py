@@ -1,0 +1,123 @@
+"""The journal decided again: by the product's own rules, in one thread, from what stands in the database and nothing else.
+
+A tap's body is with its terminal, not in the ledger: what taps did to the accounts is taken from their transfers.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.common.clock import milliseconds
+from services.common.database import driver_session
+from services.payments.adapters.locking import holder_of
+from services.payments.adapters.payments import ruling_of
+from services.payments.adapters.requests import again
+from services.payments.domain.account import AccountStatus
+from services.payments.domain.book import Rules
+from services.payments.domain.operation import NO_DIGEST, Operation, Ruling
+from services.payments.domain.tap import Scene, Terminal
+from tests.support.one_thread import OneThread
+
+_TERMINALS = """
+select t.id, m.merchant_id, t.terminal_id, m.scene, m.payable_account
+from payments.terminal t join payments.merchant m on m.id = t.merchant"""
+_HOLDERS = "select id, 0, overdraft_fen, 1, 0, 0, cards::text, null from payments.account where kind = 1 order by id"
+_NAMES = "select name from payments.account where name is not null and kind <> 7"
+_JOURNAL = """
+select b.number, b.now, o.row, o.terminal, o.request_id, o.body, o.body_digest, o.kind, o.reason, o.amount_fen, o.moved_fen,
+       o.account_id, o.payment
+from payments.batch b left join payments.operation o on o.batch = b.number
+where b.number > $1 order by b.number, o.row"""
+_TAPS = "select debit_account, credit_account, amount_fen from payments.transfer where batch = $1 and sequence > 0 order by id"
+
+
+@dataclass(slots=True)
+class Batch:
+    """Operations with the rulings that are stored, in the order of their rows; none where taps were posted."""
+
+    number: int
+    now_ms: int
+    operations: list[tuple[Operation, Ruling]] = field(default_factory=list)
+    barred: list[tuple[int, str, Ruling]] = field(default_factory=list)
+
+
+class Difference(NamedTuple):
+    """What stands in the journal, and what the rules say now."""
+
+    stored: Ruling
+    decided: Ruling | None
+
+
+async def replay(engine: AsyncEngine, rules: Rules, after_batch: int = 0) -> tuple[OneThread, list[Difference], int]:
+    """The ledger as it is after the journal, where the two differ, and how many operations were decided again.
+
+    `after_batch` begins later; then only those holders are known to be right whose accounts began later too.
+    """
+    differences: list[Difference] = []
+    count = 0
+    async with driver_session(engine) as driver:
+        ledger = await _empty(driver, rules)
+        async for batch in _read(driver, after_batch):
+            if not batch.operations:
+                for debit, credit, fen in await driver.fetch(_TAPS, batch.number):
+                    _apply(ledger, debit, credit, fen)
+                continue
+            operations = [operation for operation, _ in batch.operations]
+            journal = ledger.post(operations, batch=batch.number, now_ms=batch.now_ms)
+            for (_, stored), answer in zip(batch.operations, journal.answered, strict=True):
+                count += 1
+                if answer.ruling != stored:
+                    differences.append(Difference(stored, answer.ruling))
+            differences += [
+                Difference(stored, ledger.book.rulings.get((terminal, request_id)))
+                for terminal, request_id, stored in batch.barred
+                if ledger.book.rulings.get((terminal, request_id)) != stored
+            ]
+    return ledger, differences, count
+
+
+async def _empty(driver: "asyncpg.Connection[Any]", rules: Rules) -> OneThread:
+    """Holders with nothing on their accounts; everything else is opened by the journal."""
+    ledger = OneThread(rules, 0)
+    ledger.add(*(holder_of(*row) for row in await driver.fetch(_HOLDERS)))
+    ledger.book.names.update(row[0] for row in await driver.fetch(_NAMES))
+    assert all(account.status is AccountStatus.OPEN for account in ledger.book.locked.values())
+    return ledger
+
+
+def _apply(ledger: OneThread, debit: int, credit: int, fen: int) -> None:
+    locked = ledger.book.locked
+    if debit in locked:
+        locked[debit].take(fen)
+    else:
+        ledger.accrued_fen[debit] -= fen
+    if credit in locked:
+        locked[credit].give(fen)
+    else:
+        ledger.accrued_fen[credit] += fen
+
+
+async def _read(driver: "asyncpg.Connection[Any]", after_batch: int) -> AsyncIterator[Batch]:
+    terminals = {
+        number: Terminal(number, merchant_id, terminal_id, Scene(scene), payee, retired=False)
+        for number, merchant_id, terminal_id, scene, payee in await driver.fetch(_TERMINALS)
+    }
+    batch: Batch | None = None
+    for number, now, row, terminal, request_id, body, digest, *ruled in await driver.fetch(_JOURNAL, after_batch):
+        if batch is None or batch.number != number:
+            if batch is not None:
+                yield batch
+            batch = Batch(number, milliseconds(now))
+        if row is None:
+            continue
+        ruling = ruling_of((digest, *ruled, number, row, now))
+        if digest == NO_DIGEST:
+            batch.barred.append((terminal, request_id, ruling))
+        else:
+            operation = again(terminals[terminal], request_id, body, ruling.account_id)
+            batch.operations.append((operation, ruling))
+    if batch is not None:
+        yield batch
