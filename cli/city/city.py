@@ -1,6 +1,7 @@
 """The city: what starts after what, and the order in which all of it ends."""
 
 import hashlib
+import json
 import os
 import secrets
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cli import paths
+from cli.city.certificates import Certificates
 from cli.city.metrics import Scrape, address, scrape
 from cli.city.processes import EndingError, Processes
 from cli.city.state import State, mark_runner, runner_file, write_state
@@ -23,13 +25,14 @@ from cli.servers.broker import Kind, make_broker
 from cli.servers.child import Child
 from cli.servers.jars import fetch_jars
 from cli.servers.mark import end_leftovers
-from cli.servers.ports import free_port
+from cli.servers.ports import HOST, free_port, listening
 from cli.servers.postgres import Postgres
 from cli.servers.valkey import Valkey
 
 PAYMENTS = "services.payments"
 SIMULATION = "simulation"
-WORKER_READY_SECONDS = 60.0
+API = "payments-api"
+READY_SECONDS = 60.0
 CARDS_KNOWN_SECONDS = 180.0
 CARDS_ARE_KNOWN = """
 select max(committed_up_to) > now() - interval '3 seconds' and (select count(*) from payments.card) >= {cards}
@@ -58,7 +61,9 @@ class City:
         self._broker = make_broker(plan.broker, folder)
         self._valkey = Valkey(folder)
         self._workers = [f"payments-{number}" for number in range(1, plan.workers + 1)]
-        self._ports = {name: free_port() for name in [*self._workers, "taps"]}
+        self._ports = {name: free_port() for name in [*self._workers, API, "taps"]}
+        self._api_port = free_port()
+        self._certificates = Certificates(folder)
         self._checkpoints = folder / "checkpoints.jsonl"
         self._state = State(
             runner=mark_runner(folder),
@@ -69,6 +74,8 @@ class City:
             owner_database_url=self._postgres.owner_url,
             batch_key=_keep_batch_key(folder / "batch.key"),
             spools=str(self.spools),
+            api=f"{HOST}:{self._api_port}",
+            certificates=str(self._certificates.folder),
             metrics={name: address(port) for name, port in self._ports.items()},
             checkpoints=str(self._checkpoints),
         )
@@ -103,8 +110,8 @@ class City:
         seed, ledger, road = self._begin(self._draw_seed), self._begin(self._start_ledger), self._begin(self._start_road)
         self._await(seed, ledger, road, self._begin(self._start_shared))
         write_state(self.folder, self._state)
-        sown = self._begin(self._sow, seed.result())
-        self._await(sown, *(self._begin(self._start_worker, name) for name in self._workers))
+        sown, api = self._begin(self._sow, seed.result()), self._begin(self._start_api, seed.result())
+        self._await(sown, api, *(self._begin(self._start_worker, name) for name in self._workers))
         self._wait_for_cards()
         self._start_taps()
 
@@ -229,13 +236,25 @@ class City:
     def _cards_are_known(self) -> bool:
         return self._postgres.scalar(CARDS_ARE_KNOWN.format(cards=self.plan.cards)) == "t"
 
-    # Workers and taps
+    # API, workers and taps
+
+    def _start_api(self, seed: Mapping[str, Path]) -> None:
+        with self._steps.step("API, and certificates for its callers"):
+            merchants = [json.loads(line)["merchant_id"] for line in seed["register"].read_text().splitlines()]
+            self._certificates.hand_out(merchants)
+            environment = {
+                **self._certificates.of_the_api(),
+                "ONECARD_GRPC_LISTEN": self._state.api,
+                "ONECARD_METRICS_PORT": str(self._ports[API]),
+            }
+            child = self._processes.keep(API, PAYMENTS, "serve", env=environment)
+            child.wait_ready(lambda: listening(self._api_port), f"it serves on {self._state.api}", READY_SECONDS)
 
     def _start_worker(self, name: str) -> None:
         port = self._ports[name]
         with self._steps.step(f"worker {name}"):
             child = self._processes.keep(name, PAYMENTS, "streams", env={"ONECARD_METRICS_PORT": str(port)})
-            child.wait_ready(lambda: scrape(port) is not None, f"it showed metrics on {address(port)}", WORKER_READY_SECONDS)
+            child.wait_ready(lambda: scrape(port) is not None, f"it showed metrics on {address(port)}", READY_SECONDS)
 
     def _start_taps(self) -> None:
         options = {"rate": self.plan.rate, "cards": self.plan.cards, "spools": self.spools, "metrics-port": self._ports["taps"]}

@@ -31,7 +31,7 @@ def run(
         str, typer.Option(envvar="BROKER", help="tansu: in memory, nothing else needed; kafka: Java 17 and Maven")
     ] = "tansu",
 ) -> None:
-    """Bring a city to life: PostgreSQL, a broker, the payments workers, and riders who tap.
+    """Bring a city to life: PostgreSQL, a broker, the payments workers, an API, and riders who tap.
 
     In a terminal it shows what happens until Ctrl-C. With `--for`, or without a terminal, it prints a line now and then,
     and at the end compares what the terminals sent with what the ledger holds, one by one: the exit status is 0 only if

@@ -27,6 +27,10 @@ class State(msgspec.Struct, frozen=True):
     owner_database_url: str
     batch_key: str
     spools: str
+    api: str
+    """host:port of gRPC, with mutual TLS."""
+    certificates: str
+    """Folder of the merchants' certificates."""
     metrics: dict[str, str]
     """Addresses of the Prometheus endpoints, by process."""
     checkpoints: str = ""
@@ -40,6 +44,8 @@ class State(msgspec.Struct, frozen=True):
             "ONECARD_KAFKA": self.kafka,
             "ONECARD_BROKER": self.broker,
             "ONECARD_REDIS": self.redis,
+            "ONECARD_API": self.api,
+            "ONECARD_CERTIFICATES": self.certificates,
             "ONECARD_BATCH_KEY": self.batch_key,
             "ONECARD_CHECKPOINTS": self.checkpoints,
         }

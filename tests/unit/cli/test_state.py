@@ -20,6 +20,8 @@ def state(runner: Mark) -> State:
         owner_database_url="postgresql+asyncpg://onecard:y@127.0.0.1:20001/onecard",
         batch_key="00" * 32,
         spools="/spools",
+        api="127.0.0.1:20004",
+        certificates="/certificates",
         metrics={"payments-1": "http://127.0.0.1:20002/metrics"},
     )
 
