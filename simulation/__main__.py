@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from prometheus_client import start_http_server
 
+from sdk.merchant.access import Access, credentials_in
 from simulation.example import write_example
 from simulation.files import write_files
 from simulation.registry import Registry
@@ -67,7 +68,7 @@ def taps(
         start_http_server(metrics_port, addr="127.0.0.1")
     linger_ms = linger_ms or (100 if os.environ.get("ONECARD_BROKER") == "tansu" else 30)
     plan = Plan(cards=cards, rate=rate, faults=faults, offline_every_seconds=offline_every, linger_ms=linger_ms, seed=seed)
-    Street(_bootstrap(), spools, plan).run(stopping, leaving, seconds)
+    Street(_bootstrap(), _access(), spools, plan).run(stopping, leaving, seconds)
 
 
 def _signals() -> tuple[threading.Event, threading.Event]:
@@ -89,6 +90,16 @@ def _bootstrap() -> str:
     if not bootstrap:
         raise typer.BadParameter("set ONECARD_KAFKA to the broker's host:port")
     return bootstrap
+
+
+def _access() -> Access:
+    address, folder = os.environ.get("ONECARD_API"), os.environ.get("ONECARD_CERTIFICATES")
+    if not address:
+        raise typer.BadParameter("set ONECARD_API to the API's host:port, and ONECARD_CERTIFICATES to the merchants' folder")
+    try:
+        return Access(address, credentials_in(Path(folder)) if folder else None)
+    except ValueError as error:
+        raise typer.BadParameter(f"ONECARD_CERTIFICATES is not set, and {error}") from None
 
 
 if __name__ == "__main__":

@@ -13,34 +13,39 @@ from typing import Self
 from kafka.errors import KafkaError
 
 from onecard.payments.v1.dead_letters_pb2 import DeadLetter
-from sdk.merchant.client import NEVER, SETTLING_SECONDS, MerchantClient
+from sdk.merchant.access import Access
+from sdk.merchant.client import MerchantClient
 from sdk.merchant.emitter import Emitter
-from sdk.merchant.life import Life
 from sdk.merchant.spool import Spool, Spooled
-from sdk.merchant.tail import Tail
 from sdk.merchant.transaction import Scene, SignedRecord, identity_of
+from simulation.life import Life
 from simulation.metrics import FAULTS
 from simulation.raw import RawRecords
 from simulation.riders import card_identifier
+from simulation.tail import Tail
 from simulation.vandal import Fault, make_bad, sign_bad, undecodable
 
 log = logging.getLogger("onecard.simulation.vandal")
 
 DEAD_LETTERS = "payments.dead-letters"
 KINDS = tuple(Fault)
+# Tansu acknowledges records for topics that it does not have yet, and hides them when the topics are made: what was sent in
+# the first moments of its new life is sent once more.
+SETTLING_SECONDS = 5.0
+NEVER = float("inf")
 
 
 class Mischief:
     """Everything bad is kept on disk before it is sent, so that a reconciliation knows what to expect."""
 
-    def __init__(self, bootstrap: str, spools: Path, chance: Random, *, cards: int, linger_ms: int) -> None:
+    def __init__(self, bootstrap: str, access: Access, spools: Path, chance: Random, *, cards: int, linger_ms: int) -> None:
         self._bootstrap = bootstrap
         self._chance = chance
         self._cards = cards
         self._linger_ms = linger_ms
         self._spool = Spool(spools / "vandal.spool")
         self._raw = RawRecords(spools / "vandal.raw")
-        self._client = MerchantClient(bootstrap, self._spool, linger_ms=linger_ms)
+        self._client = MerchantClient(bootstrap, self._spool, access, linger_ms=linger_ms)
         self._again_at = NEVER
         self._repeats: list[Spooled] = []
         self._aside: set[tuple[str, str, int, bytes]] = set()

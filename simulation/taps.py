@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 from onecard.payments.v1.outcomes_pb2 import VERDICT_POSTED
+from sdk.merchant.access import Access
 from sdk.merchant.client import MerchantClient
 from sdk.merchant.spool import Answer, Spool
 from sdk.merchant.transaction import BusRide, SignedRecord, Tap, sign
@@ -102,15 +103,15 @@ class News:
 class Street:
     """The city's terminals, all in one process with one spool."""
 
-    def __init__(self, bootstrap: str, spools: Path, plan: Plan) -> None:
+    def __init__(self, bootstrap: str, access: Access, spools: Path, plan: Plan) -> None:
         self._plan = plan
         self._chance = Random(plan.seed)  # noqa: S311  # a city, not a secret
         self._life = Life(plan.cards, self._chance)
         self._coverage = Coverage(self._chance, plan.offline_every_seconds)
         self._boardings: deque[SignedRecord] = deque(maxlen=200)
         self._spool = Spool(spools / "fleet.spool")
-        self._client = MerchantClient(bootstrap, self._spool, linger_ms=plan.linger_ms, on_answers=_count_answers)
-        self._mischief = Mischief(bootstrap, spools, self._chance, cards=plan.cards, linger_ms=plan.linger_ms)
+        self._client = MerchantClient(bootstrap, self._spool, access, linger_ms=plan.linger_ms, on_answers=_count_answers)
+        self._mischief = Mischief(bootstrap, access, spools, self._chance, cards=plan.cards, linger_ms=plan.linger_ms)
 
     def run(self, stopping: threading.Event, leaving: threading.Event, seconds: float | None) -> bool:
         """Tap until told to stop or for some seconds; then wait for the outcomes, until told to leave.

@@ -17,6 +17,7 @@ from services.common.database import make_engine
 from services.payments.adapters.topics import create_topics
 from services.payments.handlers.migrate import migrate
 from tests.support.databases import drop_database, make_database
+from tests.support.outcome_api import OutcomeApi
 from tests.support.road import PARTITIONS, Road
 from tests.support.terminals import Terminals
 from tests.support.town import Database, build_town
@@ -83,10 +84,12 @@ def broker(broker_kind: Kind, tmp_path: Path) -> Iterator[Broker]:
 @pytest.fixture
 async def road(broker: Broker, database: Database, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Road]:
     """A town of 200 cards with 100 yuan each, and terminals that tap; a test starts the workers it needs."""
-    town = await build_town(engine, cards=200)
-    with Terminals(tmp_path, broker.bootstrap) as terminals:
-        road = Road(broker, database, engine, tmp_path, town, terminals)
-        try:
-            yield road
-        finally:
-            road.end()
+    with OutcomeApi(tmp_path, broker) as api:
+        town = await build_town(engine, cards=200)
+        api.wait()
+        with Terminals(tmp_path, broker.bootstrap, api.access) as terminals:
+            road = Road(broker, database, engine, tmp_path, town, terminals)
+            try:
+                yield road
+            finally:
+                road.end()

@@ -12,8 +12,10 @@ from rich.console import Console
 
 from cli import paths
 from cli.city.state import read_state
-from cli.merchant.emission import Broker, Emission
+from cli.merchant.catching_up import catch_up
+from cli.merchant.emission import Emission, Platform
 from cli.merchant.show import REASONS, listing, summary
+from sdk.merchant.access import Access, credentials_in
 from sdk.merchant.files import TransactionsFile, UnreadableFileError
 from sdk.merchant.spool import Spool, SpoolInUseError
 from sdk.merchant.told import SpoolReader
@@ -27,6 +29,21 @@ SpoolOption = Annotated[
 KafkaOption = Annotated[
     str | None,
     typer.Option("--kafka", metavar="HOST:PORT", envvar="ONECARD_KAFKA", help="the broker; by default the running city's"),
+]
+ApiOption = Annotated[
+    str | None,
+    typer.Option(
+        "--api", metavar="HOST:PORT", envvar="ONECARD_API", help="where outcomes come from; by default the running city"
+    ),
+]
+CertificatesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificates",
+        metavar="FOLDER",
+        envvar="ONECARD_CERTIFICATES",
+        help="MERCHANT.crt and MERCHANT.key of each merchant, and authority.crt; by default the running city's",
+    ),
 ]
 MerchantOption = Annotated[str | None, typer.Option("--merchant", metavar="MERCHANT", help="of this merchant alone")]
 
@@ -42,6 +59,8 @@ def emit(
     spool: SpoolOption = None,
     merchant: MerchantOption = None,
     kafka: KafkaOption = None,
+    api: ApiOption = None,
+    certificates: CertificatesOption = None,
     as_of_now: Annotated[
         bool, typer.Option("--as-of-now", help="move all times by the same amount, so that the last one is now")
     ] = False,
@@ -60,9 +79,10 @@ def emit(
     The exit status is 1 when lines were rejected or outcomes did not come.
     """
     console = _console()
+    platform = _platform(kafka, _access(api, certificates))
     try:
         with TransactionsFile(file, merchant_id=merchant) as opened, Spool(_spool_path(spool)) as kept:
-            complete = Emission(console, opened, kept, _broker(kafka), patience).run(as_of_now=as_of_now, wait=wait)
+            complete = Emission(console, opened, kept, platform, patience).run(as_of_now=as_of_now, wait=wait)
     except (UnreadableFileError, SpoolInUseError) as error:
         typer.echo(error, err=True)
         raise typer.Exit(2) from None
@@ -73,18 +93,23 @@ def emit(
 def outcomes(
     spool: SpoolOption = None,
     merchant: MerchantOption = None,
+    api: ApiOption = None,
+    certificates: CertificatesOption = None,
     reason: Annotated[str | None, typer.Option(metavar="REASON", help=f"refused for it: {', '.join(REASONS)}")] = None,
     limit: Annotated[int, typer.Option(min=0, help="how many of the latest transactions to list")] = 20,
 ) -> None:
-    """Show what became of the transactions that a spool has sent.
+    """Show what became of the transactions that a spool has sent, also of those whose outcome came while nobody listened.
 
     Example: onecard merchant outcomes --reason insufficient-funds
     """
     if reason is not None and reason not in REASONS:
         raise typer.BadParameter(f"{reason!r} is none of {', '.join(REASONS)}", param_hint="--reason")
     console = _console()
+    path = _spool_path(spool)
     try:
-        reader = SpoolReader(_spool_path(spool), merchant_id=merchant, reason=REASONS.get(reason or ""))
+        if access := _access(api, certificates):
+            catch_up(path, access)
+        reader = SpoolReader(path, merchant_id=merchant, reason=REASONS.get(reason or ""))
     except FileNotFoundError as missing:
         typer.echo(f"there is no spool {missing}: nothing was sent from it yet", err=True)
         raise typer.Exit(2) from None
@@ -97,14 +122,25 @@ def outcomes(
         console.print(listing(reader.latest(limit)))
 
 
-def _broker(kafka: str | None) -> Broker:
+def _platform(kafka: str | None, access: Access | None) -> Platform:
     state = read_state()
     bootstrap = kafka or (state.kafka if state else None)
-    if bootstrap is None:
-        typer.echo("no city runs here: start one with `onecard city run`, or name a broker with --kafka HOST:PORT", err=True)
+    if bootstrap is None or access is None:
+        asked = "a broker with --kafka HOST:PORT and the API with --api HOST:PORT --certificates FOLDER"
+        typer.echo(f"no city runs here: start one with `onecard city run`, or name {asked}", err=True)
         raise typer.Exit(2)
     kind = os.environ.get("ONECARD_BROKER") or (state.broker if state else "kafka")
-    return Broker(bootstrap, 100 if kind == "tansu" else 30)
+    return Platform(bootstrap, 100 if kind == "tansu" else 30, access)
+
+
+def _access(api: str | None, certificates: Path | None) -> Access | None:
+    """What was named, else the running city's."""
+    if api is None and (state := read_state()):
+        api, certificates = state.api, certificates or Path(state.certificates)
+    try:
+        return Access(api, credentials_in(certificates) if certificates else None) if api else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--certificates") from None
 
 
 def _spool_path(spool: Path | None) -> Path:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cli.merchant.intake import Count, latest_event_ms, take_file
 from cli.merchant.show import summary
+from sdk.merchant.access import Access
 from sdk.merchant.client import MerchantClient
 from sdk.merchant.files import Line, Rejects, TransactionsFile
 from sdk.merchant.spool import Answer, Source, Spool
@@ -20,21 +21,22 @@ from sdk.merchant.told import Tally
 REJECTS_SHOWN = 10
 
 
-class Broker(NamedTuple):
-    """Where to emit, and how long to gather."""
+class Platform(NamedTuple):
+    """Where to emit, how long to gather, and where to hear what became of it."""
 
     bootstrap: str
     linger_ms: int
+    access: Access
 
 
 class Emission:
     """A file on its way from a spool."""
 
-    def __init__(self, console: Console, file: TransactionsFile, spool: Spool, broker: Broker, patience: float) -> None:
+    def __init__(self, console: Console, file: TransactionsFile, spool: Spool, platform: Platform, patience: float) -> None:
         self._console = console
         self._file = file
         self._spool = spool
-        self._broker = broker
+        self._platform = platform
         self._patience = patience
         self._answers: Counter[tuple[str, int, int]] = Counter()
         self._fares: Counter[tuple[str, int, int]] = Counter()
@@ -45,9 +47,8 @@ class Emission:
         """True when every line was taken and, unless nobody waits, every outcome came back."""
         before = self._spool.source(self._file.digest)
         later_by_ms = self._shift() if as_of_now else 0
-        client = MerchantClient(
-            self._broker.bootstrap, self._spool, linger_ms=self._broker.linger_ms, on_answers=self._count_answers
-        )
+        bootstrap, linger_ms, access = self._platform
+        client = MerchantClient(bootstrap, self._spool, access, linger_ms=linger_ms, on_answers=self._count_answers)
         with Rejects(self._file, go_on=before is not None) as rejects, client, self._progress() as progress:
             count = self._take(client, rejects, before, later_by_ms, progress)
             settled = self._settle(client, progress, wait=wait)
@@ -120,8 +121,8 @@ class Emission:
             ]
             say(summary(tallies))
         if waiting := self._spool.pending_count:
-            again = "" if wait else " without --no-wait"
-            say(f"{waiting:,} without an outcome yet; the same command{again} asks for them again", highlight=False)
+            how = "the same command asks for them again" if wait else "`onecard merchant outcomes` asks for them"
+            say(f"{waiting:,} without an outcome yet; {how}", highlight=False)
 
     def _progress(self) -> Progress:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -10,9 +10,9 @@ from typing import Self
 
 from kafka.errors import KafkaConfigurationError, KafkaError
 
+from sdk.merchant.access import Access
 from sdk.merchant.emitter import Emitter
-from sdk.merchant.life import Life
-from sdk.merchant.outcomes import OutcomeReader
+from sdk.merchant.hearing import Hearing
 from sdk.merchant.spool import Answer, Kept, Source, Spool, Spooled, TapT
 from sdk.merchant.transaction import Scene, SignedRecord
 
@@ -24,44 +24,49 @@ TOPICS = tuple(scene.topic for scene in Scene)
 SILENCE_SECONDS = 3.0
 PROBE_RECORDS = 500
 LONGEST_PAUSE_SECONDS = 5.0
-# Tansu acknowledges records for topics that it does not have yet, and hides them when the topics are made: what was emitted
-# in the first moments of its new life is emitted once more.
-SETTLING_SECONDS = 5.0
-NEVER = float("inf")
+TICK_SECONDS = 0.05
 
 
 class MerchantClient:
-    """Spool, emitter and outcome reader with the one loop that keeps them going.
+    """A spool, and the two loops that keep it going: one emits, one hears what became of it.
 
-    Taps may be submitted at any time, also while the broker is away: they wait in the spool. `with MerchantClient(…)` starts
-    the loop and ends it; what has no outcome by then is emitted again by the next run.
+    Taps may be submitted at any time, also while broker and API are away: they wait in the spool. `with MerchantClient(…)`
+    starts the loops and ends them; what has no outcome by then is the next run's: it hears what came meanwhile, and emits the
+    rest again.
     """
 
     def __init__(
         self,
         bootstrap: str,
         spool: Spool,
+        access: Access,
         *,
         linger_ms: int = 30,
         topics: Iterable[str] = TOPICS,
         on_answers: Callable[[Sequence[Answer]], None] | None = None,
     ) -> None:
-        """`on_answers` is called in the loop's thread with newly answered transactions; it must be quick."""
+        """`bootstrap` is the broker, which takes transactions; `access` the API, which says what became of them.
+
+        The spool may be of several merchants: outcomes are heard of those that `access` has credentials of. `on_answers` is
+        called in a thread of the client's with newly answered transactions; it must be quick.
+        """
         self._bootstrap = bootstrap
         self._spool = spool
         self._linger_ms = linger_ms
         self._topics = tuple(topics)
-        self._on_answers = on_answers or (lambda _: None)
+        self._hearing = Hearing(access, spool, on_answers)
         self._emitter: Emitter | None = None
-        self._life: str | None = None
         self._away_since: float | None = None
-        self._again_at = NEVER
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"merchant {spool.path.name}", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._guarded, args=[loop], name=f"{name} {spool.path.name}", daemon=True)
+            for name, loop in (("hearing of", self._hear), ("emitting from", self._emit))
+        ]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,8 +89,8 @@ class MerchantClient:
         emitter = self._emitter
         if hold_seconds:
             emit_ms: int | None = int((time.time() + hold_seconds) * 1000)
-        elif emitter is None or emitter.stalled_seconds > SILENCE_SECONDS or emitter.room < len(taps):
-            emit_ms = 0  # the loop takes them from the spool when there is room again
+        elif emitter is None or not self._takes(emitter, taps):
+            emit_ms = 0  # the loop takes them from the spool as soon as it may
         else:
             emit_ms = None
         taking = self._spool.take(taps, sign, emit_ms=emit_ms, source=source)
@@ -121,99 +126,78 @@ class MerchantClient:
     def connected(self) -> bool:
         """Whether the broker takes records."""
         emitter = self._emitter
-        return emitter is not None and emitter.stalled_seconds <= SILENCE_SECONDS
+        return emitter is not None and self._away_since is None
 
     def close(self) -> None:
-        """Send what is gathered and end the loop. The spool stays open: it belongs to the caller."""
+        """Send what is gathered and end the loops. The spool stays open: it belongs to the caller."""
         self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        self._hearing.close()
         self._check()
 
     def _check(self) -> None:
         if self._failure is not None:
-            raise RuntimeError("the merchant client's loop has ended") from self._failure
+            raise RuntimeError("a loop of the merchant client has ended") from self._failure
 
-    def _run(self) -> None:
-        pause = 0.2
+    def _takes(self, emitter: Emitter, taps: Sequence[TapT]) -> bool:
+        """Whether taps may be handed to the emitter at once."""
+        return (
+            emitter.stalled_seconds <= SILENCE_SECONDS
+            and emitter.room >= len(taps)
+            and not self._hearing.may_hear_soon({tap.merchant_id for tap in taps})
+        )
+
+    def _guarded(self, loop: Callable[[], None]) -> None:
         try:
-            while not self._stopping.is_set():
-                try:
-                    self._serve()
-                    pause = 0.2
-                except KafkaConfigurationError:
-                    raise
-                except KafkaError as error:
-                    self._say_away(error)
-                    self._stopping.wait(pause)
-                    pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            loop()
         except BaseException as failure:
             self._failure = failure
             raise
 
-    def _serve(self) -> None:
-        """Connect and work until the client is closed or the broker has begun another life."""
-        with Life(self._bootstrap) as broker:
-            life = broker.cluster_id()
-            another_life = self._life not in (None, life)
-            with (
-                OutcomeReader(self._bootstrap, self._spool.merchants, from_oldest=another_life) as reader,
-                Emitter(self._bootstrap, self._topics, linger_ms=self._linger_ms) as emitter,
-            ):
-                if another_life:
-                    log.warning(
-                        "the broker at %s has lost its memory: emitting %s unanswered transactions again",
-                        self._bootstrap,
-                        self.pending_count,
-                    )
-                    self._spool.all_due()
-                    self._again_at = time.monotonic() + SETTLING_SECONDS
-                self._life = life
-                self._say_back()
-                self._emitter = emitter
-                try:
-                    self._pump(broker, reader, emitter)
-                finally:
-                    self._emitter = None
+    def _hear(self) -> None:
+        self._hearing.run(self._stopping)
 
-    def _pump(self, broker: Life, reader: OutcomeReader, emitter: Emitter) -> None:
-        next_look = time.monotonic() + 1
+    def _emit(self) -> None:
+        pause = 0.2
         while not self._stopping.is_set():
-            answers = self._spool.answer(reader.poll(0.05))
-            if answers:
-                self._on_answers(answers)
+            try:
+                with Emitter(self._bootstrap, self._topics, linger_ms=self._linger_ms) as emitter:
+                    self._say_back()
+                    self._emitter = emitter
+                    try:
+                        self._pump(emitter)
+                    finally:
+                        self._emitter = None
+            except KafkaConfigurationError:
+                raise
+            except KafkaError as error:
+                self._say_away(error)
+                self._stopping.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _pump(self, emitter: Emitter) -> None:
+        confirmed = 0
+        while not self._stopping.wait(TICK_SECONDS):
             if undelivered := emitter.undelivered():
                 self._spool.not_delivered(undelivered)
+            if emitter.stalled_seconds > SILENCE_SECONDS:
+                self._say_away(emitter.last_error)
+            elif emitter.confirmed > confirmed:
+                self._say_back()
+            confirmed = emitter.confirmed
             emitter.emit(self._due(emitter))
-            if time.monotonic() >= self._again_at:
-                self._again_at = NEVER
-                self._spool.all_due()
-            if time.monotonic() >= next_look:
-                if self._has_another_life(broker, emitter):
-                    return
-                next_look = time.monotonic() + 1
 
     def _due(self, emitter: Emitter) -> list[Spooled]:
         now_ms = time.time_ns() // 1_000_000
         due_ms = self._spool.next_due_ms()
-        if due_ms is None or due_ms > now_ms:
+        if due_ms is None or due_ms > now_ms or self._hearing.may_hear_soon(self._spool.merchants):
             return []
         limit = min(emitter.room, 5000)
         if self._away_since is not None:
             limit = 0 if emitter.in_flight else PROBE_RECORDS
         return self._spool.take_due(now_ms, limit) if limit else []
-
-    def _has_another_life(self, broker: Life, emitter: Emitter) -> bool:
-        try:
-            life = broker.cluster_id()
-        except KafkaError as error:
-            self._say_away(error)
-            return False
-        if emitter.stalled_seconds > SILENCE_SECONDS:
-            self._say_away(emitter.last_error)
-        else:
-            self._say_back()
-        return life != self._life
 
     def _say_away(self, error: KafkaError | None) -> None:
         if self._away_since is None:

@@ -57,6 +57,7 @@ class Emitter:
         self._ending = threading.Lock()
         self._sent = 0
         self._ended = 0
+        self._confirmed = 0
         self._moved = time.monotonic()
         self._undelivered: deque[int] = deque()
         self._error: KafkaError | None = None
@@ -83,14 +84,16 @@ class Emitter:
     def emit(self, records: Iterable[Spooled]) -> None:
         """Hand records over; returns at once. Ask `room` first: more than that would grow in memory."""
         with self._sending:
-            for record in records:
+            waiting = iter(records)
+            for record in waiting:
                 if self._sent == self._ended:
                     self._moved = time.monotonic()
                 try:
                     future = self._producer.send(record.topic, record.record, record.key)
                 except KafkaError as error:
+                    # It has waited for the topic's partitions; the others would wait for them as long, one by one.
                     self._error = error
-                    self._undelivered.append(record.id)
+                    self._undelivered += [record.id, *(other.id for other in waiting)]
                 else:
                     self._sent += 1
                     future.add_callback(self._delivered)
@@ -100,6 +103,11 @@ class Emitter:
     def in_flight(self) -> int:
         """How many records the broker has not confirmed yet."""
         return self._sent - self._ended
+
+    @property
+    def confirmed(self) -> int:
+        """How many records the broker has confirmed so far."""
+        return self._confirmed
 
     @property
     def room(self) -> int:
@@ -123,6 +131,7 @@ class Emitter:
     def _delivered(self, _: object) -> None:
         with self._ending:
             self._ended += 1
+            self._confirmed += 1
             self._moved = time.monotonic()
 
     def _failed(self, number: int, error: KafkaError) -> None:

@@ -12,7 +12,7 @@ import fcntl
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -56,6 +56,11 @@ create table if not exists answered (
     decide_ms   integer not null,
     answer_ms   integer not null,           -- when the first outcome arrived here
     primary key (terminal, sequence, digest)
+) without rowid;
+-- How far each merchant's outcomes were heard: everything before it is in `answered`.
+create table if not exists heard (
+    merchant_id text primary key,
+    cursor      blob not null
 ) without rowid;
 -- How far a file of transactions was taken: a second run goes on behind that line.
 create table if not exists source (
@@ -196,7 +201,8 @@ class Spool:
             )
         }
         self.merchants = {merchant for merchant, _ in self._terminals}
-        """The merchants whose transactions were ever taken: a live view."""
+        """The merchants whose transactions were ever taken: a live view, to be copied before it is walked through."""
+        self._cursors: dict[str, bytes] = dict(self._db.execute("select merchant_id, cursor from heard"))
         self._last_id: int = self._db.execute("select coalesce(max(id), 0) from pending").fetchone()[0]
         self._pending: int = self._db.execute("select count(*) from pending").fetchone()[0]
 
@@ -300,21 +306,30 @@ class Spool:
         with self._lock, self._transaction() as db:
             db.executemany("update pending set due_ms = 0, emissions = max(emissions - 1, 0) where id = ?", [(i,) for i in ids])
 
-    def all_due(self) -> None:
-        """Let everything unanswered be emitted again at once: the broker has lost what it held."""
+    def all_due(self, merchant_id: str | None = None) -> None:
+        """Let everything unanswered, perhaps of one merchant alone, be emitted again at once."""
         with self._lock, self._transaction() as db:
-            db.execute("update pending set due_ms = 0 where emissions > 0")
+            db.execute(
+                "update pending set due_ms = 0 where emissions > 0 and (?1 is null or terminal in"
+                " (select id from terminal where merchant_id = ?1))",
+                (merchant_id,),
+            )
 
     def release(self) -> None:
         """Let what was held back for later be emitted now."""
         with self._lock, self._transaction() as db:
             db.execute("update pending set due_ms = 0 where emissions = 0")
 
-    def answer(self, outcomes: Iterable[Outcome]) -> list[Answer]:
+    def cursor(self, merchant_id: str) -> bytes | None:
+        """Behind what a merchant's outcomes are in the spool; None when none were ever heard."""
+        return self._cursors.get(merchant_id)
+
+    def answer(self, outcomes: Iterable[Outcome], cursors: Mapping[str, bytes] | None = None) -> list[Answer]:
         """Note outcomes, in any order and any number of times; the newly answered transactions come back.
 
         An outcome answers only the transaction with its identity and digest. Outcomes of transactions that are not of this
-        spool are passed over; of one that was answered before the highest revision is kept.
+        spool are passed over; of one that was answered before the highest revision is kept. `cursors` says how far each
+        merchant's outcomes were heard with these; it is noted in the same transaction.
         """
         highest: dict[tuple[int, int, bytes], Outcome] = {}
         for outcome in outcomes:
@@ -325,7 +340,7 @@ class Spool:
             seen = highest.get(key)
             if seen is None or outcome.revision > seen.revision:
                 highest[key] = outcome
-        if not highest:
+        if not highest and not cursors:
             return []
         answers: list[Answer] = []
         now = _now_ms()
@@ -351,7 +366,9 @@ class Spool:
                     " row = ?, decide_ms = ? where terminal = ? and sequence = ? and digest = ? and revision < ?",
                     adjusted,
                 )
+                db.executemany("insert or replace into heard values (?, ?)", list((cursors or {}).items()))
             self._pending -= len(ids)
+            self._cursors.update(cursors or {})
         return answers
 
     def source(self, digest: bytes) -> Source | None:

@@ -12,6 +12,7 @@ from services.common.database import make_engine
 from services.payments.adapters.topics import create_topics
 from services.payments.handlers.check_books import check_books
 from services.payments.handlers.migrate import migrate
+from tests.support.outcome_api import OutcomeApi
 from tests.support.road import PARTITIONS, taps
 from tests.support.terminals import Terminals
 from tests.support.town import build_town
@@ -62,7 +63,7 @@ async def _works(broker: Broker, postgres: Postgres, folder: Path) -> None:
     engine = make_engine(postgres.application_url, "tests")
     try:
         await build_town(engine, cards=20)
-        with Terminals(folder, broker.bootstrap) as terminals:
+        with OutcomeApi(folder, broker) as api, Terminals(folder, broker.bootstrap, api.access) as terminals:
             terminals.tap(taps(200, cards=20))
             await terminals.answered()
         assert (await check_books(engine)).balance

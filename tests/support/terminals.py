@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 
 from kafka import KafkaProducer
 
+from sdk.merchant.access import Access
 from sdk.merchant.client import MerchantClient
 from sdk.merchant.spool import Kept, Spool
 from sdk.merchant.transaction import SignedRecord
@@ -36,13 +37,13 @@ class Placed(NamedTuple):
 class Terminals:
     """All terminals of a town, with one spool and one client."""
 
-    def __init__(self, folder: Path, bootstrap: str, *, again_seconds: float = 30) -> None:
+    def __init__(self, folder: Path, bootstrap: str, access: Access, *, again_seconds: float = 30) -> None:
         """`again_seconds`: the first pause after which an unanswered tap is emitted again."""
         self.bootstrap = bootstrap
         self.spools = folder / "spools"
         self._spool = Spool(self.spools / "town.spool", first_pause_seconds=again_seconds)
         self._raw = RawRecords(self.spools / "town.raw")
-        self._client = MerchantClient(bootstrap, self._spool)
+        self._client = MerchantClient(bootstrap, self._spool, access)
 
     def __enter__(self) -> Self:
         self._client.__enter__()

@@ -18,8 +18,8 @@ from onecard.payments.v1.outcomes_pb2 import (
     TransactionIdentity,
 )
 from sdk.merchant.client import TOPICS
-from sdk.merchant.outcomes import OUTCOMES
 from sdk.merchant.transaction import identity_of
+from services.common.topics import OUTCOMES
 
 PARTITIONS = 4
 

@@ -14,6 +14,7 @@ from sdk.merchant.outcomes import OutcomeReader
 from sdk.merchant.spool import Answer, Kept, Spool
 from sdk.merchant.transaction import BusRide, SignedRecord, sign
 from tests.integration.sdk.platform import Responder, create_topics, eventually
+from tests.support.outcome_api import OutcomeApi
 
 # kafka-python leaves the sockets of failed attempts to the garbage collector, and its log records hold on to them.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -38,6 +39,13 @@ def broker(broker_kind: Kind, tmp_path: Path) -> Iterator[Broker]:
     create_topics(broker)
     yield broker
     broker.stop()
+
+
+@pytest.fixture
+def api(broker: Broker, tmp_path: Path) -> Iterator[OutcomeApi]:
+    with OutcomeApi(tmp_path / "servers", broker) as api:
+        api.wait()
+        yield api
 
 
 @pytest.fixture
@@ -72,12 +80,12 @@ def answered(path: Path) -> int:
     return count
 
 
-def test_every_tap_is_answered(broker: Broker, path: Path, known: dict[tuple[str, str, int], bytes]) -> None:
+def test_every_tap_is_answered(broker: Broker, api: OutcomeApi, path: Path, known: dict[tuple[str, str, int], bytes]) -> None:
     answers: list[Answer] = []
     with (
         Responder(broker, known) as platform,
         Spool(path) as spool,
-        MerchantClient(broker.bootstrap, spool, on_answers=answers.extend) as client,
+        MerchantClient(broker.bootstrap, spool, api.access, on_answers=answers.extend) as client,
     ):
         assert client.submit(rides(500), sign) == [Kept.NEW] * 500
         assert client.wait_until_answered(20)
@@ -87,12 +95,16 @@ def test_every_tap_is_answered(broker: Broker, path: Path, known: dict[tuple[str
 
 
 def test_the_next_run_emits_the_same_bytes_of_what_was_not_answered(
-    broker: Broker, path: Path, known: dict[tuple[str, str, int], bytes]
+    broker: Broker, api: OutcomeApi, path: Path, known: dict[tuple[str, str, int], bytes]
 ) -> None:
-    with Spool(path) as spool, MerchantClient(broker.bootstrap, spool) as client:
+    with Spool(path) as spool, MerchantClient(broker.bootstrap, spool, api.access) as client:
         client.submit(rides(50), sign)
         assert eventually(lambda: client.all_emitted)
-    with Responder(broker, known) as platform, Spool(path) as spool, MerchantClient(broker.bootstrap, spool) as client:
+    with (
+        Responder(broker, known) as platform,
+        Spool(path) as spool,
+        MerchantClient(broker.bootstrap, spool, api.access) as client,
+    ):
         client.submit(rides(50, first=50), sign)
         assert client.wait_until_answered(20)
     # The first run's records are still in the topics: other bytes would make more than a hundred records.
@@ -101,9 +113,9 @@ def test_the_next_run_emits_the_same_bytes_of_what_was_not_answered(
 
 
 def test_an_unanswered_tap_is_emitted_again_after_its_pause(
-    broker: Broker, path: Path, known: dict[tuple[str, str, int], bytes]
+    broker: Broker, api: OutcomeApi, path: Path, known: dict[tuple[str, str, int], bytes]
 ) -> None:
-    with Spool(path, first_pause_seconds=0.5) as spool, MerchantClient(broker.bootstrap, spool) as client:
+    with Spool(path, first_pause_seconds=0.5) as spool, MerchantClient(broker.bootstrap, spool, api.access) as client:
         assert eventually(lambda: client.connected)
         client.submit(rides(10), sign)
         time.sleep(1)
@@ -112,8 +124,10 @@ def test_an_unanswered_tap_is_emitted_again_after_its_pause(
     assert min(platform.received.values()) >= 1
 
 
-def test_what_is_held_back_waits_for_its_time(broker: Broker, path: Path, known: dict[tuple[str, str, int], bytes]) -> None:
-    with Responder(broker, known), Spool(path) as spool, MerchantClient(broker.bootstrap, spool) as client:
+def test_what_is_held_back_waits_for_its_time(
+    broker: Broker, api: OutcomeApi, path: Path, known: dict[tuple[str, str, int], bytes]
+) -> None:
+    with Responder(broker, known), Spool(path) as spool, MerchantClient(broker.bootstrap, spool, api.access) as client:
         client.submit(rides(10), sign, hold_seconds=3600)
         client.submit(rides(10, first=10), sign)
         assert eventually(lambda: client.pending_count == 10)
@@ -122,16 +136,16 @@ def test_what_is_held_back_waits_for_its_time(broker: Broker, path: Path, known:
 
 
 def test_a_reused_identity_is_answered_as_a_conflict(
-    broker: Broker, path: Path, known: dict[tuple[str, str, int], bytes]
+    broker: Broker, api: OutcomeApi, path: Path, known: dict[tuple[str, str, int], bytes]
 ) -> None:
     thief: list[Answer] = []
     with Responder(broker, known):
-        with Spool(path) as spool, MerchantClient(broker.bootstrap, spool) as client:
+        with Spool(path) as spool, MerchantClient(broker.bootstrap, spool, api.access) as client:
             client.submit(rides(1), sign)
             assert client.wait_until_answered(20)
         with (
             Spool(path.with_name("thief.spool")) as spool,
-            MerchantClient(broker.bootstrap, spool, on_answers=thief.extend) as client,
+            MerchantClient(broker.bootstrap, spool, api.access, on_answers=thief.extend) as client,
         ):
 
             def forge(ride: BusRide, _: int) -> SignedRecord:
@@ -143,16 +157,19 @@ def test_a_reused_identity_is_answered_as_a_conflict(
     assert [(answer.outcome.verdict, answer.outcome.reason) for answer in thief] == [(2, 12)]
 
 
-def test_a_reader_sees_its_own_merchants_only(broker: Broker, path: Path, known: dict[tuple[str, str, int], bytes]) -> None:
+def test_a_reader_sees_its_own_merchants_only(
+    broker: Broker, api: OutcomeApi, path: Path, known: dict[tuple[str, str, int], bytes]
+) -> None:
     with (
         Responder(broker, known),
-        OutcomeReader(broker.bootstrap, {"BUS"}) as reader,
+        OutcomeReader(api.access, {"BUS"}, lambda _: None) as reader,
         Spool(path) as spool,
-        MerchantClient(broker.bootstrap, spool) as client,
+        MerchantClient(broker.bootstrap, spool, api.access) as client,
     ):
+        assert reader.poll(10), "it says at once that it stands"
         client.submit(rides(20) + rides(20, merchant="TRAM"), sign)
         assert client.wait_until_answered(20)
-        seen = [outcome for _ in range(20) for outcome in reader.poll(0.1)]
+        seen = [outcome for _ in range(10) for heard in reader.poll(0.1) for outcome in heard.outcomes]
     assert len(seen) == 20
     assert {outcome.merchant_id for outcome in seen} == {"BUS"}
 
@@ -165,8 +182,9 @@ def test_a_broker_that_is_late_is_awaited_and_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broker = make_broker(broker_kind, tmp_path / "servers")
-    with caplog.at_level(logging.WARNING, "onecard.merchant"), Spool(path) as spool:
-        with MerchantClient(broker.bootstrap, spool) as client:
+    api = OutcomeApi(tmp_path / "servers", broker)
+    with caplog.at_level(logging.WARNING, "onecard.merchant"), Spool(path) as spool, api:
+        with MerchantClient(broker.bootstrap, spool, api.access) as client:
             client.submit(rides(20), sign)
             time.sleep(3)
             before = _cpu_seconds()
@@ -177,7 +195,7 @@ def test_a_broker_that_is_late_is_awaited_and_named(
             with Responder(broker, known):
                 assert client.wait_until_answered(20)
         broker.stop()
-    said = [record.getMessage() for record in caplog.records if record.name == "onecard.merchant"]
+    said = [record.getMessage() for record in caplog.records if "the broker at" in record.getMessage()]
     assert len(said) == 2
     assert broker.bootstrap in said[0]
     assert str(path) in said[0]
@@ -186,9 +204,9 @@ def test_a_broker_that_is_late_is_awaited_and_named(
 
 @pytest.mark.parametrize("away_seconds", [0, 5], ids=["restarted at once", "away for a while"])
 def test_a_killed_broker_costs_no_tap_even_when_it_lost_its_memory(
-    broker: Broker, path: Path, known: dict[tuple[str, str, int], bytes], away_seconds: int
+    broker: Broker, api: OutcomeApi, path: Path, known: dict[tuple[str, str, int], bytes], away_seconds: int
 ) -> None:
-    with Spool(path) as spool, MerchantClient(broker.bootstrap, spool) as client:
+    with Spool(path) as spool, MerchantClient(broker.bootstrap, spool, api.access) as client:
         with Responder(broker, known):
             client.submit(rides(100), sign)
             assert client.wait_until_answered(20)

@@ -8,7 +8,8 @@ from typer.testing import CliRunner, Result
 
 from cli.merchant import app
 from cli.servers.broker import Broker, Kind, make_broker
-from tests.integration.sdk.platform import Responder, create_topics
+from tests.integration.sdk.platform import Responder, create_topics, eventually
+from tests.support.outcome_api import OutcomeApi
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
@@ -29,6 +30,13 @@ def broker(broker_kind: Kind, tmp_path: Path) -> Iterator[Broker]:
 
 
 @pytest.fixture
+def api(broker: Broker, tmp_path: Path) -> Iterator[OutcomeApi]:
+    with OutcomeApi(tmp_path / "servers", broker) as api:
+        api.wait()
+        yield api
+
+
+@pytest.fixture
 def known(broker: Broker) -> Iterator[Known]:
     """What a platform has decided that runs all the while."""
     decided: Known = {}
@@ -43,45 +51,50 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def emit(broker: Broker, file: Path, *options: str) -> Result:
-    arguments = ["emit", str(file), "--spool", str(file.with_name("m.spool")), "--kafka", broker.bootstrap, *options]
-    return CliRunner().invoke(app, arguments)
+def emit(broker: Broker, api: OutcomeApi, file: Path, *options: str) -> Result:
+    platform = ["--kafka", broker.bootstrap, "--api", api.access.address]
+    return CliRunner().invoke(app, ["emit", str(file), "--spool", str(file.with_name("m.spool")), *platform, *options])
 
 
-def test_a_file_is_emitted_and_answered(broker: Broker, known: Known, file: Path) -> None:
-    result = emit(broker, file)
+def outcomes(api: OutcomeApi, file: Path, *options: str) -> Result:
+    spool = ["--spool", str(file.with_name("m.spool"))]
+    return CliRunner().invoke(app, ["outcomes", *spool, "--api", api.access.address, *options])
+
+
+def test_a_file_is_emitted_and_answered(broker: Broker, api: OutcomeApi, known: Known, file: Path) -> None:
+    result = emit(broker, api, file)
     assert result.exit_code == 0, result.output
     assert "40 taken" in result.output
     assert "posted" in result.output
     assert set(known) == {("CAMPUS", "T-1", number) for number in range(1, 41)}
 
 
-def test_the_same_file_again_pays_nothing_twice(broker: Broker, known: Known, file: Path) -> None:
-    emit(broker, file)
+def test_the_same_file_again_pays_nothing_twice(broker: Broker, api: OutcomeApi, known: Known, file: Path) -> None:
+    emit(broker, api, file)
     first = dict(known)
-    result = emit(broker, file, "--as-of-now")
+    result = emit(broker, api, file, "--as-of-now")
     assert result.exit_code == 0, result.output
     assert "0 taken" in result.output
     assert "40 transactions of this file were taken before" in result.output
     assert known == first
 
 
-def test_what_was_not_answered_is_asked_for_again(broker: Broker, file: Path) -> None:
-    result = emit(broker, file, "--patience", "1")
+def test_what_was_not_answered_is_asked_for_again(broker: Broker, api: OutcomeApi, file: Path) -> None:
+    result = emit(broker, api, file, "--patience", "1")
     assert result.exit_code == 1
     assert "40 without an outcome yet" in result.output
     decided: Known = {}
     with Responder(broker, decided):
-        assert emit(broker, file).exit_code == 0
+        assert emit(broker, api, file).exit_code == 0
     assert len(decided) == 40
 
 
-def test_bad_lines_are_named_and_kept_and_stop_nothing(broker: Broker, known: Known, file: Path) -> None:
+def test_bad_lines_are_named_and_kept_and_stop_nothing(broker: Broker, api: OutcomeApi, known: Known, file: Path) -> None:
     with file.open("a") as lines:
         lines.write("scenic,SITE,G-1,CARD1,yesterday,,,EAST,\n")
         lines.write("scenic,SITE,G-1,CARD1,2026-03-02T12:00:00,,,EAST,1\n")
         lines.write("scenic,SITE,G-1,CARD2,2026-03-02T12:00:00,,,EAST,1\n")
-    result = emit(broker, file)
+    result = emit(broker, api, file)
     assert result.exit_code == 1
     assert "line 42: event_time" in result.output
     assert "line 44: terminal_sequence 1 was used before by another transaction" in result.output
@@ -90,20 +103,38 @@ def test_bad_lines_are_named_and_kept_and_stop_nothing(broker: Broker, known: Kn
     assert len(known) == 41
 
 
-def test_without_waiting_everything_is_sent_all_the_same(broker: Broker, file: Path) -> None:
-    assert emit(broker, file, "--no-wait").exit_code == 0
+def test_what_came_while_nobody_waited_is_shown(broker: Broker, api: OutcomeApi, file: Path) -> None:
+    assert emit(broker, api, file, "--no-wait").exit_code == 0
+    assert "no outcome yet" in outcomes(api, file).output
+    decided: Known = {}
+    with Responder(broker, decided) as platform:
+        assert eventually(lambda: len(decided) == 40)
+        shown = outcomes(api, file)
+        assert set(platform.received.values()) == {1}, "it heard, and sent nothing"
+    assert "posted" in shown.output
+    assert "no outcome yet" not in shown.output
+
+
+def test_what_was_sent_without_waiting_may_be_waited_for(broker: Broker, api: OutcomeApi, file: Path) -> None:
+    assert emit(broker, api, file, "--no-wait").exit_code == 0
     decided: Known = {}
     with Responder(broker, decided):
-        assert emit(broker, file).exit_code == 0
+        assert emit(broker, api, file).exit_code == 0
     assert len(decided) == 40
 
 
-def test_outcomes_are_shown_and_narrowed_down(broker: Broker, known: Known, file: Path) -> None:
-    emit(broker, file)
-    spool = ["--spool", str(file.with_name("m.spool"))]
-    shown = CliRunner().invoke(app, ["outcomes", *spool, "--limit", "2"])
+def test_outcomes_are_shown_and_narrowed_down(broker: Broker, api: OutcomeApi, known: Known, file: Path) -> None:
+    emit(broker, api, file)
+    shown = outcomes(api, file, "--limit", "2")
     assert "posted" in shown.output
     assert "the latest 2" in shown.output
-    assert "no such transactions" in CliRunner().invoke(app, ["outcomes", *spool, "--reason", "hotlisted"]).output
-    assert CliRunner().invoke(app, ["outcomes", *spool, "--reason", "whim"]).exit_code == 2
-    assert CliRunner().invoke(app, ["outcomes", "--spool", str(file)[:-1]]).exit_code == 2
+    assert "no such transactions" in outcomes(api, file, "--reason", "hotlisted").output
+    assert outcomes(api, file, "--reason", "whim").exit_code == 2
+    assert outcomes(api, file.with_name("none") / "taps.csv").exit_code == 2
+
+
+def test_elsewhere_there_must_be_certificates(broker: Broker, file: Path) -> None:
+    arguments = ["emit", str(file), "--spool", str(file.with_name("m.spool")), "--kafka", broker.bootstrap]
+    result = CliRunner().invoke(app, [*arguments, "--api", "payments.example:443"])
+    assert result.exit_code == 2
+    assert "certificates" in result.output

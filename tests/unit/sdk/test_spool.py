@@ -1,5 +1,6 @@
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,27 @@ def test_old_answers_are_forgotten_and_young_ones_kept(path: Path) -> None:
     with Spool(path):
         pass
     assert [sequence for sequence, _, _ in answered(path)] == [2]
+
+
+def test_how_far_was_heard_is_kept_together_with_what_was_heard(path: Path) -> None:
+    with Spool(path) as spool:
+        assert spool.cursor("BUS") is None
+        spool.take([ride(1), ride(2)], sign)
+        spool.answer([outcome_of(signed(1, 1))], {"BUS": b"one"})
+        assert spool.cursor("BUS") == b"one"
+    with Spool(path) as again:
+        assert again.cursor("BUS") == b"one"
+        assert again.pending_count == 1
+        again.answer([], {"BUS": b"three"})
+        assert again.cursor("BUS") == b"three"
+
+
+def test_one_merchants_unanswered_transactions_are_due_by_themselves(spool: Spool) -> None:
+    spool.take([ride(1)], sign)
+    (tram,) = spool.take([replace(ride(2), merchant_id="TRAM")], sign).new
+    spool.take([replace(ride(3), merchant_id="TRAM")], sign, emit_ms=2**60)
+    spool.all_due("TRAM")
+    assert spool.take_due(0, 10) == [tram], "what is held back stays held back"
 
 
 def test_only_one_process_holds_a_spool(spool: Spool, path: Path) -> None:
