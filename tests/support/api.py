@@ -7,11 +7,12 @@ arrival there it stops, and the signal that it sends itself. No card registry ru
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.request import urlopen
 
 import asyncpg
@@ -45,6 +46,8 @@ from tests.support.office import new_id
 from tests.support.town import CAMPUS, FIRST_ACCOUNT, KEY, Database, Town, build_town, card_identifier, now_ms
 from tests.support.waiting import until
 from tests.support.worker import STOP_AT, Stop, Worker
+
+T = TypeVar("T")
 
 HALL: Final = "HALL"
 """A merchant of the city's own desks; its terminals are windows."""
@@ -169,17 +172,23 @@ async def give_rights(database: Database) -> None:
 @contextmanager
 def empty_ledger(server: Postgres, folder: Path) -> Iterator[Front]:
     """Two processes before an empty database, with the services as callers. For tests that have no event loop."""
-    database = asyncio.run(make_database(server))
-    asyncio.run(give_rights(database))
+    database = _run_aside(make_database(server))
+    _run_aside(give_rights(database))
     front = Front(database, folder)
     try:
         for _ in range(2):
             front.start()
-        asyncio.run(front.serve())
+        _run_aside(front.serve())
         yield front
     finally:
         front.end()
-        asyncio.run(drop_database(database))
+        _run_aside(drop_database(database))
+
+
+def _run_aside(work: Coroutine[Any, Any, T]) -> T:
+    """In a thread of its own: the main thread keeps the event loop that the other tests share."""
+    with ThreadPoolExecutor(1) as aside:
+        return aside.submit(asyncio.run, work).result()
 
 
 class Client:

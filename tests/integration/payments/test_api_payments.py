@@ -276,6 +276,20 @@ async def test_of_64_payments_at_once_exactly_those_that_the_limit_allows_apply(
     assert await api.town.balance(card) == 90_000
 
 
+async def test_of_many_changes_to_one_payment_at_once_over_two_processes_only_what_it_bears_applies(api: Api) -> None:
+    tills, card = [api.till(5) for _ in range(16)], api.new_card()
+    held = await tills[0].authorize(card, 1_000)
+    captures = await asyncio.gather(*(till.capture(held.payment_id, 150, more=True) for till in tills))
+    assert sum(receipt.decision == DECISION_APPROVED for receipt in captures) == 6
+    paid = await tills[0].pay(card, 700)
+    refunds = await asyncio.gather(*(till.refund(paid.payment_id, 100) for till in tills))
+    assert sum(receipt.decision == DECISION_APPROVED for receipt in refunds) == 7
+    wrong = await tills[0].pay(card, 500)
+    voids = await asyncio.gather(*(till.void(wrong.payment_id) for till in tills))
+    assert sum(receipt.decision == DECISION_APPROVED for receipt in voids) == 1
+    assert await api.town.balance(card) == 10_000 - 6 * 150
+
+
 # No verdict
 
 
