@@ -16,6 +16,7 @@ from onecard.payments.v1.dead_letters_pb2 import DeadLetter
 from sdk.merchant.access import Access
 from sdk.merchant.client import MerchantClient
 from sdk.merchant.emitter import Emitter
+from sdk.merchant.hearing import SETTLING_SECONDS
 from sdk.merchant.spool import Spool, Spooled
 from sdk.merchant.transaction import Scene, SignedRecord, identity_of
 from simulation.life import Life
@@ -29,9 +30,6 @@ log = logging.getLogger("onecard.simulation.vandal")
 
 DEAD_LETTERS = "payments.dead-letters"
 KINDS = tuple(Fault)
-# Tansu acknowledges records for topics that it does not have yet, and hides them when the topics are made: what was sent in
-# the first moments of its new life is sent once more.
-SETTLING_SECONDS = 5.0
 NEVER = float("inf")
 
 

@@ -18,6 +18,9 @@ log = logging.getLogger("onecard.merchant")
 LONG_AGO = float("-inf")
 KEEP_SECONDS = 60.0
 """A cursor that has moved without an outcome is worth a write to the disk so often."""
+# Tansu acknowledges records for topics that it does not have yet, and hides them when the topics are made: what was emitted
+# in the first moments of its new life is emitted once more.
+SETTLING_SECONDS = 5.0
 
 
 class Hearing:
@@ -32,6 +35,7 @@ class Hearing:
         self._reader = OutcomeReader(access, spool.merchants, spool.cursor)
         self._on_answers = on_answers or (lambda _: None)
         self._kept_at: dict[str, float] = {}
+        self._settled_at: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -54,9 +58,11 @@ class Hearing:
         for one in heard:
             if one.another_life:
                 log.warning("the road of %s has lost its memory: what is unanswered is emitted again", one.merchant_id)
+                self._settled_at[one.merchant_id] = time.monotonic() + SETTLING_SECONDS
             if one.another_life or self._spool.cursor(one.merchant_id) is None:
                 # Nobody may have listened when its outcome came.
                 self._spool.all_due(one.merchant_id)
+        self._emit_what_is_settled()
         outcomes = [outcome for one in heard for outcome in one.outcomes]
         answers = self._spool.answer(outcomes, self._worth_keeping(heard))
         if answers:
@@ -66,6 +72,11 @@ class Hearing:
     def may_hear_soon(self, merchants: Iterable[str]) -> bool:
         """Whether one of them was never heard of, but may be any moment: a transaction that is emitted then loses nothing."""
         return any(self._spool.cursor(one) is None and self._reader.may_hear(one) for one in tuple(merchants))
+
+    def _emit_what_is_settled(self) -> None:
+        for merchant_id in [name for name, at in self._settled_at.items() if time.monotonic() >= at]:
+            del self._settled_at[merchant_id]
+            self._spool.all_due(merchant_id)
 
     def _worth_keeping(self, heard: Sequence[Heard]) -> dict[str, bytes]:
         now = time.monotonic()
