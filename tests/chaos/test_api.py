@@ -39,7 +39,7 @@ async def api(postgres_server: Postgres, valkey_server: Valkey, tmp_path_factory
 
 
 @pytest.fixture
-def rush(api: Api) -> Rush:
+async def rush(api: Api) -> Rush:
     return Rush(api, [api.new_card() for _ in range(CARDS_OF_A_TEST)])
 
 

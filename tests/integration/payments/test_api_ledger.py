@@ -48,7 +48,7 @@ _names = count(1)
 
 
 @pytest.fixture
-def office(api: Api) -> Client:
+async def office(api: Api) -> Client:
     return api.service(BACK_OFFICE)
 
 

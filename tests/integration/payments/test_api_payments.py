@@ -33,7 +33,7 @@ INVALID, MISSING, TAKEN = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_
 
 
 @pytest.fixture
-def till(api: Api) -> Client:
+async def till(api: Api) -> Client:
     return api.till()
 
 
