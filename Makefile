@@ -30,7 +30,7 @@ check: $(VENV)/dev.stamp ## format, lint, types, import rules, protobuf rules (n
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against proto/released.txtpb
 
-bench: $(VENV)/dev.stamp ## measure: taps a second, latency, where the time goes (QUICK=1: about two minutes)
+bench: $(VENV)/dev.stamp ## measure: taps and calls a second, latency, where the time goes (QUICK=1: a few minutes)
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 kafka: $(VENV)/city.stamp ## fetch Apache Kafka's jars by their Maven coordinates and start one node on loopback

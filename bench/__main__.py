@@ -8,6 +8,7 @@ import typer
 import uvloop
 from rich.console import Console
 
+from bench import h2load
 from bench.errors import BenchError, NotReconciledError
 from bench.figures import Figures
 from bench.machine import busy_percent
@@ -27,7 +28,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    quick: Annotated[bool, typer.Option("--quick", help="About two minutes: to see whether something moved.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A few minutes: to see whether something moved.")] = False,
     broker: Annotated[str, typer.Option(envvar="BROKER", help="kafka (the figures that count) or tansu")] = "tansu",
 ) -> None:
     """Measure the platform on real servers, which are started and ended here."""
@@ -35,6 +36,8 @@ def main(
     try:
         kind = kind_of(broker)
         plan = (QUICK if quick else FULL).on(kind)
+        if not quick:
+            h2load.require()
         console.print(f"measuring on {kind}, about {plan.minutes} minutes where nothing else runs", highlight=False)
         measured = _run(kind, plan, console)
     except KeyboardInterrupt:

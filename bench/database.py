@@ -13,7 +13,10 @@ _DECIDED: Final = "select coalesce(sum(verdicts), 0)::bigint from payments.batch
 _JOURNAL: Final = "select now, verdicts, key_version from payments.batch where number > $1 order by now, number"
 _STORED: Final = """
 select (select count(*) from payments.verdict where batch > $1), (select count(*) from payments.dead_letter),
+       (select count(*) from payments.operation where batch > $1),
        (select count(*) from payments.verdict where batch > $1 and outcome = 2)"""
+
+_DECLINED: Final = "select count(*) from payments.operation where batch > $1 and outcome = 2"
 
 
 class BatchRow(NamedTuple):
@@ -36,6 +39,8 @@ class LedgerCopy:
     """A database, and a connection for watching it."""
 
     application_url: str
+    owner_url: str
+    """As the driver takes it."""
     connection: "asyncpg.Connection[Any]"
     last_seeded_batch: int
 
@@ -48,16 +53,22 @@ class LedgerCopy:
         rows = await self.connection.fetch(_JOURNAL, self.last_seeded_batch)
         return [BatchRow(now.timestamp(), verdicts, key_version) for now, verdicts, key_version in rows]
 
-    async def reconcile(self, emitted: int) -> int:
-        """A verdict for each tap, nothing else, and the books balance; returns how many were refused.
+    async def declined(self) -> int:
+        """How many calls were answered with no."""
+        return int(await self.connection.fetchval(_DECLINED, self.last_seeded_batch))
+
+    async def reconcile(self, emitted: int, operations: int = 0) -> int:
+        """A verdict for each tap and each operation, nothing else, and the books balance; returns how many taps were refused.
 
         Raises NotReconciledError.
         """
         stored = await self.connection.fetchrow(_STORED, self.last_seeded_batch)
         assert stored is not None
-        verdicts, dead_letters, refused = stored
+        verdicts, dead_letters, operated, refused = stored
         if (verdicts, dead_letters) != (emitted, 0):
             raise NotReconciledError(f"{emitted} taps were emitted; {verdicts} have a verdict, {dead_letters} are dead letters")
+        if operated != operations:
+            raise NotReconciledError(f"{operations} calls were answered; {operated} operations are stored")
         engine = make_engine(self.application_url, "bench", sessions=1)
         try:
             books = await check_books(engine)

@@ -6,7 +6,10 @@ from typing import Final
 from bench import contenders
 from bench.backlog import Drain, Span
 from bench.contenders import Contender
+from bench.ledger_figures import LedgerFigures
 from bench.measure import Measured
+from bench.online_figures import OnlineFigures
+from bench.programs.steps import DIGEST
 from bench.statistics import median
 
 FAMILIES: Final = ("worker", "postgresql", "broker")
@@ -18,6 +21,8 @@ class Figures:
 
     def __init__(self, measured: Measured) -> None:
         self.measured = measured
+        self.online = OnlineFigures(measured.online) if measured.online else None
+        self.ledger = LedgerFigures(measured.ledger, measured.plan.history)
 
     def speed(self, contender: Contender) -> float:
         """Taps a second."""
@@ -49,21 +54,6 @@ class Figures:
         return 1 / self._worker_over(contenders.TWO_WORKERS, lambda drain: drain.second_half.taps_per_second)
 
     @property
-    def ledger_speed(self) -> float:
-        """Taps a second that the ledger part alone posts."""
-        return median([pair.ledger_taps_per_second for pair in self.measured.pairs])
-
-    @property
-    def pgbench_tps(self) -> float:
-        """TPC-B transactions a second."""
-        return median([pair.pgbench_tps for pair in self.measured.pairs])
-
-    @property
-    def ledger_over_pgbench(self) -> float:
-        """Median of the pairs' ratios."""
-        return median([pair.ledger_taps_per_second / pair.pgbench_tps for pair in self.measured.pairs])
-
-    @property
     def worker_rss_mb(self) -> float:
         """The most that the worker held while its memory was watched."""
         return max(held.rss_mb for held in self.measured.memory)
@@ -72,6 +62,11 @@ class Figures:
     def steps_us(self) -> float:
         """Worker CPU a tap of all steps of the handler; the fetch, Faust, the lanes and the event loop come to that."""
         return sum(step.cpu_us for step in self.measured.steps)
+
+    @property
+    def digest_share(self) -> float:
+        """The part of that which the keyed digest of the batches takes."""
+        return sum(step.cpu_us for step in self.measured.steps if step.name == DIGEST) / self.steps_us
 
     def flat(self) -> dict[str, str | int | float]:
         """Every figure by its name."""
@@ -105,9 +100,8 @@ class Figures:
             "over_plain_consumer_per_cpu_second": self.thriftier(contenders.PLAIN_CONSUMER),
             "over_per_record_faust": self.faster(contenders.PER_RECORD_FAUST),
             "over_per_record_faust_per_cpu_second": self.thriftier(contenders.PER_RECORD_FAUST),
-            "ledger_taps_per_second": self.ledger_speed,
-            "pgbench_tps": self.pgbench_tps,
-            "ledger_over_pgbench": self.ledger_over_pgbench,
+            **self.ledger.flat(),
+            **(self.online.flat() if self.online else {}),
             "worker_rss_at_start_mb": measured.memory[0].rss_mb,
             "worker_rss_mb": self.worker_rss_mb,
             "worker_rss_after_taps": measured.memory[-1].taps,
@@ -115,6 +109,7 @@ class Figures:
         for step in measured.steps:
             flat[f"step_{_key(step.name)}_cpu_us"] = step.cpu_us
         flat["steps_cpu_us"] = self.steps_us
+        flat["digest_share_of_poster_cpu"] = self.digest_share
         return {name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in flat.items()}
 
     def _spans(self, contender: Contender) -> list[Span]:

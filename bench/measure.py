@@ -4,13 +4,15 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
-from bench import contenders
+from bench import contenders, h2load
 from bench.backlog import Drain, drain
 from bench.generator import fill
-from bench.ledger_part import LedgerPair, measure_ledger, prepare_pgbench
+from bench.history import write_history
+from bench.ledger_part import LedgerRound, LedgerWithPast, measure_ledger, prepare_pgbench
 from bench.machine import Machine, describe
 from bench.memory import Held, held_by, watch_memory
 from bench.offsets import last_share
+from bench.online import OnlineRound, measure_online
 from bench.outcomes import OutcomeReader
 from bench.pace import SteadyWorker, Waits, steady_worker
 from bench.parts import measure_steps
@@ -33,7 +35,9 @@ class Measured:
     waits: list[Waits] = field(default_factory=list)
     """By rate."""
     memory: list[Held] = field(default_factory=list)
-    pairs: list[LedgerPair] = field(default_factory=list)
+    online: list[OnlineRound] = field(default_factory=list)
+    """Empty where h2load is missing."""
+    ledger: list[LedgerRound] = field(default_factory=list)
     steps: list[StepTime] = field(default_factory=list)
 
 
@@ -48,9 +52,8 @@ async def measure(stage: Stage, plan: Plan, busy_before_percent: float, show: St
     measured = Measured(describe(stage, busy_before_percent), plan)
     async with OutcomeReader(stage.broker.bootstrap, stage.kind, stage.partitions) as reader:
         await _empty_backlogs(stage, reader, measured, show)
-        for number in range(plan.pairs):
-            with show.step(f"ledger part and pgbench, {number + 1} of {plan.pairs}"):
-                measured.pairs.append(await measure_ledger(stage, plan.ledger_batches, plan.pgbench_seconds))
+        await _answer_calls(stage, measured, show)
+        await _post_batches(stage, measured, show)
         with show.step("where the time goes"):
             measured.steps = await measure_steps(stage, reader, plan.step_batches, plan.backlog)
         async with steady_worker(stage, reader) as worker:
@@ -71,6 +74,28 @@ async def _empty_backlogs(stage: Stage, reader: OutcomeReader, measured: Measure
             begin = share if contender is contenders.PER_RECORD_FAUST else everything
             with show.step(f"backlog, round {number + 1} of {plan.pairs}: {contender.name}"):
                 measured.drains[contender.name].append(await drain(stage, contender, reader, begin))
+
+
+async def _answer_calls(stage: Stage, measured: Measured, show: Steps) -> None:
+    if not h2load.installed():
+        show.say(f"  {h2load.MISSING}")
+        return
+    plan = measured.plan
+    for number in range(plan.pairs):
+        with show.step(f"calls that wait for an answer, round {number + 1} of {plan.pairs}"):
+            measured.online.append(await measure_online(stage, plan.call_seconds, number))
+
+
+async def _post_batches(stage: Stage, measured: Measured, show: Steps) -> None:
+    plan = measured.plan
+    async with stage.ledger() as ledger:
+        with show.step(f"a past of {plan.history:,} transfers"):
+            past = LedgerWithPast(await write_history(ledger, plan.history), plan.history)
+        for number in range(plan.pairs):
+            with show.step(f"ledger part, pgbench and COPY, {number + 1} of {plan.pairs}"):
+                measured.ledger.append(await measure_ledger(stage, past, plan.ledger_batches, plan.pgbench_seconds, number))
+        with show.step("the books of the ledger with a past"):
+            await past.reconcile()
 
 
 async def _hold_rates(worker: SteadyWorker, measured: Measured, show: Steps) -> None:

@@ -5,9 +5,11 @@ from typing import Final
 
 from bench import contenders
 from bench.figures import FAMILIES, Figures
-from bench.plan import CARDS, PGBENCH_CLIENTS, PGBENCH_SCALE
+from bench.h2load import MISSING
+from bench.online_figures import OnlineFigures, api_cpu_us
+from bench.plan import CALLS_A_CONNECTION, CARDS, LEDGER_BATCH, ONE_BY_ONE_LANES, PGBENCH_CLIENTS, PGBENCH_SCALE
 from bench.stage import LINGER_MS
-from bench.tables import BACKLOG, RATIOS, STEPS, WAITS, Rows, machine, tables
+from bench.tables import BACKLOG, CALLS, LEDGER, RATIOS, STEPS, TARGETS, WAITS, Rows, machine, tables
 
 _WIDTH: Final = 128
 
@@ -15,11 +17,15 @@ _PAGE: Final = """\
 # Performance
 
 Written by `make bench`. Every figure on this page is from one run, and the run reconciled: each tap has one verdict and an
-outcome, and the books balance after every part.
+outcome, each call that was answered is stored once, and the books balance after every part.
 
 {machine}.
 
-![taps a second, CPU a tap, and waiting times](performance.png)
+![taps and calls a second, what they cost, how long they wait, and what was aimed at](performance.png)
+
+## Targets
+
+{targets}
 
 ## A backlog is emptied
 
@@ -45,8 +51,21 @@ each rate after {warm_up} s of warm-up.
 
 Medians of alternating pairs, {pairs} of each. The plain consumer fetches, posts, answers and commits one batch after the other.
 Per-record Faust gathers events with `noack_take` and acknowledges by hand. Both post through the worker's handler into the same
-ledger. The ledger part is `Ledger.post` with four batches in flight and no Kafka; pgbench runs its TPC-B at scale {scale} with
-{clients} clients on the same server.
+ledger.
+
+## Calls that wait for an answer
+
+{calls}
+
+## The ledger alone
+
+{ledger}
+
+Medians of alternating pairs, {pairs} of each. The ledger part is `Ledger.post` of {ledger_batch:,} taps a transaction, four in
+flight, without Kafka: decided, with verdict, transfers, balances and keyed digest. pgbench runs its TPC-B at scale {scale} with
+{clients} clients on the same server. COPY writes the transfers that the ledger part wrote, and nothing else, into the same
+table of a fresh ledger, as many a transaction, as many in flight. The past was written by the server itself, half of it into
+this month's partition, half into those of six months before; its books balance before and after.
 
 ## Where the worker's time goes
 
@@ -65,8 +84,20 @@ at most.
 ## Again
 
 `BROKER=kafka make bench` measures on Apache Kafka (Java 17), and those are the figures that count; `make bench` alone measures
-on the embedded broker. `QUICK=1` takes about two
-minutes and measures each state once. The same figures for programs, flat: `build/bench.json`.
+on the embedded broker. `QUICK=1` takes about four minutes and measures each state once, with a shorter past. Calls need h2load
+(Debian's `nghttp2-client`). The same figures for programs, flat: `build/bench.json`.
+"""
+
+_CALLS: Final = """\
+{table}
+
+The product is asked for payments in one step, over plain loopback, {a_connection} calls a connection; h2load sends the next one
+when an answer is there. The empty RPC takes and returns the same messages behind the same edge, in the same process. One
+transaction a call is the same poster with batches of one that wait for nobody, {lanes} side by side, through the ordinary
+transaction. Every round begins with fresh ledgers; the states take turns at each number of calls in flight, {seconds:g} s each,
+of which the first and the last tenth do not count. h2load cannot show a certificate, so mutual TLS is held against plain text
+with a client in Python, which costs more than the server: {tls:.2f} × the calls, {tls_cpu:.2f} × the server's CPU. Two
+processes that share the port answer {two:.2f} × as many calls as one; the load and the database are on the same cores.
 """
 
 
@@ -83,6 +114,10 @@ def page(figures: Figures) -> str:
         backlog=_markdown(shown[BACKLOG]),
         waits=_markdown(shown[WAITS]),
         ratios=_markdown(shown[RATIOS]),
+        targets=_markdown(shown[TARGETS]),
+        calls=_calls(figures.online, _markdown(shown[CALLS]), plan.call_seconds) if figures.online else MISSING,
+        ledger=_markdown(shown[LEDGER]),
+        ledger_batch=LEDGER_BATCH,
         steps=_markdown(shown[STEPS]),
         **costs,
         tap_us=sum(costs.values()),
@@ -107,6 +142,18 @@ def page(figures: Figures) -> str:
         most_mb=figures.worker_rss_mb,
     )
     return "\n\n".join(map(_flow, text.rstrip().split("\n\n"))) + "\n"
+
+
+def _calls(online: OnlineFigures, table: str, seconds: float) -> str:
+    return _CALLS.rstrip().format(
+        table=table,
+        a_connection=CALLS_A_CONNECTION,
+        lanes=ONE_BY_ONE_LANES,
+        seconds=seconds,
+        tls=online.tls_over_plain(),
+        tls_cpu=online.tls_over_plain(api_cpu_us),
+        two=online.two_processes_over_one,
+    )
 
 
 def _flow(paragraph: str) -> str:

@@ -10,8 +10,15 @@ RATES: Final = (500, 2_000, 5_000, 10_000)
 """Taps a second of the open-loop runs."""
 BATCH: Final = 4_000
 """Taps of one posting where no broker gathers them: what a worker takes at most."""
+LEDGER_BATCH: Final = 2_000
+"""Taps of one posting where the ledger is held against pgbench and COPY."""
 IN_FLIGHT: Final = 4
 """Postings side by side, as many as a worker has lanes."""
+CALLS_IN_FLIGHT: Final = (1, 16, 64, 256)
+"""Calls that wait for an answer at once."""
+CALLS_A_CONNECTION: Final = 8
+ONE_BY_ONE_LANES: Final = 16
+"""Transactions side by side where each call has one of its own."""
 PGBENCH_SCALE: Final = 20
 PGBENCH_CLIENTS: Final = 16
 
@@ -29,8 +36,12 @@ class Plan:
     pace_seconds: int
     """How long each rate is held, after the warm-up."""
     warm_up_seconds: int
+    call_seconds: float
+    """How long each number of calls in flight is held, after the warm-up."""
     ledger_batches: int
     pgbench_seconds: int
+    history: int
+    """Transfers of the ledger with a past."""
     step_batches: int
     memory_taps: int
     """Taps that one worker posts while its memory is watched."""
@@ -51,13 +62,15 @@ FULL: Final = Plan(
     per_record_backlog=60_000,
     pace_seconds=20,
     warm_up_seconds=3,
-    ledger_batches=40,
+    call_seconds=3,
+    ledger_batches=100,
     pgbench_seconds=10,
+    history=10_000_000,
     step_batches=24,
     memory_taps=5_000_000,
     memory_round=500_000,
-    disk_gb=14,
-    minutes=15,
+    disk_gb=20,
+    minutes=28,
 )
 QUICK: Final = Plan(
     pairs=1,
@@ -65,11 +78,13 @@ QUICK: Final = Plan(
     per_record_backlog=20_000,
     pace_seconds=4,
     warm_up_seconds=1,
-    ledger_batches=12,
+    call_seconds=1,
+    ledger_batches=24,
     pgbench_seconds=4,
+    history=500_000,
     step_batches=12,
     memory_taps=100_000,
     memory_round=50_000,
     disk_gb=4,
-    minutes=2,
+    minutes=4,
 )

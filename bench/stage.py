@@ -104,9 +104,11 @@ class Stage:
         try:
             await owner.execute(f"create database {name} template {DATABASE}")
             await owner.execute("checkpoint")
-            watching = await asyncpg.connect(_named(driver_url(self.postgres.owner_url), name))
+            owner_url = _named(driver_url(self.postgres.owner_url), name)
+            watching = await asyncpg.connect(owner_url)
             try:
-                yield LedgerCopy(_named(self.postgres.application_url, name), watching, self._last_seeded_batch)
+                application_url = _named(self.postgres.application_url, name)
+                yield LedgerCopy(application_url, owner_url, watching, self._last_seeded_batch)
             finally:
                 await watching.close()
                 await owner.execute(f"drop database {name} with (force)")

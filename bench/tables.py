@@ -1,24 +1,47 @@
 """The tables of a run, as they stand on the screen and on the page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from bench import contenders
 from bench.contenders import Contender
 from bench.figures import FAMILIES, Figures
+from bench.ledger_figures import LedgerFigures
+from bench.online import TLS_IN_FLIGHT, TWO_PROCESSES_IN_FLIGHT, State
+from bench.online_figures import OnlineFigures, Value, api_cpu_us, p50_ms, p99_ms, per_second, postgresql_cpu_us
+from bench.plan import CALLS_IN_FLIGHT
+from bench.programs.steps import DIGEST
+from bench.targets import targets
 
 Rows = Sequence[Sequence[str]]
 """A header, then rows; all but the first column are numbers."""
 
 BACKLOG: Final = "A backlog is emptied"
 WAITS: Final = "How long a tap waits for its outcome"
+CALLS: Final = "Calls that wait for an answer"
+LEDGER: Final = "The ledger alone"
 RATIOS: Final = "One against the other"
+TARGETS: Final = "Targets"
 STEPS: Final = "Where the worker's time goes"
 
 
 def tables(figures: Figures) -> dict[str, Rows]:
     """By title."""
-    return {BACKLOG: _backlog(figures), WAITS: _waits(figures), RATIOS: _ratios(figures), STEPS: _steps(figures)}
+    return {
+        TARGETS: _targets(figures),
+        BACKLOG: _backlog(figures),
+        WAITS: _waits(figures),
+        RATIOS: _ratios(figures),
+        **({CALLS: _calls(figures.online)} if figures.online else {}),
+        LEDGER: _ledger(figures.ledger),
+        STEPS: _steps(figures),
+    }
+
+
+def _targets(figures: Figures) -> Rows:
+    rows = [(target.name, target.wanted, target.found, target.verdict) for target in targets(figures)]
+    return [("", "target", "reached", ""), *rows]
 
 
 def _backlog(figures: Figures) -> Rows:
@@ -46,11 +69,6 @@ def _ratios(figures: Figures) -> Rows:
         ("two workers over one", f"{figures.two_workers_over_one:.2f} ×", ""),
         ("worker over a plain aiokafka consumer", *_both(figures, contenders.PLAIN_CONSUMER)),
         ("worker over per-record Faust", *_both(figures, contenders.PER_RECORD_FAUST)),
-        (
-            f"ledger part ({figures.ledger_speed:,.0f} taps/s) over pgbench TPC-B ({figures.pgbench_tps:,.0f} tps)",
-            f"{figures.ledger_over_pgbench:.1f} ×",
-            "",
-        ),
     ]
 
 
@@ -58,10 +76,51 @@ def _both(figures: Figures, other: Contender) -> tuple[str, str]:
     return f"{figures.faster(other):.2f} ×", f"{figures.thriftier(other):.2f} ×"
 
 
+def _calls(online: OnlineFigures) -> Rows:
+    header = ("", "calls/s", "p50, ms", "p99, ms", "API, CPU µs a call", "postgresql, CPU µs a call")
+    rows = [
+        _call(f"{in_flight} in flight: {state.value}", partial(online.of, state, in_flight))
+        for in_flight in CALLS_IN_FLIGHT
+        for state in State
+    ]
+    rows += [
+        _call(f"{TWO_PROCESSES_IN_FLIGHT} in flight: Authorize, two processes on one port", online.two_processes),
+        _call(f"{TLS_IN_FLIGHT} in flight: Authorize, a client in Python", online.plain),
+        _call(f"{TLS_IN_FLIGHT} in flight: Authorize, the same client with mutual TLS", online.tls),
+    ]
+    return [header, *rows]
+
+
+def _call(name: str, figure: Callable[[Value], float]) -> Sequence[str]:
+    return (
+        name,
+        f"{figure(per_second):,.0f}",
+        f"{figure(p50_ms):.1f}",
+        f"{figure(p99_ms):.1f}",
+        f"{figure(api_cpu_us):.0f}",
+        f"{figure(postgresql_cpu_us):.0f}",
+    )
+
+
+def _ledger(ledger: LedgerFigures) -> Rows:
+    return [
+        ("", "a second", "ledger part over it"),
+        ("ledger part, taps", f"{ledger.taps_per_second:,.0f}", ""),
+        ("pgbench TPC-B, transactions", f"{ledger.pgbench_tps:,.0f}", f"{ledger.over_pgbench:.1f} ×"),
+        ("COPY of the same transfers, rows", f"{ledger.copied_per_second:,.0f}", f"{ledger.over_copy:.3f} ×"),
+        (
+            f"ledger part on {ledger.history:,} transfers, taps",
+            f"{ledger.taps_per_second_with_past:,.0f}",
+            f"{ledger.past_over_empty:.2f} × of the empty one",
+        ),
+    ]
+
+
 def _steps(figures: Figures) -> Rows:
     steps = figures.measured.steps
     rows = [(step.name, f"{step.cpu_us:.1f}", f"{step.elapsed_us:.1f}") for step in steps]
     rows.append(("all steps", f"{figures.steps_us:.1f}", f"{sum(step.elapsed_us for step in steps):.1f}"))
+    rows.append((f"{DIGEST}, of all steps", f"{figures.digest_share:.1%}".replace("%", " %"), ""))
     rows.append(("the whole worker, from the backlog above", f"{figures.cpu_us(contenders.WORKER, 'worker'):.1f}", ""))
     return [("step", "worker CPU µs a tap", "elapsed µs a tap, one batch at a time"), *rows]
 

@@ -15,10 +15,10 @@ from services.payments.handlers.post_taps import PostTaps
 SOURCES = (topics.TRANSACTIONS_BUS, topics.TRANSACTIONS_CAMPUS, topics.TRANSACTIONS_SCENIC)
 
 
-async def make_ledger(config: Config, engine: AsyncEngine) -> Ledger:
-    """The worker's ledger."""
+async def make_ledger(config: Config, engine: AsyncEngine, *, alone: bool = True) -> Ledger:
+    """The ledger of the worker and the API; `alone` as for the ledger."""
     rules = await read_rules(engine, config)
-    return Ledger(engine, rules, BatchKey(config.batch_key, config.batch_key_version))
+    return Ledger(engine, rules, BatchKey(config.batch_key, config.batch_key_version), alone=alone)
 
 
 async def make_post(config: Config, engine: AsyncEngine) -> PostTaps:

@@ -27,6 +27,7 @@ from services.payments.adapters.announce import Announcer
 from services.payments.adapters.wire import Received
 from services.payments.handlers import post_taps
 
+DIGEST: Final = "keyed digest"
 STEPS: Final[Sequence[tuple[str, Any, str]]] = (
     ("decode", post_taps.PostTaps, "__call__"),
     ("begin, commit, session", ledger.Ledger, "post"),
@@ -36,7 +37,7 @@ STEPS: Final[Sequence[tuple[str, Any, str]]] = (
     ("decide", ledger, "decide"),
     ("rows for COPY", ledger, "verdict_rows"),
     ("rows for COPY", ledger, "transfer_rows"),
-    ("keyed digest", ledger, "batch_digest"),
+    (DIGEST, ledger, "batch_digest"),
     ("COPY verdicts and transfers", ledger, "copy_rows"),
     ("write balances, usage, accruals", ledger.Ledger, "_write"),
     ("count", post_taps, "_count"),

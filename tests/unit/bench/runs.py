@@ -2,12 +2,15 @@
 
 from bench import contenders
 from bench.backlog import Drain, Span
-from bench.ledger_part import LedgerPair
+from bench.calls import Answers
+from bench.ledger_part import LedgerRound
 from bench.machine import Machine
 from bench.measure import Measured
 from bench.memory import Held
+from bench.online import Load, OnlineRound, State
 from bench.pace import Waits
-from bench.plan import FULL
+from bench.plan import CALLS_IN_FLIGHT, FULL
+from bench.programs.copy_only import Copied
 from bench.programs.ledger_only import Posted
 from bench.programs.steps import STEPS, StepTime
 
@@ -25,6 +28,23 @@ def drain(taps_per_second: float, second_half: float | None = None, worker_cpu_s
     return Drain(span(taps_per_second, worker_cpu_seconds), half, refused=1000)
 
 
+def load(per_second: float, p50_ms: float = 10.0) -> Load:
+    """Ten seconds."""
+    return Load(Answers(round(per_second * 10), 100.0, 110.0, p50_ms, 3 * p50_ms), api_cpu_us=250.0, postgresql_cpu_us=50.0)
+
+
+def online_round(pace: float) -> OnlineRound:
+    """A machine that is so fast in this round."""
+    speeds = {State.AUTHORISE: 3_200.0, State.EMPTY_RPC: 4_000.0, State.ONE_TX: 800.0}
+    loads = {(state, n): load(speed * pace, n / pace) for n in CALLS_IN_FLIGHT for state, speed in speeds.items()}
+    return OnlineRound(loads, load(4_800 * pace), load(1_000 * pace), load(900 * pace))
+
+
+def ledger_round(pgbench_tps: float, past: float) -> LedgerRound:
+    """40,000 taps a second, and this part of it on top of a past."""
+    return LedgerRound(pgbench_tps, Posted(80_000, 2.0, 1.5), Copied(80_000, 0.4), Posted(80_000, 2.0 / past, 1.5))
+
+
 def measured() -> Measured:
     """Three rounds; in the second one everything was slower."""
     run = Measured(MACHINE, FULL)
@@ -34,7 +54,8 @@ def measured() -> Measured:
     run.drains[contenders.PER_RECORD_FAUST.name] = [drain(5_000), drain(4_000), drain(5_000)]
     run.waits = [Waits(rate, 50.0, 120.0, 3.0) for rate in (500, 2_000, 5_000, 10_000)]
     run.memory = [Held(2_000, 110.0), Held(500_000, 180.0), Held(1_000_000, 170.0)]
-    run.pairs = [LedgerPair(tps, Posted(80_000, 2.0, 1.5)) for tps in (2_000.0, 1_000.0, 4_000.0)]
+    run.online = [online_round(1.0), online_round(0.5), online_round(1.1)]
+    run.ledger = [ledger_round(2_000.0, 1.0), ledger_round(1_000.0, 0.5), ledger_round(4_000.0, 0.9)]
     names = dict.fromkeys(name for name, _, _ in STEPS)
     run.steps = [StepTime(name, 1.0, 2.0) for name in names]
     return run

@@ -1,0 +1,72 @@
+"""What this platform set out to reach, and how far it came."""
+
+from dataclasses import dataclass
+
+from bench.figures import Figures
+from bench.online import State
+from bench.online_figures import Value, p50_ms, per_second
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A figure and its bound."""
+
+    name: str
+    bound: float
+    figure: float | None
+    """None: not measured."""
+    at_least: bool = True
+    percent: bool = False
+
+    @property
+    def reached(self) -> float:
+        """1 and more: met; 0.9: a tenth is missing."""
+        assert self.figure is not None, f"{self.name} was not measured"
+        return self.figure / self.bound if self.at_least else self.bound / self.figure
+
+    @property
+    def met(self) -> bool:
+        """Is it?"""
+        return self.figure is not None and self.reached >= 1
+
+    @property
+    def wanted(self) -> str:
+        """For people."""
+        return f"{'≥' if self.at_least else '≤'} {self._told(self.bound)}"
+
+    @property
+    def found(self) -> str:
+        """For people."""
+        return "not measured" if self.figure is None else self._told(self.figure)
+
+    @property
+    def verdict(self) -> str:
+        """Met, or by how much it is missed."""
+        if self.figure is None:
+            return ""
+        if self.met:
+            return "met"
+        return f"missed by {abs(self.figure / self.bound - 1):.1%}".replace("%", " %")
+
+    def _told(self, value: float) -> str:
+        if self.percent:
+            return f"{value * 100:.3g} %"
+        return f"{value:.3g} ×"
+
+
+def targets(figures: Figures) -> list[Target]:
+    """All of them, in the order in which they are told."""
+    ledger = figures.ledger
+
+    def over(state: State, in_flight: int, value: Value = per_second) -> float | None:
+        return figures.online.over(state, in_flight, value) if figures.online else None
+
+    return [
+        Target("payments a second over empty calls, 256 in flight", 0.85, over(State.EMPTY_RPC, 256)),
+        Target("payments a second over one transaction a call, 64 in flight", 3, over(State.ONE_TX, 64)),
+        Target("p50 of a single payment over one transaction a call", 1.2, over(State.ONE_TX, 1, p50_ms), at_least=False),
+        Target("ledger part over pgbench TPC-B", 15, ledger.over_pgbench),
+        Target("ledger part over COPY of the same transfers", 0.15, ledger.over_copy),
+        Target(f"posting on {ledger.history:,} transfers over an empty ledger", 0.9, ledger.past_over_empty),
+        Target("keyed digest of the poster's CPU", 0.03, figures.digest_share, at_least=False, percent=True),
+    ]
