@@ -5,7 +5,7 @@ own clock, the model must say the same of every operation, and end with the same
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -31,6 +31,7 @@ from services.payments.domain.operation import (
     Problem,
     Ruling,
 )
+from services.payments.domain.payment import Payment
 from services.payments.domain.tap import Scene, Terminal
 from services.payments.domain.verdict import Reason
 from services.payments.handlers.check_books import check_books
@@ -253,10 +254,19 @@ async def compare_states(arena: Arena, world: World) -> None:
     counted = {row[0]: (int(row[4]), int(row[5]), int(row[6])) for row in rows if row[4] is not None}
     assert all(count >= 0 for counts in counted.values() for count in counts)
     assert counted == {holder: spent[:3] for holder, spent in wanted.spent.items()}
+    compare_payments(payments, wanted)
+
+
+def compare_payments(found: Mapping[bytes, Payment], wanted: model.Model) -> None:
+    """Status, end, and each purse's part."""
     assert {
-        handle: (payment.status.name, [[p.account_id, p.held_fen, p.captured_fen, p.refunded_fen] for p in payment.parts])
-        for handle, payment in payments.items()
-    } == {handle: (paid.status, paid.parts) for handle, paid in wanted.payments.items()}
+        handle: (
+            payment.status.name,
+            payment.expire_time_ms,
+            [[part.account_id, part.held_fen, part.captured_fen, part.refunded_fen] for part in payment.parts],
+        )
+        for handle, payment in found.items()
+    } == {handle: (paid.status, paid.ends_at, paid.parts) for handle, paid in wanted.payments.items()}
 
 
 def check_answer(world: World, operation: Operation, answer: Answered) -> None:
@@ -287,6 +297,7 @@ async def decide_again(arena: Arena, world: World) -> None:
     ledger, differences, decided = await replay(arena.engine, arena.rules, world.first_batch)
     assert not differences
     assert decided >= len({o.request.identity for o, a in world.answers if a.ruling and a.ruling.digest != NO_DIGEST})
+    compare_payments(ledger.book.payments, world.wanted)
     for number, pot in world.wanted.pots.items():
         one = ledger.book.locked[number]
         assert (one.available_fen, one.held_fen, one.status.name.lower()) == (pot.free, pot.held, pot.status)

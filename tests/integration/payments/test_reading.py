@@ -179,10 +179,14 @@ async def test_balances_are_of_one_instant_also_while_money_moves_between_them(o
         await rival.ask(office.post((meals, -3), (ANN, 3)))
         await rival.ask(office.post((ANN, -3), (meals, 3)))
 
+    then = now_ms()
+    await asyncio.sleep(0.002)
     async with meanwhile(move):
         for _ in range(100):
             main, purse = await read_balances(office.engine, ANN)
             assert main.balance_fen + purse.balance_fen == 11_000
+            main, purse = await read_balances(office.engine, ANN, then)
+            assert (main.balance_fen, purse.balance_fen) == (10_000, 1_000)
 
 
 async def test_an_account_that_does_not_exist_has_no_balance(office: Office) -> None:
