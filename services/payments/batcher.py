@@ -1,4 +1,9 @@
-"""Gathers calls that wait for an answer into batches: alone a call goes at once, in company it waits a moment for more."""
+"""Gathers calls that wait for an answer into batches: alone a call goes at once, in company it waits for the others.
+
+The company is how many calls were pending at once of late. While callers ask again as soon as they are answered, so many will
+come, and a few of them are waited for by number. Of a crowd nobody knows the number, because what a busy process has not read
+yet is not pending: it is waited for until no more come, and meanwhile this process has enough to do with reading and answering.
+"""
 
 import asyncio
 from collections import deque
@@ -13,11 +18,15 @@ from services.payments.handlers.operate import Rejected
 Decide = Callable[[Sequence[Operation]], Awaitable[Sequence[Answered | Rejected]]]
 
 COMPANY_SECONDS: Final = 0.002
-"""How long a lane waits at least for more calls when there was company a moment ago."""
-A_CALL_SECONDS: Final = 0.001
-"""How much longer for each call of its last batch: above 1,000 calls a second batches grow, below they shrink."""
-LONGEST_SECONDS: Final = 0.025
-"""But no longer than this, and only while calls keep coming."""
+"""How long company that does not come is waited for,"""
+A_CALL_SECONDS: Final = 0.0004
+"""and how much longer for each call that is missing: about what this process needs to read one and to answer one."""
+CROWD: Final = 32
+"""So many pending calls are a crowd."""
+SILENCE_SECONDS: Final = 0.001
+"""After so long without another call, and with time left to read one, a crowd is complete."""
+LONGEST_SECONDS: Final = 0.03
+"""How long a crowd is waited for while it keeps coming."""
 PATIENCE_SECONDS: Final = 10.0
 """How long a call waits for a database that is away. After that nobody knows its outcome but the ledger, under its id."""
 
@@ -39,8 +48,10 @@ class Batcher:
         self._limit = limit
         self._waiting: deque[Waiting] = deque()
         self._posting: list[Sequence[Waiting]] = []
-        self._last = 0
-        self._wake = asyncio.Event()
+        self._company = 1
+        self._wanted = 1
+        self._enough = asyncio.Event()
+        self._door = asyncio.Lock()
 
     async def call(self, operation: Operation) -> Answered | Rejected:
         """Wait for the answer. A call that is given up before its batch begins is not posted.
@@ -50,7 +61,9 @@ class Batcher:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answered | Rejected] = loop.create_future()
         self._waiting.append(Waiting(operation, answer, loop.time()))
-        self._wake.set()
+        self._company = max(self._company, self._pending)
+        if len(self._waiting) >= self._wanted:
+            self._enough.set()
         return await answer
 
     async def run(self) -> None:
@@ -60,23 +73,53 @@ class Batcher:
                 group.create_task(self._lane())
             group.create_task(self._watch())
 
+    @property
+    def _pending(self) -> int:
+        return len(self._waiting) + sum(map(len, self._posting))
+
     async def _lane(self) -> None:
         while True:
-            await self._wake.wait()
-            if self._last > 1:
-                await self._gather(min(max(COMPANY_SECONDS, self._last * A_CALL_SECONDS), LONGEST_SECONDS))
-            if batch := self._take():
-                self._last = len(batch)
+            async with self._door:
+                await self._gather()
+                batch = self._take()
+            if batch:
                 await self._post(batch)
 
-    async def _gather(self, seconds: float) -> None:
-        """Wait for company, as long as it keeps coming."""
+    async def _gather(self) -> None:
+        """Wait for a call, and for those that are expected with it."""
+        await self._until(1)
+        if self._company < CROWD:
+            await self._wait_for_company()
+        else:
+            await self._wait_for_silence()
+
+    async def _wait_for_company(self) -> None:
+        missing = max(0, self._company - len(self._waiting))
+        try:
+            async with asyncio.timeout(COMPANY_SECONDS + missing * A_CALL_SECONDS):
+                await self._until(self._company)
+        except TimeoutError:
+            self._company = self._pending
+
+    async def _wait_for_silence(self) -> None:
         loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        before = 0
-        while before < len(self._waiting) < self._limit and loop.time() < until:
-            before = len(self._waiting)
-            await asyncio.sleep(COMPANY_SECONDS)
+        now = loop.time()
+        until = now + LONGEST_SECONDS
+        while now < until and len(self._waiting) < self._limit:
+            heard, before = len(self._waiting), now
+            await asyncio.sleep(SILENCE_SECONDS)
+            now = loop.time()
+            had_time = now < before + 2 * SILENCE_SECONDS
+            # Those whom another lane is about to answer come again: too few are not sent ahead of them.
+            if had_time and heard == len(self._waiting) >= self._pending // 3:
+                break
+        self._company = self._pending
+
+    async def _until(self, wanted: int) -> None:
+        self._wanted = min(wanted, self._limit)
+        if len(self._waiting) < self._wanted:
+            self._enough.clear()
+            await self._enough.wait()
 
     def _take(self) -> list[Waiting]:
         waiting = self._waiting
@@ -85,8 +128,6 @@ class Batcher:
             call = waiting.popleft()
             if not call.answer.done():  # whose caller has gone is not posted
                 batch.append(call)
-        if not waiting:
-            self._wake.clear()
         return batch
 
     async def _post(self, batch: Sequence[Waiting]) -> None:
