@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import authority_commands, card, ledger, merchant
+from cli import authority_commands, card, ledger, merchant, till, window
 from cli.city import commands as city
 
 app = typer.Typer(
@@ -16,11 +16,15 @@ app = typer.Typer(
     - `onecard city run` brings a small city to life on the screen; leave it running
     - `onecard ledger check`, in another terminal, adds up its books
     - `onecard card statement CARD` shows what one card paid
+    - `onecard till pay CARD 7.50` pays at a till, and waits for the answer
+    - `onecard window top-up CARD 50` brings money to it
     - `onecard merchant emit FILE` sends transactions of your own from CSV or JSON Lines
     - `onecard merchant outcomes` shows what became of them
     """,
 )
 app.add_typer(city.app, name="city")
+app.add_typer(till.app, name="till")
+app.add_typer(window.app, name="window")
 app.add_typer(merchant.app, name="merchant")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(card.app, name="card")

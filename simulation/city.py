@@ -70,6 +70,8 @@ SITES = (
     _places("SITE-SPRINGS", Scene.SCENIC, ["GATE-MAIN"], TERMINALS_A_GATE, "G"),
     _places("SITE-TOWERS", Scene.SCENIC, ["GATE-EAST", "GATE-SOUTH", "GATE-WEST"], TERMINALS_A_GATE, "G"),
 )
+CITY_HALL = "CITY-HALL"
+WINDOWS = ("WINDOW-1", "WINDOW-2")
 MERCHANTS = BUS_COMPANIES + CAMPUSES + SITES
 LINES = tuple(place for company in BUS_COMPANIES for place in company.places)
 GATES = tuple(place for site in SITES for place in site.places)

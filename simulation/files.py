@@ -6,7 +6,7 @@ import csv
 import json
 from pathlib import Path
 
-from simulation.city import MERCHANTS
+from simulation.city import CITY_HALL, MERCHANTS, WINDOWS
 from simulation.riders import RESERVE, rider
 
 
@@ -16,8 +16,8 @@ def write_files(cards: int, folder: Path) -> list[Path]:
     registry, accounts = folder / "registry.jsonl", folder / "accounts.csv"
     with registry.open("w", encoding="utf-8") as file:
         for merchant in MERCHANTS:
-            entry = {"merchant_id": merchant.merchant_id, "scene": merchant.scene.value, "terminals": merchant.terminals}
-            file.write(json.dumps(entry) + "\n")
+            file.write(_line(merchant.merchant_id, merchant.scene.value, merchant.terminals))
+        file.write(_line(CITY_HALL, "office", list(WINDOWS)))
     with accounts.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["account_id", "opening_fen"])
@@ -25,3 +25,7 @@ def write_files(cards: int, folder: Path) -> list[Path]:
             person = rider(number)
             rows.writerow([person.account_id, person.opening_fen])
     return [registry, accounts]
+
+
+def _line(merchant_id: str, scene: str, terminals: list[str]) -> str:
+    return json.dumps({"merchant_id": merchant_id, "scene": scene, "terminals": terminals}) + "\n"

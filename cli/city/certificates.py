@@ -6,8 +6,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+import msgspec
+
 from cli.authority import Authority
 from cli.servers.ports import HOST
+
+OFFICE = "office"
+"""The scene of the city's own windows: of each of them it is known which one asks."""
+
+
+class Registered(msgspec.Struct):
+    """A merchant, as the file of the seed has it."""
+
+    merchant_id: str
+    scene: str
+    terminals: list[str]
 
 
 class Certificates:
@@ -15,7 +28,7 @@ class Certificates:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "certificates"
-        """Of the merchants: `MERCHANT.crt` and `MERCHANT.key`, and `authority.crt`."""
+        """Of the merchants: `MERCHANT.crt` and `MERCHANT.key`; of windows `WINDOW@MERCHANT.…`; and `authority.crt`."""
         self._authority = Authority(folder / "authority")
 
     def of_the_api(self) -> Mapping[str, str]:
@@ -27,15 +40,22 @@ class Certificates:
             "ONECARD_TLS_AUTHORITY": str(self._authority.certificate),
         }
 
-    def hand_out(self, merchants: Iterable[str]) -> None:
-        """Give each merchant its certificate; one that is good for some time yet stays."""
+    def hand_out(self, registered: Iterable[Registered]) -> None:
+        """Give each merchant its certificate, and each window its own; one that is good for some time yet stays."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         _copy(self._authority.certificate, self.folder / "authority.crt")
-        for merchant_id in merchants:
-            name = quote(merchant_id, safe="")
-            issued = self._authority.issue(f"onecard://merchant/{name}")
-            _copy(issued.key, self.folder / f"{name}.key")
-            _copy(issued.certificate, self.folder / f"{name}.crt")
+        for entry in registered:
+            merchant = quote(entry.merchant_id, safe="")
+            if entry.scene != OFFICE:
+                self._give(f"onecard://merchant/{merchant}", merchant)
+                continue
+            for terminal in (quote(terminal_id, safe="") for terminal_id in entry.terminals):
+                self._give(f"onecard://merchant/{merchant}/terminal/{terminal}", f"{terminal}@{merchant}")
+
+    def _give(self, subject: str, name: str) -> None:
+        issued = self._authority.issue(subject)
+        _copy(issued.key, self.folder / f"{name}.key")
+        _copy(issued.certificate, self.folder / f"{name}.crt")
 
 
 def _copy(file: Path, to: Path) -> None:

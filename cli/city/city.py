@@ -1,7 +1,6 @@
 """The city: what starts after what, and the order in which all of it ends."""
 
 import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -14,8 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cli import paths
-from cli.city.certificates import Certificates
+from cli.city.certificates import Certificates, Registered
 from cli.city.metrics import Scrape, address, scrape
 from cli.city.processes import EndingError, Processes
 from cli.city.state import State, mark_runner, runner_file, write_state
@@ -240,8 +241,8 @@ class City:
 
     def _start_api(self, seed: Mapping[str, Path]) -> None:
         with self._steps.step("API, and certificates for its callers"):
-            merchants = [json.loads(line)["merchant_id"] for line in seed["register"].read_text().splitlines()]
-            self._certificates.hand_out(merchants)
+            register = seed["register"].read_bytes()
+            self._certificates.hand_out(msgspec.json.decode(line, type=Registered) for line in register.splitlines())
             environment = {
                 **self._certificates.of_the_api(),
                 "ONECARD_GRPC_LISTEN": self._state.api,

@@ -23,7 +23,7 @@ def summary(tallies: Sequence[Tally]) -> Table:
     for column in ("number", "fares, yuan", "paid by holders"):
         table.add_column(column, justify="right", no_wrap=True)
     for tally in tallies:
-        fare, charged = _yuan(tally.fare_fen), _yuan(tally.charged_fen)
+        fare, charged = yuan(tally.fare_fen), yuan(tally.charged_fen)
         table.add_row(tally.merchant_id, _outcome(tally.verdict, tally.reason), f"{tally.transactions:,}", fare, charged)
     return table
 
@@ -40,7 +40,7 @@ def listing(told: Sequence[Told]) -> Table:
     for one in told:
         decided = datetime.fromtimestamp(one.decide_ms / 1000, CITY_TIME).strftime("%m-%d %H:%M:%S")
         outcome = _outcome(one.verdict, one.reason)
-        fare, charged = _yuan(one.fare_fen), _yuan(one.charged_fen)
+        fare, charged = yuan(one.fare_fen), yuan(one.charged_fen)
         table.add_row(decided, one.merchant_id, one.terminal_id, str(one.terminal_sequence), outcome, fare, charged)
     return table
 
@@ -54,5 +54,6 @@ def _outcome(verdict: int, reason: int) -> str:
     return f"[yellow]{name}[/]"
 
 
-def _yuan(fen: int) -> str:
-    return f"{fen // 100:,}.{fen % 100:02d}"
+def yuan(fen: int) -> str:
+    """An amount in yuan, exact."""
+    return f"{'-' if fen < 0 else ''}{abs(fen) // 100:,}.{abs(fen) % 100:02d}"

@@ -41,11 +41,19 @@ def credentials_in(folder: Path) -> CredentialsOf:
     """
 
     def credentials_of(merchant_id: str) -> Credentials | None:
-        name = quote(merchant_id, safe="")
-        found = Credentials(folder / f"{name}.crt", folder / f"{name}.key", folder / "authority.crt")
-        return found if found.certificate.exists() else None
+        return _found(folder, quote(merchant_id, safe=""))
 
     return credentials_of
+
+
+def terminal_credentials(folder: Path, merchant_id: str, terminal_id: str) -> Credentials | None:
+    """Of one terminal, from the same kind of folder: `TERMINAL@MERCHANT.crt` and `TERMINAL@MERCHANT.key`."""
+    return _found(folder, f"{quote(terminal_id, safe='')}@{quote(merchant_id, safe='')}")
+
+
+def _found(folder: Path, name: str) -> Credentials | None:
+    found = Credentials(folder / f"{name}.crt", folder / f"{name}.key", folder / "authority.crt")
+    return found if found.certificate.exists() else None
 
 
 class Line(NamedTuple):
@@ -72,16 +80,23 @@ class Access:
 
     def connect(self, merchant_id: str) -> Line:
         """A connection of a merchant that `has` credentials. Raises OSError when its files cannot be read."""
-        if self._credentials is None:
-            subject = f"onecard://merchant/{quote(merchant_id, safe='')}"
-            return Line(grpc.insecure_channel(self.address, OPTIONS), ((SUBJECT, subject),))
-        files = self._credentials(merchant_id)
-        if files is None:
+        credentials = self._credentials and self._credentials(merchant_id)
+        if credentials is None and self._credentials is not None:
             raise FileNotFoundError(f"there is no certificate of {merchant_id}")
-        credentials = grpc.ssl_channel_credentials(
-            files.authority.read_bytes(), files.key.read_bytes(), files.certificate.read_bytes()
-        )
-        return Line(grpc.secure_channel(self.address, credentials, OPTIONS), ())
+        return open_line(self.address, f"onecard://merchant/{quote(merchant_id, safe='')}", credentials)
+
+
+def open_line(address: str, subject: str, credentials: Credentials | None) -> Line:
+    """A connection that shows a certificate; without one it says its subject in plain text, which loopback alone allows.
+
+    Raises OSError when the files cannot be read, ValueError for plain text to another machine.
+    """
+    if credentials is None:
+        if not _is_loopback(address):
+            raise ValueError(f"{address} is not on this machine: a certificate is needed")
+        return Line(grpc.insecure_channel(address, OPTIONS), ((SUBJECT, subject),))
+    files = [file.read_bytes() for file in (credentials.authority, credentials.key, credentials.certificate)]
+    return Line(grpc.secure_channel(address, grpc.ssl_channel_credentials(*files), OPTIONS), ())
 
 
 def _is_loopback(address: str) -> bool:

@@ -21,10 +21,10 @@ _Id = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}$")]
 
 
 class RegistryLine(msgspec.Struct, forbid_unknown_fields=True):
-    """One merchant with its terminals."""
+    """One merchant with its terminals. The scene `office` is the city's own: its terminals are windows."""
 
     merchant_id: _Id
-    scene: Literal["bus", "campus", "scenic"]
+    scene: Literal["bus", "campus", "scenic", "office"]
     terminals: list[_Id]
 
 
@@ -33,7 +33,7 @@ class RegistryFileError(Exception):
 
 
 def read_registry_file(path: Path) -> list[RegistryLine]:
-    """JSON lines {"merchant_id": …, "scene": "bus|campus|scenic", "terminals": […]}. Raises RegistryFileError."""
+    """JSON lines {"merchant_id": …, "scene": "bus|campus|scenic|office", "terminals": […]}. Raises RegistryFileError."""
     lines = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:

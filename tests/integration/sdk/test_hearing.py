@@ -13,7 +13,7 @@ from typing import get_args
 import pytest
 
 from cli import paths
-from cli.city.certificates import Certificates
+from cli.city.certificates import Certificates, Registered
 from cli.servers.broker import Broker, Kind, make_broker
 from sdk.merchant.access import Access, credentials_in
 from sdk.merchant.client import MerchantClient
@@ -132,7 +132,7 @@ def test_an_api_that_is_there_only_later_is_caught_up_with(broker: Broker, tmp_p
 def test_each_merchant_is_heard_with_its_own_certificate(broker: Broker, tmp_path: Path) -> None:
     merchants = ["BUS", "SHOP/1%2", "TRAM"]
     certificates = Certificates(tmp_path)
-    certificates.hand_out(merchants)
+    certificates.hand_out(Registered(name, "campus", []) for name in merchants)
     api = OutcomeApi(tmp_path / "servers", broker, certificates.of_the_api())
     access = Access(api.access.address, credentials_in(certificates.folder))
     known = Known()

@@ -1,0 +1,106 @@
+"""`onecard window`: a window of the city's own."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cli.counter import (
+    AmountArgument,
+    ApiOption,
+    CardArgument,
+    CertificatesOption,
+    RequestIdOption,
+    console,
+    print_receipt,
+    till_of,
+    time_of,
+)
+from cli.merchant.show import yuan
+from onecard.payments.v1.payments_pb2 import TransferCode
+
+app = typer.Typer(no_args_is_help=True, help="A window of the city: top-ups, balances, entries.")
+
+WindowOption = Annotated[
+    str,
+    typer.Option("--window", metavar="WINDOW", envvar="ONECARD_WINDOW", help="which one, with a certificate of its own"),
+]
+OfficeOption = Annotated[str, typer.Option("--office", metavar="OFFICE", envvar="ONECARD_OFFICE", help="whose window it is")]
+_HALL, _WINDOW = "CITY-HALL", "WINDOW-1"
+
+
+@app.callback()
+def window() -> None:
+    """A window of the city: top-ups, balances, entries."""
+
+
+@app.command("top-up")
+def top_up(
+    card: CardArgument,
+    amount: AmountArgument,
+    bank: Annotated[bool, typer.Option("--bank", help="from the holder's bank account; otherwise cash")] = False,
+    office: OfficeOption = _HALL,
+    window: WindowOption = _WINDOW,
+    request_id: RequestIdOption = "",
+    api: ApiOption = None,
+    certificates: CertificatesOption = None,
+) -> None:
+    """Bring money to a card.
+
+    Example, while a city runs in another terminal:
+
+        onecard window top-up 440700D1000000000000000000000178 50
+    """
+    with till_of(office, window, api, certificates) as asked:
+        print_receipt(asked.top_up(card, amount, bank=bank, request_id=request_id))
+
+
+@app.command()
+def balance(
+    card: CardArgument,
+    office: OfficeOption = _HALL,
+    window: WindowOption = _WINDOW,
+    api: ApiOption = None,
+    certificates: CertificatesOption = None,
+) -> None:
+    """What a holder has."""
+    with till_of(office, window, api, certificates) as asked:
+        answer = asked.balance(card)
+    table = Table("purse", "until")
+    for column in ("balance, yuan", "free to spend"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_row("main purse", "", yuan(answer.balance.amount_fen), yuan(answer.available.amount_fen))
+    for purse in answer.purses:
+        until = time_of(purse.void_after_ms) if purse.void_after_ms else ""
+        table.add_row(purse.purpose, until, yuan(purse.balance.amount_fen), yuan(purse.available.amount_fen))
+    console.print(table)
+
+
+@app.command()
+def entries(
+    card: CardArgument,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="how many of the latest")] = 20,
+    office: OfficeOption = _HALL,
+    window: WindowOption = _WINDOW,
+    api: ApiOption = None,
+    certificates: CertificatesOption = None,
+) -> None:
+    """The latest entries of a holder's account, newest first."""
+    with till_of(office, window, api, certificates) as asked:
+        answer = asked.entries(card, limit=limit)
+    table = Table("posted", "what", "purse", "merchant", "terminal", "sequence or request id")
+    for column in ("change, yuan", "balance"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for entry in answer.entries:
+        identity = entry.identity
+        table.add_row(
+            time_of(entry.post_time_ms),
+            TransferCode.Name(entry.code).removeprefix("TRANSFER_CODE_").lower().replace("_", " "),
+            entry.purpose or "main",
+            identity.merchant_id,
+            identity.terminal_id,
+            identity.request_id or str(identity.terminal_sequence),
+            yuan(entry.change.amount_fen),
+            yuan(entry.balance.amount_fen),
+        )
+    console.print(table)

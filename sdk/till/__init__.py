@@ -1,0 +1,1 @@
+"""Tills and windows: payments whose answer is waited for."""
