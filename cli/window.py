@@ -88,18 +88,18 @@ def entries(
     """The latest entries of a holder's account, newest first."""
     with till_of(office, window, api, certificates) as asked:
         answer = asked.entries(card, limit=limit)
-    table = Table("posted", "what", "purse", "merchant", "terminal", "sequence or request id")
+    table = Table()
+    table.add_column("posted", no_wrap=True)
+    table.add_column("what")
+    table.add_column("where")
     for column in ("change, yuan", "balance"):
         table.add_column(column, justify="right", no_wrap=True)
     for entry in answer.entries:
-        identity = entry.identity
+        what = TransferCode.Name(entry.code).removeprefix("TRANSFER_CODE_").lower().replace("_", " ")
         table.add_row(
             time_of(entry.post_time_ms),
-            TransferCode.Name(entry.code).removeprefix("TRANSFER_CODE_").lower().replace("_", " "),
-            entry.purpose or "main",
-            identity.merchant_id,
-            identity.terminal_id,
-            identity.request_id or str(identity.terminal_sequence),
+            f"{what}, {entry.purpose}" if entry.purpose else what,
+            f"{entry.identity.merchant_id} {entry.identity.terminal_id}".removesuffix(" *"),
             yuan(entry.change.amount_fen),
             yuan(entry.balance.amount_fen),
         )
