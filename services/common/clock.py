@@ -7,6 +7,9 @@ from typing import Final
 SHANGHAI: Final = timezone(timedelta(hours=8))
 """The city's time, for people to read and for its days."""
 
+LATEST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999: the last millisecond that a datetime can be."""
+
 
 def now_ms() -> int:
     """This machine's clock."""

@@ -48,6 +48,10 @@ class Config:
     """City setting: how long a hold lives when its caller does not say."""
     projection_limit_seconds: int = 30
     """Online payments are refused while the projection of the cards is older than this."""
+    terminal_calls: tuple[int, int] = (200, 400)
+    """City setting: how many calls a second a terminal may make, and how many at once after a rest."""
+    merchant_calls: tuple[int, int] = (2000, 4000)
+    """The same for merchants and services, which ask for many."""
     lanes: int = 4
     """Batches that one worker posts side by side."""
     batch_limit: int = 4000
@@ -90,6 +94,8 @@ class Config:
             hotlist_grace_seconds=_number(env, "ONECARD_HOTLIST_GRACE_SECONDS", 0),
             hold_seconds=_number(env, "ONECARD_HOLD_SECONDS", 7 * 24 * 3600),
             projection_limit_seconds=_number(env, "ONECARD_PROJECTION_LIMIT_SECONDS", 30),
+            terminal_calls=_calls(env, "ONECARD_TERMINAL_CALLS", (200, 400)),
+            merchant_calls=_calls(env, "ONECARD_MERCHANT_CALLS", (2000, 4000)),
             lanes=_number(env, "ONECARD_LANES", 4),
             batch_limit=_number(env, "ONECARD_BATCH_LIMIT", 4000),
         )
@@ -106,6 +112,15 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
     if value and not value.isdecimal():
         raise ConfigError(f"{name} is {value!r}; it must be a whole number")
     return int(value) if value else default
+
+
+def _calls(env: Mapping[str, str], name: str, default: tuple[int, int]) -> tuple[int, int]:
+    if not (value := env.get(name)):
+        return default
+    rate, slash, burst = value.partition("/")
+    if not (slash and rate.isdecimal() and burst.isdecimal() and 0 < int(rate) <= int(burst)):
+        raise ConfigError(f"{name} is {value!r}; it must be calls a second and calls at once, the greater of the two: 200/400")
+    return int(rate), int(burst)
 
 
 def _key(env: Mapping[str, str], name: str) -> bytes:

@@ -24,7 +24,7 @@ from services.payments.adapters.freshness import ProjectionFreshness
 from services.payments.adapters.ledger import AtPoint, BatchKey, Ledger, pass_by
 from services.payments.adapters.outcome_feed import OutcomeFeed
 from services.payments.adapters.outcome_log import OutcomeLog
-from services.payments.adapters.rate_limits import RateLimits
+from services.payments.adapters.rate_limits import Allowance, Allowances, RateLimits
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.tariffs import read_rules
 from services.payments.api.desk import Desk
@@ -53,7 +53,8 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     freshness = ProjectionFreshness(engine, config.projection_limit_seconds)
     key = BatchKey(config.batch_key, config.batch_key_version)
     batcher = Batcher(Operate(Ledger(posting, rules, key, at)), lanes=_LANES)
-    rate_limits = RateLimits(config.redis or None)
+    allowances = Allowances(Allowance(*config.terminal_calls), Allowance(*config.merchant_calls))
+    rate_limits = RateLimits(config.redis or None, allowances)
     desk = Desk(callers, batcher, rate_limits, freshness)
     directory = Directory(engine)
 

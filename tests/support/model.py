@@ -313,12 +313,16 @@ class Model:
             self.pots[part[0]].held -= part[1] - part[2]
             self.promised[paid.caller.payee] -= part[1] - part[2]
         paid.status = status
-        day, fen, count, scenes = self.spent.get(paid.holder, (0, 0, 0, {}))
-        if left and day == (paid.made_at + SHANGHAI_MS) // DAY_MS:
-            scene = paid.caller.scene
-            forgotten = 0 if paid.total(2) else 1
-            self.spent[paid.holder] = day, fen - left, count - forgotten, {**scenes, scene: scenes[scene] - left}
+        if left:
+            self._make_room(paid, left, 0 if paid.total(2) else 1)
         return left
+
+    def _make_room(self, paid: Paid, given_back: int, payments: int) -> None:
+        day, fen, count, scenes = self.spent.get(paid.holder, (0, 0, 0, {}))
+        if day == (paid.made_at + SHANGHAI_MS) // DAY_MS:
+            scene = paid.caller.scene
+            left = {**scenes, scene: scenes[scene] - given_back}
+            self.spent[paid.holder] = day, fen - given_back, count - payments, left
 
     def _void(self, caller: Caller, asked: Void, now: int) -> Said:
         paid = self._look(caller, asked.of)
@@ -330,7 +334,10 @@ class Model:
         if paid.status == "HELD":
             return "", self._let_go(paid, "CAPTURED" if paid.total(2) else "VOIDED"), 0, paid.holder
         if paid.one_step and not paid.total(3):
-            return self._refund(paid, None, now)
+            said = self._refund(paid, None, now)
+            if not said[0]:
+                self._make_room(paid, paid.total(2), 1)
+            return said
         return "NOT_HELD", 0, 0, paid.holder
 
     def _expire(self, asked: Expire, now: int) -> Said:

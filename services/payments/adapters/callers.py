@@ -41,8 +41,6 @@ class Caller:
 
     terminal: Terminal
     rights: frozenset[str]
-    key: str
-    """Its name for counting: the subject of its certificate."""
 
     def needs_window(self) -> None:
         """Raises DomainError unless it serves the city's desks."""
@@ -116,7 +114,7 @@ class Callers:
         terminal = self._registry.find(*_names(subject))
         if isinstance(terminal, Cause):
             return None
-        return Caller(terminal, self._rights.get(terminal.number, frozenset()), subject.uri)
+        return Caller(terminal, self._rights.get(terminal.number, frozenset()))
 
 
 def _names(subject: Subject) -> tuple[str, str]:

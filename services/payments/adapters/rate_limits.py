@@ -67,8 +67,8 @@ class Allowance:
 class Allowances:
     """City settings."""
 
-    terminal: Allowance = Allowance(200, 400)
-    others: Allowance = Allowance(2000, 4000)
+    terminal: Allowance
+    others: Allowance
     """Merchants and services, which ask for many."""
 
     def of(self, caller: str) -> Allowance:
@@ -103,7 +103,7 @@ class _Ask:
 class RateLimits:
     """Counts what callers ask for; `run` must run beside it."""
 
-    def __init__(self, redis_address: str | None, allowances: Allowances = Allowances()) -> None:
+    def __init__(self, redis_address: str | None, allowances: Allowances) -> None:
         """`redis_address` is host:port; None: each process limits by itself."""
         self._address = redis_address
         self._allowances = allowances

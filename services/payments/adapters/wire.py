@@ -9,6 +9,7 @@ from onecard.payments.v1.dead_letters_pb2 import DeadLetter
 from onecard.payments.v1.outcomes_pb2 import VERDICT_POSTED, VERDICT_REFUSED, Outcome
 from onecard.payments.v1.transactions_pb2 import SignedTransaction, TransactionBody
 from services.common import topics
+from services.common.clock import LATEST_MS
 from services.payments.adapters.registry import Registry
 from services.payments.domain.operation import Ruling
 from services.payments.domain.tap import Scene, Tap
@@ -24,8 +25,6 @@ _SCENE_OF_BODY: Final = {"bus_ride": Scene.BUS, "campus_purchase": Scene.CAMPUS,
 _LONGEST_IDENTIFIER: Final = 64
 _LONGEST_CARD_IDENTIFIER: Final = 32
 _LARGEST_SEQUENCE: Final = 2**63 - 1
-# The last millisecond of the year 9999: later is no time that could be stored. Clocks that are off are the rules' to refuse.
-_LATEST_MS: Final = 253_402_300_799_999
 
 
 class Received(NamedTuple):
@@ -63,7 +62,7 @@ def decode(record: Received, registry: Registry) -> Tap | Undecided:
     digest = sha256(body_bytes).digest()
     if not (merchant_id and terminal_id and card_identifier and 0 < sequence <= _LARGEST_SEQUENCE):
         return Undecided(Cause.UNDECODABLE, digest=digest)
-    if not 0 < event_time_ms <= _LATEST_MS:
+    if not 0 < event_time_ms <= LATEST_MS:  # later is no time; clocks that are off are the rules' to refuse
         return Undecided(Cause.UNDECODABLE, digest=digest)
     if not _are_identifiers(merchant_id, terminal_id, card_identifier):
         return Undecided(Cause.BAD_TEXT, digest=digest)

@@ -2,13 +2,22 @@
 
 import base64
 import binascii
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from services.common.errors import Code, DomainError
 
-P = TypeVar("P")
+
+class Page(Protocol):
+    """A place that a token carries."""
+
+    @property
+    def possible(self) -> bool:
+        """Whether we may have written it."""
+
+
+P = TypeVar("P", bound=Page)
 
 
 def read_token(token: str, kind: type[P]) -> P | None:
@@ -16,9 +25,12 @@ def read_token(token: str, kind: type[P]) -> P | None:
     if not token:
         return None
     try:
-        return msgspec.msgpack.decode(base64.urlsafe_b64decode(token), type=kind)
+        page = msgspec.msgpack.decode(base64.urlsafe_b64decode(token), type=kind)
     except (binascii.Error, msgspec.DecodeError, ValueError):
-        raise DomainError(Code.INVALID_ARGUMENT, "BAD_PAGE_TOKEN", "the page token is none of ours") from None
+        page = None
+    if page is None or not page.possible:
+        raise DomainError(Code.INVALID_ARGUMENT, "BAD_PAGE_TOKEN", "the page token is none of ours")
+    return page
 
 
 def write_token(page: object | None) -> str:

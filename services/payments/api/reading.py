@@ -4,12 +4,12 @@ from typing import Final
 
 from onecard.money.v1.money_pb2 import Money
 from onecard.payments.v1.payments_pb2 import PaymentReference as PaymentReferenceMessage
+from services.common.clock import LATEST_MS
 from services.common.errors import Code, DomainError
 from services.payments.domain.operation import PaymentReference
 
 MOST_FEN: Final = 10**15
 """Ten trillion yuan: the sums of thousands of them stay within 63 bits."""
-LATEST_MS: Final = 253_402_300_799_000
 CURRENCIES: Final = {"": 156, "CNY": 156, "HKD": 344, "MOP": 446}
 """ISO 4217. Cards hold CNY alone; back-office accounts of the others are for what crosses a border."""
 CODES: Final = {156: "CNY", 344: "HKD", 446: "MOP"}
@@ -65,7 +65,7 @@ def _positive(money: Money, field: str) -> int:
 
 def instant_ms(field: str, value: int) -> int:
     """Milliseconds since 1970; 0 where none is meant."""
-    if not 0 <= value <= LATEST_MS:
+    if not 0 <= value < LATEST_MS:
         raise bad(field, "milliseconds since 1970 are wanted, until the year 9999")
     return value
 

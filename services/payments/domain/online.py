@@ -183,7 +183,11 @@ def _void(asked: Void, turn: Turn) -> Finding | Problem:
         return Finding(Reason.NONE, amount_fen, payment.account_id, payment.id)
     if not payment.one_step or payment.refunded_fen:
         return _refused(Reason.NOT_HELD, 0, payment)
-    return _give_back(payment, payment.paid_fen, Code.REVERSAL, turn)
+    amount_fen = payment.paid_fen
+    taken_back = _give_back(payment, amount_fen, Code.REVERSAL, turn)
+    if taken_back.reason is Reason.NONE:
+        _make_room(payment, amount_fen, 1, turn)
+    return taken_back
 
 
 def _bar_the_way(asked: Void, turn: Turn) -> Finding | Problem:
@@ -259,14 +263,14 @@ def _let_go(payment: Payment, status: PaymentStatus, turn: Turn) -> None:
             left_fen += part.open_fen
     if left_fen:
         turn.promise(payment.payee, -left_fen)
-        _make_room(payment, left_fen, turn)
+        _make_room(payment, left_fen, 0 if payment.captured_fen else 1, turn)
     payment.end(status)
 
 
-def _make_room(payment: Payment, amount_fen: int, turn: Turn) -> None:
+def _make_room(payment: Payment, amount_fen: int, payments: int, turn: Turn) -> None:
+    """In the limits of its day. What is refunded leaves none: it was paid all the same."""
     holder = turn.book.locked[payment.account_id]
     assert isinstance(holder, HolderAccount)
-    payments = 0 if payment.captured_fen else 1
     holder.use(uncount(holder.usage, amount_fen, payments, payment.scene, payment.create_time_ms))
 
 

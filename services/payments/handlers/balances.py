@@ -1,11 +1,13 @@
 """What an account holds, now or as of a time: its row and what has accrued since, less what was posted later."""
 
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.common.clock import instant, milliseconds
+from services.common.clock import SHANGHAI, instant, milliseconds
+from services.common.errors import Code, DomainError
 from services.payments.domain.account import FIRST_HOLDER_ACCOUNT
 
 _NOW: Final = text("""
@@ -35,6 +37,8 @@ select coalesce(sum(amount_fen) filter (where debit_account = :id), 0)::bigint,
        coalesce(sum(amount_fen) filter (where credit_account = :id), 0)::bigint
 from payments.transfer
 where id >= payments.first_transfer_id(:since) and (debit_account = :id or credit_account = :id)""")
+
+_DETACHED: Final = text("select max(to_time) from payments.detached")
 
 
 class Balance(NamedTuple):
@@ -67,15 +71,25 @@ class Balance(NamedTuple):
 async def read_balances(engine: AsyncEngine, account_id: int, as_of_ms: int = 0) -> list[Balance]:
     """The account, then a holder's purses; an empty list for an account that does not exist. One snapshot.
 
-    As of a time: after everything that was posted up to that very millisecond; nothing is known of holds then.
+    As of a time: after everything that was posted up to that very millisecond; nothing is known of holds then. Raises
+    DomainError for a time whose transfers, or later ones, are in a partition that was detached.
     """
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
         async with connection.begin():
             balances = [_balance(row) for row in await connection.execute(_NOW, {"id": account_id})]
             if as_of_ms:
+                await _require_kept(connection, instant(as_of_ms + 1))
                 balances = [await _as_of(connection, balance, account_id, as_of_ms) for balance in balances]
     return balances
+
+
+async def _require_kept(connection: AsyncConnection, since: datetime) -> None:
+    detached: datetime | None = await connection.scalar(_DETACHED)
+    if detached is not None and since < detached:
+        begin = f"{detached.astimezone(SHANGHAI):%Y-%m-%d %H:%M}"
+        message = f"what was posted before {begin} is in the archive: ask for that time or a later one"
+        raise DomainError(Code.FAILED_PRECONDITION, "ARCHIVED", message)
 
 
 def _balance(row: Row[Any]) -> Balance:

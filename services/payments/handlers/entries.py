@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.common.clock import instant, milliseconds
+from services.common.clock import LATEST_MS, instant, milliseconds
 from services.payments.domain.transfer import Code
 
 # A transfer between two of the holder's own purses is two entries. Other people's rows are found by the partial index. The
@@ -53,10 +53,14 @@ class Place(NamedTuple):
     leg: int
     side: int
 
+    @property
+    def possible(self) -> bool:
+        """Whether the journal can have it."""
+        return 0 <= self.batch <= END.batch and all(0 <= number < 2**31 for number in self[1:])
+
 
 END: Final = Place(2**62, 0, 0, 0)
 """Behind everything."""
-_EVER_MS: Final = 253_402_300_799_999
 
 
 class Entry(NamedTuple):
@@ -83,7 +87,7 @@ async def read_entries(
     engine: AsyncEngine, holder: int, *, limit: int, before: Place = END, from_ms: int = 0, to_ms: int = 0
 ) -> list[Entry]:
     """Newest first, in the order of the journal, that is of their effects; posted from one instant until before another."""
-    asked = {**before._asdict(), "holder": holder, "from": instant(from_ms), "to": instant(to_ms or _EVER_MS), "limit": limit}
+    asked = {**before._asdict(), "holder": holder, "from": instant(from_ms), "to": instant(to_ms or LATEST_MS), "limit": limit}
     async with engine.connect() as connection:
         rows = (await connection.execute(_ENTRIES, asked)).all()
     return [

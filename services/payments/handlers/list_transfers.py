@@ -1,5 +1,6 @@
 """The journal in its order, a page at a time, on a snapshot that does not move under the reader."""
 
+import re
 from datetime import date
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -7,11 +8,12 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.common.clock import instant, milliseconds, now_ms
+from services.common.clock import LATEST_MS, instant, milliseconds, now_ms
 from services.payments.domain import transfer
 
 _HOUR_MS: Final = 3_600_000
 _BATCHES_AT_ONCE: Final = 200
+_SNAPSHOT_FORM: Final = re.compile(r"([0-9]{1,19}):([0-9]{1,19}):([0-9]{1,19}(?:,[0-9]{1,19})*)?")
 
 _SNAPSHOT: Final = text("select pg_current_snapshot()::text")
 # No transaction lives for an hour, so what is older is in every snapshot; younger rows say by whom they were written. A
@@ -48,6 +50,21 @@ class Page(NamedTuple):
     batch: int
     row: int
     leg: int
+
+    @property
+    def possible(self) -> bool:
+        """Whether a database can have said so."""
+        numbers = 0 <= self.batch < 2**63 and 0 <= self.row < 2**31 and 0 <= self.leg < 2**31
+        return numbers and 0 <= self.began_ms <= LATEST_MS and _is_snapshot(self.snapshot)
+
+
+def _is_snapshot(text: str) -> bool:
+    """`xmin:xmax:running,…`, as PostgreSQL writes it: nothing runs that began before xmin or is not begun at xmax."""
+    if not (match := _SNAPSHOT_FORM.fullmatch(text)):
+        return False
+    least, end = int(match[1]), int(match[2])
+    running = [int(number) for number in match[3].split(",")] if match[3] else []
+    return 0 < least <= end < 2**63 and running == sorted(set(running)) and all(least <= number < end for number in running)
 
 
 class Listed(NamedTuple):

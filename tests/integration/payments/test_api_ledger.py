@@ -25,6 +25,7 @@ from onecard.payments.v1.payments_pb2 import (
     TRANSFER_CODE_TOP_UP,
     Receipt,
 )
+from services.payments.api.pages import write_token
 from tests.support.api import (
     BACK_OFFICE,
     TREASURY,
@@ -44,6 +45,20 @@ from tests.support.town import BUS, FIRST_ACCOUNT, now_ms
 
 INVALID, MISSING, TAKEN = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.ALREADY_EXISTS
 BANK, FUND = named("bank_settlement"), named("concession_fund")
+FORGED: tuple[tuple[object, ...], ...] = (
+    (2**63, 0, 0, 0),
+    (-1, 0, 0, 0),
+    (1, 2**31, 0, 0),
+    ("nonsense", 0, 0, 0, 0),
+    ("5:3:", 0, 0, 0, 0),
+    ("1:5:5", 0, 0, 0, 0),
+    ("1:5:3,2", 0, 0, 0, 0),
+    ("0:5:", 0, 0, 0, 0),
+    (f"1:{2**63}:", 0, 0, 0, 0),
+    ("1:5:", 2**60, 0, 0, 0),
+    ("1:5:", 0, 2**63, 0, 0),
+)
+"""Pages of listings that nobody listed."""
 _names = count(1)
 
 
@@ -413,6 +428,7 @@ async def test_entries_come_newest_first_page_by_page_and_by_time(api: Api) -> N
         ({"page_token": "!"}, "BAD_PAGE_TOKEN"),
         ({"page_token": "AAAA"}, "BAD_PAGE_TOKEN"),
         ({"page_token": "页"}, "BAD_PAGE_TOKEN"),
+        *(({"page_token": write_token(forged)}, "BAD_PAGE_TOKEN") for forged in FORGED),
     ],
 )
 async def test_what_cannot_be_listed_is_said(api: Api, office: Client, asked: dict[str, Any], expected: str) -> None:

@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sdk.merchant.transaction import SignedRecord
 from services.common.clock import instant, milliseconds
 from services.common.database import make_engine, sqlstate_of
+from services.common.errors import DomainError
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.wire import decode
 from services.payments.domain.tap import Tap
 from services.payments.domain.verdict import Answer, Reason
 from services.payments.handlers.audit_books import AuditBooks
+from services.payments.handlers.balances import read_balances
 from services.payments.handlers.check_books import check_books
 from services.payments.handlers.detach_partitions import detach_partition, old_partitions
 from services.payments.handlers.entries import read_entries
@@ -184,7 +186,15 @@ async def test_a_month_that_is_detached_leaves_its_sums_behind(history: History)
         for _ in range(2):
             await audit(session)
         before = await read_entries(books.engine, FIRST_ACCOUNT + CARD, limit=1)
+        (then,) = await read_balances(books.engine, FIRST_ACCOUNT + CARD, LAST_YEAR_MS)
+        assert then.debits_fen
         assert await detach_partition(history.owner, old.name, HORIZON_DAYS) == 2
+        with pytest.raises(DomainError, match="in the archive"):
+            await read_balances(books.engine, FIRST_ACCOUNT + CARD, LAST_YEAR_MS)
+        first_kept_ms = milliseconds(old.to_time) - 1
+        assert (await read_balances(books.engine, FIRST_ACCOUNT + CARD, first_kept_ms))[0].debits_fen == then.debits_fen
+        with pytest.raises(DomainError, match="in the archive"):
+            await read_balances(books.engine, FIRST_ACCOUNT + CARD, first_kept_ms - 1)
         assert await old_partitions(history.owner, HORIZON_DAYS) == []
         assert await history.count("transfer_old") == 2, "the table stays"
         for _ in range(3):

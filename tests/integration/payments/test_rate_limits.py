@@ -46,7 +46,7 @@ async def limits(address: str | None, allowances: Allowances) -> AsyncIterator[R
 
 
 def terminals(per_second: int, burst: int) -> Allowances:
-    return Allowances(terminal=Allowance(per_second, burst))
+    return Allowances(Allowance(per_second, burst), Allowance(10**6, 10**6))
 
 
 def takes(limits: RateLimits, caller: str) -> bool:

@@ -169,6 +169,16 @@ def test_a_voided_or_expired_hold_gives_its_room_back_the_same_day(ends_at: int)
     assert hall.reason(bus.pay(1)) is Reason.OVER_DAY_COUNT
 
 
+def test_a_payment_that_is_taken_back_gives_its_room_back_the_same_day_and_a_refund_does_not() -> None:
+    hall = a_limited_hall()
+    paid = hall.rule(till.pay(500))
+    assert hall.reason(till.void(paid)) is Reason.NONE
+    refunded = hall.rule(till.pay(500))
+    assert hall.reason(till.refund(refunded, 500)) is Reason.NONE
+    assert hall.reason(till.pay(500)) is Reason.OVER_CATEGORY_LIMIT
+    assert [hall.reason(bus.pay(1)) for _ in range(4)] == [Reason.NONE] * 3 + [Reason.OVER_DAY_COUNT]
+
+
 def test_what_was_captured_stays_counted_and_what_was_let_go_does_not() -> None:
     hall = a_limited_hall()
     held = hall.rule(till.hold(500))

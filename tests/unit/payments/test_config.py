@@ -1,4 +1,4 @@
-"""Keys of batch digests, as they stand in the environment."""
+"""Settings as they stand in the environment: keys of batch digests, how often callers may ask."""
 
 import pytest
 
@@ -22,3 +22,14 @@ def test_old_keys_stand_beside_the_one_in_use() -> None:
 def test_an_old_key_that_cannot_be_one_is_refused(keys: str) -> None:
     with pytest.raises(ConfigError, match="ONECARD_BATCH_KEYS_OLD"):
         Config.from_environment({**ENVIRONMENT, "ONECARD_BATCH_KEYS_OLD": keys})
+
+
+def test_how_often_callers_may_ask_is_set() -> None:
+    config = Config.from_environment({**ENVIRONMENT, "ONECARD_TERMINAL_CALLS": "5/20"})
+    assert (config.terminal_calls, config.merchant_calls) == ((5, 20), (2000, 4000))
+
+
+@pytest.mark.parametrize("calls", ["5", "5/", "/5", "20/5", "0/5", "five/ten"])
+def test_a_rate_that_cannot_be_one_is_refused(calls: str) -> None:
+    with pytest.raises(ConfigError, match="ONECARD_MERCHANT_CALLS"):
+        Config.from_environment({**ENVIRONMENT, "ONECARD_MERCHANT_CALLS": calls})
