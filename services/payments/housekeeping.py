@@ -41,6 +41,7 @@ _TICK_SECONDS: Final = 0.1
 _ANOTHER_OUTAGE_SECONDS: Final = 30
 _PARTITIONS_AHEAD_MONTHS: Final = 3
 _A_FIFTIETH: Final = 0.02
+_A_TENTH: Final = 0.1
 
 
 @dataclass(slots=True)
@@ -49,7 +50,10 @@ class Duty:
 
     every_seconds: float
     do: Callable[[AsyncConnection], Awaitable[object]]
+    """False: it is far behind."""
     share: float = 1.0
+    share_behind: float = 1.0
+    """While it is far behind."""
     due_at: float = float("-inf")
 
     async def do_if_due(self, connection: AsyncConnection) -> None:
@@ -57,9 +61,10 @@ class Duty:
         began = time.monotonic()
         if began < self.due_at:
             return
-        await self.do(connection)
+        behind = await self.do(connection) is False
         ended = time.monotonic()
-        self.due_at = max(began + self.every_seconds, ended + (ended - began) * (1 / self.share - 1))
+        rest = (ended - began) * (1 / (self.share_behind if behind else self.share) - 1)
+        self.due_at = ended + rest if behind else max(began + self.every_seconds, ended + rest)
 
 
 Group = Sequence[Duty]
@@ -82,7 +87,7 @@ def duties(
             Duty(1, _measure_unsealed_age),
             Duty(3600, make_partitions),
         ],
-        [Duty(1, AuditBooks(), _A_FIFTIETH), Duty(5, _measure_imbalance, _A_FIFTIETH)],
+        [Duty(1, AuditBooks(), _A_FIFTIETH, share_behind=_A_TENTH), Duty(5, _measure_imbalance, _A_FIFTIETH)],
         [Duty(5, lambda _: replay.of_known_cards()), Duty(5, lambda _: replay.close_decided())],
         [Duty(1, sweep.holds), Duty(5, sweep.purses)],
     ]

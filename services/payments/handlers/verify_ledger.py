@@ -73,8 +73,30 @@ async def verify_ledger(
     after: Checkpoint | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verified:
-    """Prove the whole chain, or what follows a checkpoint that is trusted. `progress(rows, of rows)` is told now and then."""
-    gone, total = await _survey(engine, after.last_batch if after else 0)
+    """Prove the whole chain, or what follows a checkpoint that is trusted. `progress(rows, of rows)` is told now and then.
+
+    It begins anew when rows that it missed were folded or detached meanwhile.
+    """
+    first = after.last_batch if after else 0
+    gone, total = await _survey(engine, first)
+    while (found := await _verify(engine, keys, checkpoints, gone, total, horizon_days, after, progress)).problem:
+        before = gone
+        gone, total = await _survey(engine, first)
+        if gone == before:
+            break
+    return found
+
+
+async def _verify(
+    engine: AsyncEngine,
+    keys: Mapping[int, bytes],
+    checkpoints: Mapping[int, Sequence[Checkpoint]],
+    gone: _Gone,
+    total: int,
+    horizon_days: int,
+    after: Checkpoint | None,
+    progress: Callable[[int, int], None],
+) -> Verified:
     async with Prover(engine, keys, gone.excuses, after.last_batch if after else 0) as prover:
         verification = _Verification(engine, keys, checkpoints, prover, lambda done: progress(done, total))
         try:

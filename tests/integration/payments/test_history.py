@@ -17,6 +17,7 @@ from services.payments.adapters.registry import Registry
 from services.payments.adapters.wire import decode
 from services.payments.domain.tap import Tap
 from services.payments.domain.verdict import Answer, Reason
+from services.payments.handlers import verify_ledger
 from services.payments.handlers.audit_books import AuditBooks
 from services.payments.handlers.balances import read_balances
 from services.payments.handlers.check_books import check_books
@@ -128,6 +129,28 @@ async def test_a_body_with_a_fresh_time_is_refused_behind_the_mark_after_folding
     assert await history.count("transfer") == transfers
     fresh = purchase(CARD, 300, terminal=7, sequence=15)
     assert await history.reasons([fresh], now_ms()) == [Reason.NONE], "what is ahead of the mark is as ever"
+
+
+async def test_what_is_folded_while_the_proof_is_on_its_way_is_no_alarm(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await history.post(old_taps(), LAST_YEAR_MS)
+    await history.books.seal()
+    await history.fold()
+    await history.an_hour_later()
+    survey, surveys = verify_ledger._survey, 0
+
+    async def then_fold(engine: AsyncEngine, after: int) -> object:
+        nonlocal surveys
+        surveys += 1
+        found = await survey(engine, after)
+        if surveys == 1:
+            assert (await history.fold()).verdicts == 3
+        return found
+
+    monkeypatch.setattr(verify_ledger, "_survey", then_fold)
+    found = await history.books.verify()
+    assert (found.problem, found.excused, surveys) == ("", 1, 2)
 
 
 async def test_a_mark_ends_before_what_may_still_be_on_its_way(history: History) -> None:
