@@ -43,18 +43,19 @@ order by t.batch, t.row, t.leg limit :limit""")
 
 
 class Page(NamedTuple):
-    """Where the next page begins; the first one begins before everything, on the snapshot of now."""
+    """Behind which leg the next page begins; the first one begins before everything, on the snapshot of now."""
 
     snapshot: str
     began_ms: int
     batch: int
     row: int
+    """-1 is before the batch's first row."""
     leg: int
 
     @property
     def possible(self) -> bool:
         """Whether a database can have said so."""
-        numbers = 0 <= self.batch < 2**63 and 0 <= self.row < 2**31 and 0 <= self.leg < 2**31
+        numbers = 0 <= self.batch < 2**63 and -1 <= self.row < 2**31 and 0 <= self.leg < 2**31
         return numbers and 0 <= self.began_ms <= LATEST_MS and _is_snapshot(self.snapshot)
 
 

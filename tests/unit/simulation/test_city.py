@@ -43,7 +43,7 @@ def test_every_terminal_is_named_once() -> None:
 def test_files_name_merchants_and_open_accounts_also_for_cards_issued_later(tmp_path: Path) -> None:
     registry, accounts = write_files(50, tmp_path / "seed")
     lines = [json.loads(line) for line in registry.read_text().splitlines()]
-    assert {line["scene"] for line in lines} == {scene.value for scene in Scene}
+    assert {line["scene"] for line in lines} == {scene.value for scene in Scene} | {"office"}
     rows = list(csv.DictReader(accounts.read_text().splitlines()))
     assert [int(row["account_id"]) for row in rows] == [FIRST_ACCOUNT + number for number in range(1, 50 + RESERVE + 1)]
     assert all(int(row["opening_fen"]) >= 1 for row in rows)
