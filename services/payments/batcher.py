@@ -1,14 +1,16 @@
 """Gathers calls that wait for an answer into batches: alone a call goes at once, in company it waits for the others.
 
-The company is how many calls were pending at once of late. While callers ask again as soon as they are answered, so many will
-come, and a few of them are waited for by number. Of a crowd nobody knows the number, because what a busy process has not read
-yet is not pending: it is waited for until no more come, and meanwhile this process has enough to do with reading and answering.
+While callers ask again as soon as they are answered, as many will come as are in flight. How many that are can be counted when
+this process is idle and so has read everything that came: what it has not read yet is not pending. While it is never idle it
+waits longer without knowing, so that batches do not stay small; it has enough to do meanwhile with reading and answering.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain
+from math import ceil, inf
+from time import thread_time
 from typing import Final, NamedTuple
 
 from services.common.errors import Code, DomainError
@@ -22,11 +24,13 @@ COMPANY_SECONDS: Final = 0.002
 A_CALL_SECONDS: Final = 0.0004
 """and how much longer for each call that is missing: about what this process needs to read one and to answer one."""
 CROWD: Final = 32
-"""So many pending calls are a crowd."""
-SILENCE_SECONDS: Final = 0.001
-"""After so long without another call, and with time left to read one, a crowd is complete."""
+"""So many calls are shared among the lanes: one reads and answers while another waits for the database."""
+COUNTED_EVERY: Final = 16
+"""After so many batches they are counted anew."""
+IDLE_SECONDS: Final = 0.002
+"""A process that was idle for so long has read everything that came."""
 LONGEST_SECONDS: Final = 0.03
-"""How long a crowd is waited for while it keeps coming."""
+"""How long a process that is never idle counts."""
 PATIENCE_SECONDS: Final = 10.0
 """How long a call waits for a database that is away. After that nobody knows its outcome but the ledger, under its id."""
 
@@ -48,8 +52,10 @@ class Batcher:
         self._limit = limit
         self._waiting: deque[Waiting] = deque()
         self._posting: list[Sequence[Waiting]] = []
-        self._company = 1
-        self._wanted = 1
+        self._company: float = 1
+        """How many are in flight, this call included; infinite when that is not known."""
+        self._gathered = 0
+        self._wanted: float = 1
         self._enough = asyncio.Event()
         self._door = asyncio.Lock()
 
@@ -88,34 +94,38 @@ class Batcher:
     async def _gather(self) -> None:
         """Wait for a call, and for those that are expected with it."""
         await self._until(1)
-        if self._company < CROWD:
+        if self._company == 1:
+            return
+        self._gathered += 1
+        if self._company == inf or self._gathered % COUNTED_EVERY == 0:
+            self._company = await self._count()
+        if self._company < inf:
             await self._wait_for_company()
-        else:
-            await self._wait_for_silence()
+
+    async def _count(self) -> float:
+        """How many are in flight; infinite when this process was never idle."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LONGEST_SECONDS
+        idle = 0
+        while (now := loop.time()) < until and len(self._waiting) < self._limit:
+            worked, waiting = thread_time(), len(self._waiting)
+            await asyncio.sleep(IDLE_SECONDS / 2)
+            was_idle = len(self._waiting) == waiting and thread_time() - worked < (loop.time() - now) / 2
+            idle = idle + 1 if was_idle else 0
+            if idle == 2:
+                return self._pending
+        return inf
 
     async def _wait_for_company(self) -> None:
-        missing = max(0, self._company - len(self._waiting))
+        share = self._company if self._company < CROWD else ceil(self._company / self._lanes)
+        missing = max(0, share - len(self._waiting))
         try:
             async with asyncio.timeout(COMPANY_SECONDS + missing * A_CALL_SECONDS):
-                await self._until(self._company)
+                await self._until(share)
         except TimeoutError:
-            self._company = self._pending
+            self._company = inf
 
-    async def _wait_for_silence(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        until = now + LONGEST_SECONDS
-        while now < until and len(self._waiting) < self._limit:
-            heard, before = len(self._waiting), now
-            await asyncio.sleep(SILENCE_SECONDS)
-            now = loop.time()
-            had_time = now < before + 2 * SILENCE_SECONDS
-            # Those whom another lane is about to answer come again: too few are not sent ahead of them.
-            if had_time and heard == len(self._waiting) >= self._pending // 3:
-                break
-        self._company = self._pending
-
-    async def _until(self, wanted: int) -> None:
+    async def _until(self, wanted: float) -> None:
         self._wanted = min(wanted, self._limit)
         if len(self._waiting) < self._wanted:
             self._enough.clear()
