@@ -194,7 +194,7 @@ async def add(driver: "asyncpg.Connection[Any]", to: Mark, parts: Sequence[Part]
 
 
 async def mark_again(driver: "asyncpg.Connection[Any]") -> Mark:
-    """How far the sums have come that are made once more. They begin anew after a crash, and when transfers were detached."""
+    """How far the sums have come that are made once more; they begin anew when transfers were detached."""
     detached = await driver.fetchval("select count(*) from payments.detached")
     row = await driver.fetchrow("select seal, batches from payments.audit_again where detached = $1", detached)
     if row is not None:

@@ -118,17 +118,6 @@ async def test_each_round_does_a_bounded_amount_of_work_and_all_of_it_is_done_in
     assert ACCOUNT in audit.different
 
 
-async def test_the_sums_begin_again_when_they_are_lost(books: Books, session: AsyncConnection) -> None:
-    """As after a crash of the server: the tables that are not logged are empty then."""
-    audit = AuditBooks(most_transfers=12, rest_seconds=0)
-    for _ in range(6):
-        await audit(session)
-    await books.owner.execute("truncate payments.audited_again, payments.audit_again")
-    for _ in range(6):
-        await audit(session)
-    assert audit.different == {}
-
-
 async def test_a_ledger_at_work_shows_no_difference(books: Books, session: AsyncConnection) -> None:
     audit = auditor()
     working = True

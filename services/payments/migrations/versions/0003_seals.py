@@ -67,9 +67,9 @@ create table payments.audit (
     batches  int not null default 0         -- how many batches of the next one are
 );
 insert into payments.audit default values;
--- The same once more from the first seal on, over and over. Unlogged: after a crash it begins again.
-create unlogged table payments.audited_again (like payments.audited including all);
-create unlogged table payments.audit_again (
+-- The same once more from the first seal on, over and over.
+create table payments.audited_again (like payments.audited including all);
+create table payments.audit_again (
     only_one boolean primary key default true check (only_one),
     seal     bigint not null default 0,
     batches  int not null default 0,
