@@ -22,7 +22,7 @@ SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
     "max_connections": "100",
-    "shared_buffers": "256MB",
+    "shared_buffers": "1GB",  # the pages that ten million transfers are posted on, with their indexes
     "fsync": "on",  # the ledger's promise rests on these two
     "synchronous_commit": "on",
     "max_wal_size": "4GB",
