@@ -25,6 +25,7 @@ def make_app() -> faust.App:
         key_serializer="raw",
         value_serializer="raw",
         store="memory://",
+        datadir="build/per-record-faust",
         topic_allow_declare=False,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
