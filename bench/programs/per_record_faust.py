@@ -14,18 +14,18 @@ from services.common import topics
 from services.common.database import make_engine
 from services.payments.adapters.announce import Announcer
 from services.payments.adapters.wire import Received
+from services.payments.streams import DisklessApp
 
 
 def make_app() -> faust.App:
     """An app with the worker's settings, and one agent."""
     settings = config()
-    app = faust.App(
+    app = DisklessApp(
         "bench-per-record-faust",
         broker=[f"kafka://{settings.kafka}"],
         key_serializer="raw",
         value_serializer="raw",
         store="memory://",
-        datadir="build/per-record-faust",
         topic_allow_declare=False,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
