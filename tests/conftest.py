@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cli.servers.broker import Broker, Kind, kind_of, make_broker
 from cli.servers.postgres import Postgres
 from cli.servers.valkey import Valkey
+from services.card.handlers.migrate import migrate as migrate_card
 from services.common.database import make_engine
 from services.payments.adapters.topics import create_topics
 from services.payments.handlers.migrate import migrate
@@ -42,6 +43,7 @@ def postgres_server(servers_folder: Path) -> Iterator[Postgres]:
     server = Postgres(servers_folder)
     server.start()
     asyncio.run(migrate(server.owner_url))
+    asyncio.run(migrate_card(server.owner_url))
     yield server
     server.stop()
     server.remove()

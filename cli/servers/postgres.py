@@ -16,7 +16,9 @@ from cli.servers.server import Server
 
 DATABASE = "onecard"
 OWNER = "onecard"
-APPLICATION = "onecard_payments"
+_OWNERS = "owner"
+ROLES = {"payments": "onecard_payments", "card": "onecard_card"}
+"""Who each service is for the database; it owns nothing there."""
 
 SETTINGS = {
     "listen_addresses": HOST,
@@ -33,18 +35,13 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] ",
 }
 
-ROLES_AND_DATABASE = """\
-select 'create role {application} login' where not exists (select from pg_roles where rolname = '{application}') \\gexec
-alter role {application} login password '{password}';
+ROLE = """\
+select 'create role {role} login' where not exists (select from pg_roles where rolname = '{role}') \\gexec
+alter role {role} login password '{password}';
+"""
+CREATE_DATABASE = """\
 select 'create database {database}' where not exists (select from pg_database where datname = '{database}') \\gexec
 """
-
-
-class Passwords(msgspec.Struct, frozen=True):
-    """Random, kept 0600 beside the server."""
-
-    owner: str
-    application: str
 
 
 class Postgres(Server):
@@ -62,7 +59,7 @@ class Postgres(Server):
         """Make what is missing, start, and wait until it accepts connections; raises ServerFailedError with the log's end."""
         home = self._home
         if not home.data.exists():
-            _initialise(home, self._passwords.owner)
+            _initialise(home, self._passwords[_OWNERS])
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         self._child = Child(
             "postgres",
@@ -75,8 +72,8 @@ class Postgres(Server):
         )
         self._child.start()
         self._child.wait_ready(self._accepts, f"PostgreSQL accepts connections on {HOST}:{self.port}")
-        sql = ROLES_AND_DATABASE.format(application=APPLICATION, password=self._passwords.application, database=DATABASE)
-        self._psql("postgres", sql)
+        roles = [ROLE.format(role=role, password=self._passwords[service]) for service, role in ROLES.items()]
+        self._psql("postgres", "".join([*roles, CREATE_DATABASE.format(database=DATABASE)]))
 
     def scalar(self, query: str) -> str:
         """The single value of a query, as text, seen by the owner."""
@@ -91,12 +88,16 @@ class Postgres(Server):
     @property
     def owner_url(self) -> str:
         """For migrations only: the superuser who owns the database."""
-        return self._url(OWNER, self._passwords.owner)
+        return self._url(OWNER, self._passwords[_OWNERS])
 
     @property
     def application_url(self) -> str:
-        """The role the services run as."""
-        return self._url(APPLICATION, self._passwords.application)
+        """The role that payments runs as."""
+        return self.url_of("payments")
+
+    def url_of(self, service: str) -> str:
+        """The role that a service runs as."""
+        return self._url(ROLES[service], self._passwords[service])
 
     @property
     def data(self) -> Path:
@@ -135,7 +136,7 @@ class Postgres(Server):
                 database,
             ],
             input=sql,
-            env={**os.environ, "PGPASSWORD": self._passwords.owner},
+            env={**os.environ, "PGPASSWORD": self._passwords[_OWNERS]},
             capture_output=True,
             text=True,
             check=False,
@@ -152,13 +153,18 @@ def remove_postgres(folder: Path) -> None:
             shutil.rmtree(home)
 
 
-def _keep_passwords(file: Path) -> Passwords:
-    if not file.exists():
+def _keep_passwords(file: Path) -> dict[str, str]:
+    """Of the owner and of each service's role: random, kept 0600 beside the server; a role that is new gets one."""
+    kept = msgspec.json.decode(file.read_bytes(), type=dict[str, str]) if file.exists() else {}
+    passwords = {who: kept.get(who) or secrets.token_hex(24) for who in (_OWNERS, *ROLES)}
+    if passwords != kept:
         file.parent.mkdir(parents=True, exist_ok=True)
-        passwords = Passwords(owner=secrets.token_hex(24), application=secrets.token_hex(24))
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as kept:
-            kept.write(msgspec.json.encode(passwords))
-    return msgspec.json.decode(file.read_bytes(), type=Passwords)
+        partial = file.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as written:
+            written.write(msgspec.json.encode(passwords))
+        partial.rename(file)
+    return passwords
 
 
 def _initialise(home: Quarters, password: str) -> None:

@@ -14,7 +14,8 @@ async def make_database(server: Postgres) -> Database:
     """A fresh, migrated database."""
     name = f"town_{next(_numbers)}"
     await _execute(server, f'create database "{name}" template onecard')
-    return Database(server, *(url.rsplit("/", 1)[0] + f"/{name}" for url in (server.application_url, server.owner_url)))
+    urls = (server.application_url, server.owner_url, server.url_of("card"))
+    return Database(server, *(url.rsplit("/", 1)[0] + f"/{name}" for url in urls))
 
 
 async def drop_database(database: Database) -> None:

@@ -44,6 +44,7 @@ class Database:
     server: Postgres
     application_url: str
     owner_url: str
+    card_url: str
 
 
 def card_identifier(number: int) -> str:

@@ -1,30 +1,15 @@
 """Bring the payments schema up to date."""
 
 from pathlib import Path
+from typing import Final
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from services.common import migrations
 
-_FOLDER = Path(__file__).parents[1] / "migrations"
-_PARTITIONS_AHEAD_MONTHS = 3
+_FOLDER: Final = Path(__file__).parents[1] / "migrations"
+_PARTITIONS_AHEAD: Final = "select payments.make_transfer_partitions(3)"
+"""Of so many months."""
 
 
 async def migrate(owner_url: str) -> None:
-    """Run what is missing, in one transaction, as the owner of the schema; two processes at once do it once."""
-    engine = create_async_engine(owner_url)
-    async with engine.begin() as connection:
-        await connection.execute(text("select pg_advisory_xact_lock(hashtext('payments.migrate'))"))
-        await connection.run_sync(_upgrade)
-        await connection.execute(
-            text("select payments.make_transfer_partitions(:months)"), {"months": _PARTITIONS_AHEAD_MONTHS}
-        )
-    await engine.dispose()
-
-
-def _upgrade(connection: Connection) -> None:
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(_FOLDER))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    """Run what is missing, as the owner of the schema, and make the partitions of the next months."""
+    await migrations.migrate(owner_url, "payments", _FOLDER, then=_PARTITIONS_AHEAD)

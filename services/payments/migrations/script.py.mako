@@ -5,7 +5,7 @@ Revision ID: ${up_revision}
 
 from alembic import op
 
-from services.payments.migrations import run_script
+from services.common.migrations import run_script
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

@@ -5,7 +5,7 @@ Revision ID: 0001
 
 from alembic import op
 
-from services.payments.migrations import run_script
+from services.common.migrations import run_script
 
 revision = "0001"
 down_revision = None

@@ -5,7 +5,7 @@ Revision ID: 0003
 
 from alembic import op
 
-from services.payments.migrations import run_script
+from services.common.migrations import run_script
 
 revision = "0003"
 down_revision = "0002"

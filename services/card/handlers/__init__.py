@@ -1,0 +1,1 @@
+"""What the card service does: each handler loads, decides, saves, announces."""

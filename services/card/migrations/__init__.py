@@ -1,0 +1,1 @@
+"""The schema of card, step by step."""
