@@ -10,7 +10,7 @@ from bench.plan import BATCH
 from bench.programs.posting import SOURCES, collect_garbage_seldom, config, make_post
 from services.common import topics
 from services.common.database import make_engine
-from services.payments.adapters.announce import Announcer
+from services.common.announce import Announcer
 from services.payments.adapters.wire import Received
 
 

@@ -23,7 +23,7 @@ from services.common import topics
 from services.common.clock import now_ms
 from services.common.database import make_engine
 from services.payments.adapters import ledger, locking
-from services.payments.adapters.announce import Announcer
+from services.common.announce import Announcer
 from services.payments.adapters.wire import Received
 from services.payments.handlers import post_taps
 

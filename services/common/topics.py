@@ -9,6 +9,16 @@ CARD_EVENTS: Final = "card.events"
 OUTCOMES: Final = "payments.outcomes"
 DEAD_LETTERS: Final = "payments.dead-letters"
 SEALS: Final = "ledger.seals"
+AUDIT_SEALS: Final = "audit.seals"
 
-ALL: Final = (TRANSACTIONS_BUS, TRANSACTIONS_CAMPUS, TRANSACTIONS_SCENIC, CARD_EVENTS, OUTCOMES, DEAD_LETTERS, SEALS)
+ALL: Final = (
+    TRANSACTIONS_BUS,
+    TRANSACTIONS_CAMPUS,
+    TRANSACTIONS_SCENIC,
+    CARD_EVENTS,
+    OUTCOMES,
+    DEAD_LETTERS,
+    SEALS,
+    AUDIT_SEALS,
+)
 COMPACTED: Final = frozenset({CARD_EVENTS})

@@ -14,8 +14,9 @@ from mode.supervisors import CrashingSupervisor
 from prometheus_client import start_http_server
 
 from services.common import topics
+from services.common.announce import Announcer
 from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
-from services.payments.adapters.announce import Announcer
+from services.common.housekeeping import Housekeeping
 from services.payments.adapters.cards import CardProjection
 from services.payments.adapters.fetches import FetchSchema, Gathering, Run, deliver_fetches
 from services.payments.adapters.ledger import AtPoint, BatchKey, Ledger, pass_by
@@ -29,7 +30,7 @@ from services.payments.handlers.post_taps import Owed, PostTaps
 from services.payments.handlers.project_cards import ProjectCards
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
 from services.payments.handlers.sweep import Sweep
-from services.payments.housekeeping import SESSIONS, Housekeeping, duties, make_partitions
+from services.payments.housekeeping import ELECTION, SESSIONS, duties, make_partitions
 from services.payments.lanes import Lane, OpenFetch
 from services.payments.metrics import CONSUMER_LAG
 
@@ -103,7 +104,7 @@ class StreamWorker:
                     group.create_task(lane.run())
                 sweep = Sweep(engine, Operate(ledger))
                 groups = duties(self._announcer, replay, sweep, key, self._config.checkpoints)
-                group.create_task(Housekeeping(engine, groups).run())
+                group.create_task(Housekeeping(engine, ELECTION, groups).run())
         finally:
             await self._announcer.stop()
             await engine.dispose()

@@ -135,8 +135,8 @@ class LifeRules:
     """City settings that the life of a card depends on."""
 
     temporary_loss_days: int
-    temporary_loss_then: SocialStatus
-    """NORMAL or CANCELLED."""
+    temporary_loss_cancels: bool
+    """What a temporary loss ends in by itself: the card is normal again, or cancelled."""
     temporary_card_days: int
     temporary_card_longest_days: int
 
@@ -258,7 +258,7 @@ def _moved(rules: LifeRules, card: Card, verb: Verb, shown: Shown) -> Card:
         case Verb.REPORT_TEMPORARY_LOSS:
             after = replace(after, loss_until_ms=shown.now_ms + rules.temporary_loss_days * _DAY_MS)
         case Verb.EXPIRE_TEMPORARY_LOSS:
-            after = replace(after, social=rules.temporary_loss_then)
+            after = replace(after, social=SocialStatus.CANCELLED if rules.temporary_loss_cancels else after.social)
         case Verb.EXTEND:
             longer = (card.valid_until or shown.today) + timedelta(rules.temporary_card_days)
             after = replace(after, valid_until=min(longer, _longest(rules, card)))

@@ -57,6 +57,12 @@ class Refusal(IntEnum):
     DOCUMENT_EXPIRED = 64
     ROW_REPEATED = 65
     PHONE_NOT_ACCEPTED = 66
+    APPLICATION_AT_BANK = 67
+    APPLICATION_REFUSED = 68
+    PHOTO_AWAITED = 69
+    NOT_AT_THIS_STEP = 70
+    REFUSED_BY_BANK = 71
+    REFUSED_BY_CLERK = 72
 
 
 SENTENCES: Final[dict[Refusal, str]] = {
@@ -106,6 +112,12 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.DOCUMENT_EXPIRED: "证件已过有效期，请出示有效证件。",
     Refusal.ROW_REPEATED: "同一人在本批次中重复出现，以第一行为准。",
     Refusal.PHONE_NOT_ACCEPTED: "手机号码有误，请核对后重新录入。",
+    Refusal.APPLICATION_AT_BANK: "申请已送银行审核，请等待银行结果。",
+    Refusal.APPLICATION_REFUSED: "该申请已被退回，请补正后重新提交。",
+    Refusal.PHOTO_AWAITED: "该申请尚缺照片，请先补交照片。",
+    Refusal.NOT_AT_THIS_STEP: "该申请尚未到这一步，请按流程办理。",
+    Refusal.REFUSED_BY_BANK: "银行未受理开户，请按退回原因补正后重新提交。",
+    Refusal.REFUSED_BY_CLERK: "申请材料不符合要求，请按退回原因补正后重新提交。",
 }
 
 

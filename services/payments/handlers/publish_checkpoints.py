@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.common import topics
-from services.payments.adapters.announce import Announcer
+from services.common.announce import Announcer
 from services.payments.adapters.checkpoints import append_checkpoint, checkpoint_message
 from services.payments.adapters.seals import newest_seal
 

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.payments.adapters.announce import Announcer
+from services.common.announce import Announcer
 
 _READ: Final = text("select id, topic, payload from payments.outbox order by id limit 100")
 _DONE: Final = text("delete from payments.outbox where id = any(:ids)")

@@ -11,9 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.common.database import make_engine
+from services.common.housekeeping import Duty, Housekeeping
 from services.payments.adapters.seals import newest_seal
 from services.payments.handlers.seal_batches import SealBatches
-from services.payments.housekeeping import Duty, Housekeeping
 from tests.support.sealing import autocommit
 from tests.support.town import KEY, Database, build_town, bus_ride, received
 from tests.support.waiting import until
@@ -72,7 +72,7 @@ async def test_a_duty_that_waits_holds_up_no_other_group(engine: AsyncEngine) ->
         slow_began.set()
         await asyncio.Event().wait()
 
-    async with running(Housekeeping(engine, [[Duty(0.1, slow), Duty(0.1, after_the_slow_one)], [Duty(0.1, quick)]])):
+    async with running(Housekeeping(engine, "tests", [[Duty(0.1, slow), Duty(0.1, after_the_slow_one)], [Duty(0.1, quick)]])):
         await slow_began.wait()
         await until("the quick one is done again and again", lambda: quick.times > 5, within=5)
     assert after_the_slow_one.times == 0
@@ -102,7 +102,9 @@ async def test_one_of_two_is_elected_and_the_other_takes_over_when_its_session_e
     another = make_engine(database.application_url, "another", sessions=4)
     counts = Done(), Done()
     try:
-        async with running(*(Housekeeping(e, [[Duty(0.1, n)]]) for e, n in zip((engine, another), counts, strict=True))):
+        async with running(
+            *(Housekeeping(e, "tests", [[Duty(0.1, n)]]) for e, n in zip((engine, another), counts, strict=True))
+        ):
             await until("one works", lambda: any(n.times for n in counts))
             await asyncio.sleep(1.5)
             assert sum(n.times > 0 for n in counts) == 1
@@ -128,7 +130,7 @@ async def test_two_that_are_elected_in_turn_seal_each_batch_once(engine: AsyncEn
     try:
         async with (
             autocommit(engine) as session,
-            running(*(Housekeeping(e, [[Duty(0.05, SealBatches(KEY))]]) for e in (engine, another))),
+            running(*(Housekeeping(e, "tests", [[Duty(0.05, SealBatches(KEY))]]) for e in (engine, another))),
         ):
 
             async def sealed() -> int:
@@ -167,4 +169,4 @@ async def test_what_the_database_rejects_ends_the_process(engine: AsyncEngine) -
         await connection.execute(text("select 1 / 0"))
 
     with pytest.raises(DBAPIError, match="division"):
-        await asyncio.wait_for(Housekeeping(engine, [[Duty(1, wrong)], [Duty(1, Done())]]).run(), 10)
+        await asyncio.wait_for(Housekeeping(engine, "tests", [[Duty(1, wrong)], [Duty(1, Done())]]).run(), 10)

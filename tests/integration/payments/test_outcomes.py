@@ -16,8 +16,8 @@ from cli.servers.broker import Broker
 from onecard.payments.v1.outcome_service_pb2 import BEGIN_NOW, BEGIN_OLDEST, SubscribeRequest, SubscribeResponse
 from onecard.payments.v1.outcome_service_pb2_grpc import OutcomeServiceStub
 from services.common import topics
+from services.common.announce import Announcer
 from services.common.grpc.listen import Listen, Tls
-from services.payments.adapters.announce import Announcer
 from services.payments.adapters.outcome_cursor import Cursor, decode_cursor, encode_cursor, home_of
 from services.payments.adapters.topics import create_topics
 from services.payments.api import outcomes as api

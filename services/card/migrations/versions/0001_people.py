@@ -92,6 +92,7 @@ create table card.namesake (
     index_version smallint not null,
     digest        bytea not null,
     holder        bigint not null references card.holder,
+    citizen       boolean not null,             -- known by a citizen's number: two of these are two people
     primary key (index_version, digest, holder)
 );
 create index namesake_by_holder on card.namesake (holder);

@@ -10,7 +10,7 @@ from services.card.domain.life_cycle import TABLE, LifeRules, Need, Party, Shown
 from services.card.domain.refusal import SENTENCES, Refusal, sentence
 
 RULES = LifeRules(
-    temporary_loss_days=7, temporary_loss_then=SocialStatus.NORMAL, temporary_card_days=60, temporary_card_longest_days=180
+    temporary_loss_days=7, temporary_loss_cancels=False, temporary_card_days=60, temporary_card_longest_days=180
 )
 NOW_MS = 1_764_000_000_000
 TODAY = date(2026, 11, 24)
@@ -158,7 +158,7 @@ def test_a_temporary_loss_ends_at_its_time_and_not_before() -> None:
 
 def test_a_city_may_let_a_temporary_loss_end_in_cancellation() -> None:
     lost = after(card(), Verb.REPORT_TEMPORARY_LOSS)
-    rules = replace(RULES, temporary_loss_then=CANCELLED)
+    rules = replace(RULES, temporary_loss_cancels=True)
     ended = decide(rules, lost, Verb.EXPIRE_TEMPORARY_LOSS, shown(Party.TIMER, now_ms=lost.loss_until_ms))
     assert isinstance(ended, Card)
     assert ended.social is CANCELLED

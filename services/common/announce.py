@@ -45,6 +45,17 @@ class Announcer:
         if owed:
             await self._patiently(partial(self._send, topic, owed), topic=topic)
 
+    async def send_everywhere(self, topic: str, key: bytes, value_of: Callable[[int], bytes]) -> None:
+        """Send a message to every partition of a topic and wait for the acknowledgements; it is told how many there are."""
+        await self._patiently(partial(self._send_everywhere, topic, key, value_of), topic=topic)
+
+    async def _send_everywhere(self, topic: str, key: bytes, value_of: Callable[[int], bytes]) -> None:
+        assert self._producer is not None, "start() comes first"
+        partitions = sorted(await self._producer.partitions_for(topic))
+        value = value_of(len(partitions))
+        sent = [await self._producer.send(topic, value, key=key, partition=partition) for partition in partitions]
+        await asyncio.gather(*sent)
+
     async def _patiently(self, attempt: Callable[[], Awaitable[None]], **awaiting: str) -> None:
         warned = False
         while True:
