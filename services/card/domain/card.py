@@ -76,7 +76,7 @@ class Card:
     """The card that took this one's place."""
     predecessor: int | None = None
     """The card whose place this one takes at the switch."""
+    predecessor_in_hand: bool = False
+    """The card whose place this one takes is not lost: it is to be given back."""
     successor_in_production: bool = False
-    switching: bool = False
-    """The switch is done and payments has not followed yet."""
     issue_date: date | None = None

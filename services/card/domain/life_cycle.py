@@ -106,9 +106,8 @@ TABLE: Final[dict[Verb, Rule]] = {
         frozenset({_S.NORMAL, _S.TEMPORARILY_LOST, _S.LOCKED}), _IN_PERSON | {_P.PROXY}, _VERIFIED, _S.FORMALLY_LOST
     ),
     Verb.REISSUE: Rule(frozenset({_S.FORMALLY_LOST}), _IN_PERSON, _VERIFIED | {_N.FEE_SETTLED}),
-    Verb.REPLACE: Rule(
-        frozenset({_S.NORMAL, _S.FORMALLY_LOST}), _IN_PERSON, _VERIFIED | {_N.FEE_SETTLED, _N.OLD_CARD_RETURNED}
-    ),
+    # The old card works until the switch; it is given back when the new one is collected.
+    Verb.REPLACE: Rule(frozenset({_S.NORMAL, _S.FORMALLY_LOST}), _IN_PERSON, _VERIFIED | {_N.FEE_SETTLED}),
     Verb.LOCK: Rule(frozenset({_S.NORMAL}), frozenset({_P.SYSTEM}), to=_S.LOCKED),
     Verb.UNLOCK: Rule(frozenset({_S.LOCKED}), frozenset({_P.HOLDER_IN_PERSON}), _VERIFIED, _S.NORMAL),
     Verb.RESET_PIN: Rule(frozenset({_S.NORMAL, _S.LOCKED}), frozenset({_P.HOLDER_IN_PERSON}), _VERIFIED, _S.NORMAL),
@@ -163,8 +162,6 @@ def barred(card: Card, verb: Verb) -> Refusal | None:
     """Why the card's own state does not let a verb happen, whoever asks."""
     if card.social is SocialStatus.CANCELLED:
         return Refusal.CANCELLED
-    if card.switching:
-        return Refusal.SWITCH_IN_PROGRESS
     if card.social not in TABLE[verb].social:
         return _wrong_state(card, verb)
     return _wrong_axis(card, verb)
@@ -182,8 +179,8 @@ def needs_of(card: Card, verb: Verb, party: Party) -> frozenset[Need]:
     needs = TABLE[verb].needs
     if party in REPRESENTATIVES:
         needs |= {Need.PAPERS}
-    if card.social is SocialStatus.FORMALLY_LOST:
-        needs -= {Need.OLD_CARD_RETURNED}  # the holder no longer has it
+    if verb is Verb.COLLECT and card.predecessor_in_hand:
+        needs |= {Need.OLD_CARD_RETURNED}
     return needs - {Need.IDENTITY_VERIFIED} if party is Party.BANK else needs  # the bank has verified it by law
 
 

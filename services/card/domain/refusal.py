@@ -20,7 +20,6 @@ class Refusal(IntEnum):
     NOT_LOCKED = 10
     LOCKED = 11
     CANCELLED = 12
-    SWITCH_IN_PROGRESS = 13
     SUCCESSOR_IN_PRODUCTION = 14
     NO_FINANCIAL_FUNCTION = 15
     NO_BANK_ACCOUNT = 16
@@ -78,7 +77,6 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.NOT_LOCKED: "该卡没有锁定，无需解锁。",
     Refusal.LOCKED: "该卡因密码连续输错已锁定，请持卡人本人持有效证件办理解锁。",
     Refusal.CANCELLED: "该卡已经注销，不能再办理业务。",
-    Refusal.SWITCH_IN_PROGRESS: "新旧卡正在切换，请稍候再试。",
     Refusal.SUCCESSOR_IN_PRODUCTION: "新卡正在制作中，请等待新卡，或先撤销补换卡申请。",
     Refusal.NO_FINANCIAL_FUNCTION: "临时卡没有金融功能。",
     Refusal.NO_BANK_ACCOUNT: "银行尚未为该卡开户，暂不能激活金融功能。",

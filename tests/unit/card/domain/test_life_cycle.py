@@ -9,9 +9,7 @@ from services.card.domain.card import LIVE, Card, CardKind, FinancialStatus, Pro
 from services.card.domain.life_cycle import TABLE, LifeRules, Need, Party, Shown, Verb, allowed, decide, needs_of
 from services.card.domain.refusal import SENTENCES, Refusal, sentence
 
-RULES = LifeRules(
-    temporary_loss_days=7, temporary_loss_cancels=False, temporary_card_days=60, temporary_card_longest_days=180
-)
+RULES = LifeRules(temporary_loss_days=7, temporary_loss_cancels=False, temporary_card_days=60, temporary_card_longest_days=180)
 NOW_MS = 1_764_000_000_000
 TODAY = date(2026, 11, 24)
 DAY_MS = 86_400_000
@@ -92,11 +90,6 @@ def test_a_cancelled_card_stays_cancelled_whatever_is_asked() -> None:
             assert refusal(card(CANCELLED), verb, party) is Refusal.CANCELLED
 
 
-def test_a_card_between_the_switch_and_payments_answers_nothing_else() -> None:
-    for verb in Verb:
-        assert refusal(card(switching=True), verb) is Refusal.SWITCH_IN_PROGRESS
-
-
 def test_nobody_but_the_holder_in_person_unlocks_a_card_or_resets_its_pin() -> None:
     for verb in (Verb.UNLOCK, Verb.RESET_PIN):
         for party in Party:
@@ -164,10 +157,13 @@ def test_a_city_may_let_a_temporary_loss_end_in_cancellation() -> None:
     assert ended.social is CANCELLED
 
 
-def test_a_lost_card_need_not_be_returned_and_a_damaged_one_must() -> None:
+def test_a_new_card_is_handed_over_against_the_old_one_unless_that_is_lost() -> None:
     needs = EVERYTHING - {Need.OLD_CARD_RETURNED}
-    assert refusal(card(), Verb.REPLACE, needs=needs) is Refusal.OLD_CARD_NOT_RETURNED
-    assert after(card(FORMAL), Verb.REPLACE, needs=needs).social is FORMAL
+    new = card(SEALED, production=Production.AT_OUTLET, predecessor=7)
+    assert after(new, Verb.COLLECT, needs=needs).production is Production.ISSUED
+    in_hand = replace(new, predecessor_in_hand=True)
+    assert refusal(in_hand, Verb.COLLECT, needs=needs) is Refusal.OLD_CARD_NOT_RETURNED
+    assert after(in_hand, Verb.COLLECT).production is Production.ISSUED
 
 
 def test_a_second_card_is_not_asked_for_while_one_is_made() -> None:

@@ -1,0 +1,103 @@
+"""What differs from city to city, section by section as in the file of settings; the file says what each one means."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from services.card.domain.life_cycle import LifeRules
+from services.card.domain.photo import PhotoRules
+
+
+@dataclass(frozen=True, slots=True)
+class City:
+    """Which city."""
+
+    name: str
+    code: str
+    """GB/T 2260, six digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationRules:
+    """What an application must observe, and how long it may take."""
+
+    working_days: int
+    instant_minutes: int
+    resubmit_days: int
+    guardian_below_years: int
+    foreign_number: Literal["allocate", "document"]
+    bulk_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class CardRules:
+    """Of every card."""
+
+    years: int
+    renewal_days: int
+    wrong_pins: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """What making a card costs its holder, in fen."""
+
+    first_fen: int
+    reissue_fen: int
+    replace_fen: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemainderRules:
+    """What is paid out at a cancellation."""
+
+    two_people_above_fen: int
+
+
+@dataclass(frozen=True, slots=True)
+class BankRules:
+    """How the bank's account comes to a card."""
+
+    instant: Literal["preaccepted", "online", "later"]
+    online_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class StaffRules:
+    """Of people of the staff and the hotline."""
+
+    shift_hours: int
+    wrong_passwords: int
+    hotline_views_per_hour: int
+
+
+@dataclass(frozen=True, slots=True)
+class ElectronicRules:
+    """Of the electronic card."""
+
+    token_seconds: int
+    wrong_passwords: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long things are kept."""
+
+    request_days: int
+    audit_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class CitySettings:
+    """All of it."""
+
+    city: City
+    application: ApplicationRules
+    photo: PhotoRules
+    life: LifeRules
+    card: CardRules
+    fee: Fees
+    remainder: RemainderRules
+    bank: BankRules
+    staff: StaffRules
+    electronic: ElectronicRules
+    retention: Retention

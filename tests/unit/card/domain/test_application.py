@@ -1,0 +1,152 @@
+"""Who may apply for which card, and the way of an application."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from services.card.adapters.city_settings import CitySettingsError, read_city_settings
+from services.card.domain.application import (
+    ENDED,
+    OPEN,
+    STEPS,
+    Applicant,
+    ApplicationKind,
+    ApplicationState,
+    Mode,
+    Papers,
+    Relation,
+    Route,
+    Step,
+    Wanted,
+    advance,
+    judge,
+)
+from services.card.domain.card import Card, CardKind, FinancialStatus, Production, SocialStatus
+from services.card.domain.fee import FeeSource
+from services.card.domain.person import Person, Sex, age_on
+from services.card.domain.refusal import Refusal
+
+FILE = Path(__file__).parents[4] / "settings" / "jiangmen.toml"
+SETTINGS = read_city_settings(FILE)
+TODAY = date(2026, 11, 24)
+PAPERS = Papers(Relation.PARENT, "李四", 1, "11010519491231002X", ("户口簿",))
+FIRST = Wanted(ApplicationKind.FIRST, Mode.ORDINARY, Route.SELF, "440703-01")
+
+
+def person(age: int = 30) -> Person:
+    return Person("张三", date(TODAY.year - age, TODAY.month, TODAY.day), Sex.MALE)
+
+
+def card(social: SocialStatus, **other: object) -> Card:
+    made = Card(7, 1, "44", CardKind.ORDINARY, social, FinancialStatus.INACTIVE, Production.ISSUED, 1)
+    return replace(made, **other)  # type: ignore[arg-type]  # the fields of a test
+
+
+def judged(wanted: Wanted, applicant: Applicant) -> Refusal | None:
+    return judge(SETTINGS, wanted, applicant, TODAY)
+
+
+def test_anybody_of_age_without_a_card_may_apply() -> None:
+    assert judged(FIRST, Applicant(person())) is None
+    assert judged(FIRST, Applicant(person(), (card(SocialStatus.CANCELLED),))) is None
+
+
+def test_below_the_citys_age_a_guardian_applies_with_papers_and_above_it_nobody_does() -> None:
+    guardian = replace(FIRST, route=Route.GUARDIAN, papers=PAPERS)
+    assert judged(FIRST, Applicant(person(15))) is Refusal.GUARDIAN_NEEDED
+    assert judged(guardian, Applicant(person(15))) is None
+    assert judged(replace(guardian, papers=None), Applicant(person(15))) is Refusal.PAPERS_MISSING
+    assert judged(guardian, Applicant(person(16))) is Refusal.NOT_A_MINOR  # the sixteenth birthday
+    assert judged(FIRST, Applicant(person(16))) is None
+
+
+def test_a_proxy_brings_papers_and_never_a_lost_or_damaged_card() -> None:
+    proxy = replace(FIRST, route=Route.PROXY, papers=PAPERS)
+    assert judged(proxy, Applicant(person())) is None
+    assert judged(replace(proxy, papers=replace(PAPERS, papers=())), Applicant(person())) is Refusal.PAPERS_MISSING
+    for kind in (ApplicationKind.REISSUE, ApplicationKind.REPLACE):
+        wanted = replace(proxy, kind=kind, fee=FeeSource.CASH)
+        assert judged(wanted, Applicant(person(), (card(SocialStatus.FORMALLY_LOST),))) is Refusal.PROXY_MAY_NOT
+
+
+@pytest.mark.parametrize("social", [s for s in SocialStatus if s not in (SocialStatus.CANCELLED, SocialStatus.SEALED)])
+def test_who_has_a_live_card_gets_no_first_one(social: SocialStatus) -> None:
+    assert judged(FIRST, Applicant(person(), (card(social),))) is Refusal.LIVE_CARD_EXISTS
+
+
+def test_who_has_an_open_application_is_told_of_it_before_anything_else_about_cards() -> None:
+    assert judged(FIRST, Applicant(person(), (card(SocialStatus.NORMAL),), 12)) is Refusal.APPLICATION_OPEN
+
+
+@pytest.mark.parametrize(
+    ("kind", "social", "refusal"),
+    [
+        (ApplicationKind.REISSUE, SocialStatus.FORMALLY_LOST, None),
+        (ApplicationKind.REISSUE, SocialStatus.NORMAL, Refusal.FORMAL_LOSS_FIRST),
+        (ApplicationKind.REISSUE, SocialStatus.TEMPORARILY_LOST, Refusal.FORMAL_LOSS_FIRST),
+        (ApplicationKind.REPLACE, SocialStatus.NORMAL, None),
+        (ApplicationKind.REPLACE, SocialStatus.FORMALLY_LOST, None),
+        (ApplicationKind.REPLACE, SocialStatus.LOCKED, Refusal.LOCKED),
+        (ApplicationKind.REPLACE, SocialStatus.TEMPORARILY_LOST, Refusal.ALREADY_LOST),
+    ],
+)
+def test_a_lost_card_is_reissued_and_a_damaged_one_replaced(
+    kind: ApplicationKind, social: SocialStatus, refusal: Refusal | None
+) -> None:
+    wanted = replace(FIRST, kind=kind, fee=FeeSource.CASH)
+    assert judged(wanted, Applicant(person(), (card(social),))) is refusal
+    assert judged(wanted, Applicant(person())) is Refusal.NO_CARD_TO_REISSUE
+    making = card(SocialStatus.FORMALLY_LOST, successor_in_production=True)
+    assert judged(wanted, Applicant(person(), (making,))) is Refusal.SUCCESSOR_IN_PRODUCTION
+
+
+def test_the_first_card_is_free_and_another_one_is_paid() -> None:
+    wanted = replace(FIRST, kind=ApplicationKind.REISSUE)
+    lost = Applicant(person(), (card(SocialStatus.FORMALLY_LOST),))
+    assert judged(wanted, lost) is Refusal.FEE_NOT_SETTLED
+    for source in FeeSource:
+        assert judged(replace(wanted, fee=source), lost) is None
+
+
+def test_an_ordinary_application_goes_from_the_counter_to_the_hand() -> None:
+    state = ApplicationState.AWAITING_PHOTO
+    for step in (Step.ADD_PHOTO, Step.SEND_TO_BANK, Step.BANK_ACCEPT, Step.PRODUCE, Step.COLLECT, Step.ENABLE):
+        after = advance(state, step)
+        assert isinstance(after, ApplicationState)
+        state = after
+    assert state is ApplicationState.COMPLETED
+
+
+def test_a_step_that_is_not_possible_says_why() -> None:
+    assert advance(ApplicationState.IN_PRODUCTION, Step.WITHDRAW) is Refusal.APPLICATION_BEYOND_RECALL
+    assert advance(ApplicationState.AT_BANK, Step.WITHDRAW) is Refusal.APPLICATION_AT_BANK
+    assert advance(ApplicationState.APPLIED, Step.RESUBMIT) is Refusal.NOT_REFUSED
+    assert advance(ApplicationState.AWAITING_PHOTO, Step.SEND_TO_BANK) is Refusal.PHOTO_AWAITED
+    for state in ENDED:
+        for step in STEPS:
+            assert advance(state, step) is Refusal.APPLICATION_ENDED
+    assert set(STEPS) | {Step.SUBMIT} == set(Step)
+    assert OPEN | ENDED | {ApplicationState.REFUSED} == set(ApplicationState)
+
+
+def test_age_is_counted_by_birthdays() -> None:
+    assert age_on(date(2010, 11, 24), TODAY) == 16
+    assert age_on(date(2010, 11, 25), TODAY) == 15
+    assert age_on(date(2008, 2, 29), date(2026, 2, 28)) == 17
+
+
+def test_a_setting_that_is_missing_wrong_or_unknown_is_named(tmp_path: Path) -> None:
+    text = FILE.read_text()
+    for was, told in (
+        ("years = 10", ""),
+        ("years = 10", 'years = "ten"'),
+        ("years = 10", "years = 10\nyeers = 11"),
+        ('instant = "preaccepted"', 'instant = "sometimes"'),
+    ):
+        assert was in text
+        file = tmp_path / "city.toml"
+        file.write_text(text.replace(was, told))
+        with pytest.raises(CitySettingsError, match=r"card|bank|yeers"):
+            read_city_settings(file)
