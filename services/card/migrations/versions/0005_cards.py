@@ -31,8 +31,6 @@ create table card.card (
     application     bigint not null references card.application,
     predecessor     bigint references card.card,
     successor       bigint references card.card,
-    switch_time     timestamptz,                -- of the successor's enabling
-    followed_time   timestamptz,                -- when payments had followed
     issue_date      date not null,
     valid_until     date not null,
     loss_until      timestamptz,
@@ -49,7 +47,6 @@ create unique index one_card_in_production on card.card (holder, kind) where soc
 create unique index one_successor on card.card (successor) where successor is not null;
 create index card_loss_ending on card.card (loss_until) where social = 4;
 create index card_ending on card.card (valid_until) where social in (1, 3);
-create index card_to_follow on card.card (switch_time) where switch_time is not null and followed_time is null;
 
 -- Everything that happened to a card. Rows are added, never changed; (card, version) is its order.
 create table card.transition (
@@ -70,11 +67,15 @@ create table card.transition (
 -- A formally lost card has been lost for ever, a cancelled one cancelled.
 create function card.keep_the_end() returns trigger language plpgsql as $$
 begin
-    if old.social = 9 and new.social <> 9 then raise exception 'a cancelled card stays cancelled' using errcode = 'CD001'; end if;
+    if old.social = 9 and new.social <> 9 then
+        raise exception 'a cancelled card stays cancelled' using errcode = 'CD001';
+    end if;
     if old.social = 2 and new.social not in (2, 9) then
         raise exception 'a formally lost card is never released' using errcode = 'CD002';
     end if;
-    if new.version < old.version then raise exception 'a card never goes back to an older version' using errcode = 'CD003'; end if;
+    if new.version < old.version then
+        raise exception 'a card never goes back to an older version' using errcode = 'CD003';
+    end if;
     return new;
 end $$;
 create trigger keep_the_end before update on card.card for each row execute function card.keep_the_end();
@@ -90,6 +91,15 @@ create table card.event_outbox (
     sent_time   timestamptz
 );
 create index event_unsent on card.event_outbox (id) where sent_time is null;
+
+-- From when on terminals refuse a card by themselves: the hotlist that names it was published. It is kept by the version that
+-- barred the card, so that a later release is not undone by an older list.
+create table card.hotlist_entry (
+    card         bigint not null references card.card,
+    version      bigint not null,
+    publish_time timestamptz not null,
+    primary key (card, version)
+);
 """
 
 MONEY = """
@@ -109,9 +119,9 @@ create index fee_to_do on card.fee (application) where state in (1, 3);
 
 RIGHTS = """
 grant usage on sequence card.card_id, card.card_serial, card.card_number_serial to onecard_card;
-grant select on card.card, card.transition, card.event_outbox, card.fee to onecard_card;
-grant insert on card.card, card.transition, card.event_outbox, card.fee to onecard_card;
-grant update (social, financial, production, bank_account, successor, switch_time, followed_time, issue_date, valid_until,
+grant select on card.card, card.transition, card.event_outbox, card.hotlist_entry, card.fee to onecard_card;
+grant insert on card.card, card.transition, card.event_outbox, card.hotlist_entry, card.fee to onecard_card;
+grant update (social, financial, production, bank_account, successor, issue_date, valid_until,
     loss_until, wrong_pins, version, sealed_number) on card.card to onecard_card;
 grant update (sent_time) on card.event_outbox to onecard_card;
 grant delete on card.event_outbox to onecard_card;

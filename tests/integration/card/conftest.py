@@ -1,0 +1,31 @@
+"""A fresh card database for each test."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.common.database import make_engine
+from tests.support.cardholders import Registry, make_vault
+from tests.support.town import Database
+
+
+@pytest.fixture
+async def card_engine(database: Database) -> AsyncIterator[AsyncEngine]:
+    engine = make_engine(database.card_url, "tests", sessions=16)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def registry(card_engine: AsyncEngine, tmp_path: Path) -> Registry:
+    return Registry(card_engine, make_vault(tmp_path))
+
+
+@pytest.fixture
+async def owner(database: Database) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(database.owner_url.replace("+asyncpg", ""))
+    yield connection
+    await connection.close()

@@ -1,0 +1,87 @@
+"""A card service without its edge: a vault, the city's settings, and people who apply."""
+
+from dataclasses import replace
+from datetime import date
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from stdnum.iso7064 import mod_11_2
+
+from services.card.adapters.city_settings import read_city_settings
+from services.card.adapters.sealing import Sealing
+from services.card.domain.actor import Actor, ActorKind, Role
+from services.card.domain.application import ApplicationKind, Mode, Route, Wanted
+from services.card.domain.document import Document, DocumentKind, parse_document
+from services.card.domain.person import Person
+from services.card.domain.settings import CitySettings
+from services.card.handlers.once import transact
+from services.card.handlers.submit import CheckedPhoto, Decided, Submission, submit
+from services.card.keys import KEYS
+from services.common.keyvault.software import Hardness, SoftwareVault, create_token
+from tests.support.town import now_ms
+
+CLERK = Actor(ActorKind.STAFF, 7, frozenset({Role.CLERK}), 1, "onecard://merchant/CITY-HALL/terminal/WINDOW-1", "440703-01")
+TODAY = date(2026, 11, 24)
+WANTED = Wanted(ApplicationKind.FIRST, Mode.ORDINARY, Route.SELF, "440703-01")
+
+_numbers = count(1)
+
+
+@cache
+def city_settings() -> CitySettings:
+    return read_city_settings(Path(__file__).parents[2] / "settings" / "jiangmen.toml")
+
+
+def make_vault(folder: Path) -> SoftwareVault:
+    vault = create_token(
+        folder / f"card-{next(_numbers)}.token", "card", "pin of a test", "pin of another", hardness=Hardness(1, 64, 1)
+    )
+    for label, purpose in KEYS.items():
+        vault.add_version(label, purpose)
+    return vault
+
+
+def citizen_number(number: int, born: date = date(1990, 1, 1)) -> str:
+    seventeen = f"4407{number // 1000 % 3 + 3:02}{born:%Y%m%d}{number % 1000:03}"
+    return seventeen + mod_11_2.calc_check_digit(seventeen)
+
+
+def document(number: int, born: date = date(1990, 1, 1)) -> Document:
+    found = parse_document(DocumentKind.RESIDENT_ID, citizen_number(number, born), TODAY)
+    assert isinstance(found, Document)
+    return found
+
+
+def submission(number: int, *, name: str = "", photo: bool = True, **other: Any) -> Submission:
+    """One application of the n-th person, who was born on 1 January 1990 plus n thousands of days."""
+    shown = document(number)
+    assert shown.birth_date is not None
+    person = Person(
+        name or "李" + chr(0x4E00 + number),
+        shown.birth_date,
+        shown.sex,
+        "01",
+        "13812345678",
+        social_security_number=shown.number,
+    )
+    made = Submission(WANTED, shown, person, photo=CheckedPhoto(b"a photo") if photo else None)
+    return replace(made, **other)
+
+
+class Registry:
+    """The handlers, on a database of one's own."""
+
+    def __init__(self, engine: AsyncEngine, vault: SoftwareVault) -> None:
+        self.engine = engine
+        self.vault = vault
+        self.sealing = Sealing(vault)
+        self.settings = city_settings()
+
+    async def submit(self, *submissions: Submission, actor: Actor = CLERK) -> list[Decided]:
+        return await transact(
+            self.engine,
+            lambda driver: submit(driver, self.sealing, self.settings, submissions, actor, now_ms()),
+        )
