@@ -1,0 +1,57 @@
+"""The commands of the card service: `python -m services.card --help`."""
+
+import asyncio
+import os
+import sys
+from importlib.metadata import version
+
+import typer
+from rich.console import Console
+
+from services.card import metrics
+from services.card.adapters.city_settings import CitySettingsError
+from services.card.config import Config, ConfigError, required
+from services.card.keys import KEYS
+from services.common.keyvault.commands import vault_commands
+from services.common.keyvault.vault import VaultError
+from services.common.logs import set_up_logs
+
+app = typer.Typer(
+    help="The card service: applications, the life of a card, holders. Settings come from ONECARD_… variables (see config.py).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(vault_commands("card", KEYS), name="vault")
+out = Console()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the schema up to date, as the owner named by ONECARD_OWNER_DATABASE_URL."""
+    from services.card.handlers.migrate import migrate as run_migrations  # noqa: PLC0415 - Alembic takes its time to import
+
+    asyncio.run(run_migrations(required(os.environ, "ONECARD_OWNER_DATABASE_URL", "the database's owner")))
+    out.print("the card schema is up to date")
+
+
+@app.command()
+def serve() -> None:
+    """Work: answer windows, kiosks and employers over gRPC, until SIGTERM. Several may share a port."""
+    from services.card.serve import run_api  # noqa: PLC0415
+    from services.common.grpc.listen import Listen  # noqa: PLC0415
+
+    set_up_logs("card-api")
+    metrics.BUILD.info({"version": version("onecard")})
+    run_api(Config.from_environment(), Listen.from_environment())
+
+
+def main() -> None:
+    """Run a command; what a person can mend is said in one line."""
+    try:
+        app()
+    except (ConfigError, CitySettingsError, VaultError) as error:
+        sys.exit(f"onecard card: {error}")
+
+
+if __name__ == "__main__":
+    main()

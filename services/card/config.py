@@ -1,0 +1,55 @@
+"""What an installation sets, from the environment; secrets come from nowhere else."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+_SETTINGS: Final = Path(__file__).parents[2] / "settings" / "jiangmen.toml"
+
+
+class ConfigError(Exception):
+    """A variable is missing or wrong; the message names it and says what it should hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of the card processes."""
+
+    database_url: str = field(repr=False)
+    """postgresql+asyncpg://…, the role of the card service."""
+    kafka: str
+    """Bootstrap servers, host:port[,host:port]."""
+    vault: Path
+    """The service's own token."""
+    vault_pin: str = field(repr=False)
+    redis: str = ""
+    """host:port, for the electronic card's tokens; empty: there are none."""
+    metrics_port: int = 0
+    """Prometheus endpoint on loopback; 0: none."""
+    settings: Path = _SETTINGS
+    """What differs from city to city."""
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str] = os.environ) -> "Config":
+        """Read ONECARD_* variables. Raises ConfigError."""
+        port = env.get("ONECARD_METRICS_PORT") or "0"
+        if not port.isdecimal():
+            raise ConfigError(f"ONECARD_METRICS_PORT is {port!r}; it must be a whole number")
+        return cls(
+            database_url=required(env, "ONECARD_DATABASE_URL", "postgresql+asyncpg://role:password@host:port/onecard"),
+            kafka=required(env, "ONECARD_KAFKA", "host:port of a Kafka broker"),
+            vault=Path(required(env, "ONECARD_VAULT", "the file of the service's token: `vault create` makes one")),
+            vault_pin=required(env, "ONECARD_VAULT_PIN", "the PIN of that token"),
+            redis=env.get("ONECARD_REDIS", ""),
+            metrics_port=int(port),
+            settings=Path(env.get("ONECARD_SETTINGS") or _SETTINGS),
+        )
+
+
+def required(env: Mapping[str, str], name: str, what: str) -> str:
+    """A variable that must be set. Raises ConfigError."""
+    if not (value := env.get(name)):
+        raise ConfigError(f"{name} is not set; it must hold {what}")
+    return value

@@ -1,0 +1,87 @@
+"""The API process of the card service: windows, kiosks, employers and other services over gRPC. Several may share a port."""
+
+import asyncio
+from collections.abc import Set
+from typing import Final
+
+import uvloop
+from prometheus_client import start_http_server
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.card.adapters.city_settings import read_city_settings
+from services.card.adapters.sealing import Sealing
+from services.card.config import Config
+from services.card.handlers.relay_events import RelayEvents
+from services.common.announce import Announcer
+from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
+from services.common.grpc.listen import Listen
+from services.common.grpc.revocation import RevocationList
+from services.common.grpc.server import make_server, serve_until_signal
+from services.common.housekeeping import Duty, Group, Housekeeping
+from services.common.keyvault.process import harden
+from services.common.keyvault.software import open_token
+
+ELECTION: Final = "card.housekeeping"
+_SESSIONS: Final = 10
+"""Of those who ask; a slow one does not keep the others waiting."""
+_MIGRATED: Final = text("select from card.installation")
+_REVOKED: Final = text("select serial from card.revoked_certificate")
+
+
+def duties(sealing: Sealing, announcer: Announcer) -> list[Group]:
+    """What one process of all does; each group has a session of its own."""
+    return [[Duty(0.05, RelayEvents(sealing, announcer))]]
+
+
+async def serve(config: Config, listen: Listen) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    read_city_settings(config.settings)
+    sealing = Sealing(open_token(config.vault, config.vault_pin))
+    engine = make_engine(config.database_url, "card-api", sessions=_SESSIONS, looked_at=True)
+    await _wait_for_schema(engine)
+    announcer = Announcer(config.kafka)
+    groups = duties(sealing, announcer)
+    housekeeping = make_engine(config.database_url, "card-housekeeping", sessions=len(groups) + 1)
+
+    async def revoked() -> Set[str]:
+        async with engine.connect() as connection:
+            return frozenset((await connection.scalars(_REVOKED)).all())
+
+    server = make_server(listen, RevocationList(revoked))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            beside = tasks.create_task(_keep_house(announcer, Housekeeping(housekeeping, ELECTION, groups)))
+            await serve_until_signal(server)
+            beside.cancel()
+    finally:
+        await announcer.stop()
+        await housekeeping.dispose()
+        await engine.dispose()
+
+
+async def _keep_house(announcer: Announcer, housekeeping: Housekeeping) -> None:
+    await announcer.start()
+    await housekeeping.run()
+
+
+async def _wait_for_schema(engine: AsyncEngine) -> None:
+    """Wait until the migrated database answers, saying what is awaited and where."""
+    pause = Pause(place_of(engine))
+    while True:
+        try:
+            async with engine.connect() as connection:
+                await connection.execute(_MIGRATED)
+                return
+        except DatabaseError as error:
+            if trouble(error) is Trouble.REJECTED and sqlstate_of(error) not in UNMIGRATED:
+                raise
+            await pause.wait(error)
+
+
+def run_api(config: Config, listen: Listen) -> None:
+    """Run an API process until SIGTERM or SIGINT."""
+    harden()
+    if config.metrics_port:
+        start_http_server(config.metrics_port, addr="127.0.0.1")
+    uvloop.run(serve(config, listen))
