@@ -13,12 +13,12 @@ from onecard.payments.v1.ledger_pb2_grpc import LedgerServiceServicer
 from onecard.payments.v1.outcomes_pb2 import TransactionIdentity
 from services.common.clock import midnight_ms
 from services.common.errors import Code, DomainError
+from services.common.grpc.pages import read_token, write_token
 from services.payments.adapters import requests
 from services.payments.adapters.callers import BACK_OFFICE, OVERDRAFT, Caller
 from services.payments.adapters.directory import Directory, Known, unknown_account
 from services.payments.api import reading
 from services.payments.api.desk import Desk
-from services.payments.api.pages import read_token, write_token
 from services.payments.api.receipts import receipt_of, ruling_of
 from services.payments.domain.account import AccountKind, AccountStatus, Purpose, Purse
 from services.payments.domain.operation import Entry

@@ -9,11 +9,11 @@ from onecard.payments.v1 import payments_pb2 as messages
 from onecard.payments.v1.outcomes_pb2 import TransactionIdentity
 from onecard.payments.v1.payments_pb2_grpc import PaymentsServiceServicer
 from services.common.errors import Code, DomainError
+from services.common.grpc.pages import read_token, write_token
 from services.payments.adapters import requests
 from services.payments.adapters.directory import Directory
 from services.payments.api import reading
 from services.payments.api.desk import Desk
-from services.payments.api.pages import read_token, write_token
 from services.payments.api.receipts import MESSAGES, receipt_of
 from services.payments.domain.payment import Payment
 from services.payments.handlers.balances import Balance, read_balances

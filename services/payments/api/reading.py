@@ -5,8 +5,20 @@ from typing import Final
 from onecard.money.v1.money_pb2 import Money
 from onecard.payments.v1.payments_pb2 import PaymentReference as PaymentReferenceMessage
 from services.common.clock import LATEST_MS
-from services.common.errors import Code, DomainError
+from services.common.grpc.reading import bad, identifier, page_size, request_id
 from services.payments.domain.operation import PaymentReference
+
+__all__ = [
+    "account_name",
+    "bad",
+    "card_identifier",
+    "fen",
+    "fen_and_currency",
+    "instant_ms",
+    "page_size",
+    "payment_reference",
+    "request_id",
+]
 
 MOST_FEN: Final = 10**15
 """Ten trillion yuan: the sums of thousands of them stay within 63 bits."""
@@ -15,30 +27,14 @@ CURRENCIES: Final = {"": 156, "CNY": 156, "HKD": 344, "MOP": 446}
 CODES: Final = {156: "CNY", 344: "HKD", 446: "MOP"}
 
 
-def bad(field: str, what: str) -> DomainError:
-    """The request makes no sense."""
-    return DomainError(Code.INVALID_ARGUMENT, "BAD_REQUEST", f"{field}: {what}")
-
-
-def request_id(value: str) -> str:
-    """Raises DomainError unless it is 1 to 64 visible ASCII characters."""
-    return _identifier("request_id", value, 64)
-
-
 def card_identifier(value: str) -> str:
     """Raises DomainError unless it is 1 to 32 visible ASCII characters."""
-    return _identifier("card_identifier", value, 32)
+    return identifier("card_identifier", value, 32)
 
 
 def account_name(value: str) -> str:
     """Raises DomainError unless it is 1 to 64 visible ASCII characters."""
-    return _identifier("name", value, 64)
-
-
-def _identifier(field: str, value: str, longest: int) -> str:
-    if not (0 < len(value) <= longest and value.isascii() and value.isprintable()) or " " in value:
-        raise bad(field, f"1 to {longest} visible ASCII characters are wanted")
-    return value
+    return identifier("name", value, 64)
 
 
 def fen(money: Money, field: str = "amount") -> int:
@@ -82,13 +78,6 @@ def payment_reference(message: PaymentReferenceMessage) -> PaymentReference:
                 raise bad("payment_id", "32 hexadecimal digits are wanted, as on the receipt")
             return PaymentReference(payment, "")
         case "authorize_request_id":
-            return PaymentReference(None, _identifier("authorize_request_id", message.authorize_request_id, 64))
+            return PaymentReference(None, identifier("authorize_request_id", message.authorize_request_id, 64))
         case _:
             raise bad("payment", "payment_id or authorize_request_id is wanted")
-
-
-def page_size(value: int, default: int, most: int) -> int:
-    """How many are asked for."""
-    if not 0 <= value <= most:
-        raise bad("page_size", f"1 to {most} are wanted; 0 means {default}")
-    return value or default

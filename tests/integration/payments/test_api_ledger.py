@@ -25,7 +25,7 @@ from onecard.payments.v1.payments_pb2 import (
     TRANSFER_CODE_TOP_UP,
     Receipt,
 )
-from services.payments.api.pages import write_token
+from services.common.grpc.pages import write_token
 from tests.support.api import (
     BACK_OFFICE,
     TREASURY,

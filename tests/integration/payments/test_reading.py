@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from services.common.errors import DomainError
-from services.payments.api.pages import read_token, write_token
+from services.common.grpc.pages import read_token, write_token
 from services.payments.domain.payment import PaymentStatus
 from services.payments.domain.transfer import Code
 from services.payments.domain.verdict import Reason
