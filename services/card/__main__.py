@@ -3,15 +3,14 @@
 import asyncio
 import os
 import sys
-from importlib.metadata import version
 
 import typer
 from rich.console import Console
 
-from services.card import metrics
 from services.card.adapters.city_settings import CitySettingsError
 from services.card.config import Config, ConfigError, required
 from services.card.keys import KEYS
+from services.common.build import show_build
 from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
@@ -41,7 +40,7 @@ def serve() -> None:
     from services.common.grpc.listen import Listen  # noqa: PLC0415
 
     set_up_logs("card-api")
-    metrics.BUILD.info({"version": version("onecard")})
+    show_build()
     run_api(Config.from_environment(), Listen.from_environment())
 
 

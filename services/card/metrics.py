@@ -1,6 +1,6 @@
 """Every metric of the card service, declared in one place. No person, card, terminal or member of the staff is ever a label."""
 
-from prometheus_client import Counter, Gauge, Info, disable_created_metrics
+from prometheus_client import Counter, Gauge, disable_created_metrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library forgot to annotate it
 
@@ -9,4 +9,3 @@ APPLICATIONS_OVERDUE = Gauge("onecard_applications_overdue", "Open applications 
 CARD_VERBS = Counter("onecard_card_verbs_total", "What was done to cards, or refused", ["verb", "outcome", "reason"])
 EVENTS_SENT = Counter("onecard_card_events_sent_total", "Rows of the outbox whose cards were published")
 RELAYED_UP_TO = Gauge("onecard_card_relayed_timestamp_seconds", "All that was committed up to then has been published")
-BUILD = Info("onecard_build", "Version of the software")

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -19,10 +18,10 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.common.build import show_build
 from services.common.clock import SHANGHAI, instant, now_ms
 from services.common.database import make_engine
 from services.common.logs import set_up_logs
-from services.payments import metrics
 from services.payments.adapters.checkpoints import read_checkpoints
 from services.payments.adapters.ledger import BatchKey, Ledger
 from services.payments.adapters.registry import Registry
@@ -106,7 +105,7 @@ def streams() -> None:
     from services.payments.streams import run_worker  # noqa: PLC0415
 
     set_up_logs("payments-streams")
-    metrics.BUILD.info({"version": version("onecard")})
+    show_build()
     run_worker(Config.from_environment())
 
 
@@ -117,7 +116,7 @@ def serve() -> None:
     from services.payments.serve import run_api  # noqa: PLC0415
 
     set_up_logs("payments-api")
-    metrics.BUILD.info({"version": version("onecard")})
+    show_build()
     run_api(Config.from_environment(), Listen.from_environment())
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import accumulate
 from time import time
 
-from prometheus_client import Counter, Gauge, Info, disable_created_metrics
+from prometheus_client import Counter, Gauge, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import REGISTRY, Collector
 
@@ -35,7 +35,6 @@ PROJECTION_AGE = Gauge("onecard_card_projection_age_seconds", "Age of the oldest
 RATE_LIMITS_LOCAL = Gauge("onecard_rate_limits_local", "1 while each process limits callers by itself, without Redis")
 OUTCOME_SUBSCRIBERS = Gauge("onecard_outcome_subscribers", "Streams of outcomes that merchants have open")
 OUTCOMES_SENT = Counter("onecard_outcomes_sent_total", "Outcomes sent to merchants, repeats included")
-BUILD = Info("onecard_build", "Version of the software")
 
 
 @cache

@@ -1,7 +1,7 @@
 """A card service without its edge: a vault, the city's settings, and people who apply."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -44,19 +44,21 @@ def make_vault(folder: Path) -> SoftwareVault:
     return vault
 
 
-def citizen_number(number: int, born: date = date(1990, 1, 1)) -> str:
-    seventeen = f"4407{number // 1000 % 3 + 3:02}{born:%Y%m%d}{number % 1000:03}"
+def citizen_number(number: int) -> str:
+    """Of the n-th person, who was born on 1 January 1990, or a day later for each thousand."""
+    born = date(1990, 1, 1) + timedelta(number // 1000)
+    seventeen = f"440703{born:%Y%m%d}{number % 1000:03}"
     return seventeen + mod_11_2.calc_check_digit(seventeen)
 
 
-def document(number: int, born: date = date(1990, 1, 1)) -> Document:
-    found = parse_document(DocumentKind.RESIDENT_ID, citizen_number(number, born), TODAY)
+def document(number: int) -> Document:
+    found = parse_document(DocumentKind.RESIDENT_ID, citizen_number(number), TODAY)
     assert isinstance(found, Document)
     return found
 
 
 def submission(number: int, *, name: str = "", photo: bool = True, **other: Any) -> Submission:
-    """One application of the n-th person, who was born on 1 January 1990 plus n thousands of days."""
+    """One application of the n-th person."""
     shown = document(number)
     assert shown.birth_date is not None
     person = Person(

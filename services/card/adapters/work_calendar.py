@@ -1,10 +1,12 @@
 """Working days of the mainland: weekends, public holidays, and the days that are worked in their place."""
 
 from datetime import date, timedelta
+from functools import lru_cache
 
 import chinese_calendar
 
 
+@lru_cache(4096)  # the library looks through all its years each time
 def is_working_day(day: date) -> bool:
     """By the State Council's yearly arrangement (放假安排); a year that is not published yet has its weekends only."""
     try:

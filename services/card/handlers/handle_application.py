@@ -1,0 +1,75 @@
+"""Go a step with an application: bring its photo, take it back, send it back, hand it in again."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from services.card.adapters import audit
+from services.card.adapters.applications import Application, move_application, read_application
+from services.card.adapters.people import read_holders
+from services.card.adapters.photos import NewPhoto, add_photos, newest_photos
+from services.card.adapters.sealing import Sealing
+from services.card.domain.actor import Actor
+from services.card.domain.application import Step, advance
+from services.card.domain.person import Field
+from services.card.domain.refusal import Refusal
+from services.card.handlers.submit import CheckedPhoto
+from services.common.errors import Code, DomainError
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What became of it."""
+
+    application: int
+    refusal: Refusal | None = None
+
+
+async def handle_application(
+    driver: "asyncpg.Connection[Any]",
+    number: int,
+    step: Step,
+    actor: Actor,
+    now_ms: int,
+    *,
+    cause: int = 0,
+    remark: str = "",
+) -> Handled:
+    """A step by the table, or why not. Raises DomainError when there is no such application."""
+    application = await read_application(driver, number, lock=True)
+    if application is None:
+        raise DomainError(Code.NOT_FOUND, "UNKNOWN_APPLICATION", "没有这笔申请")
+    to = advance(application.state, step)
+    if isinstance(to, Refusal):
+        return Handled(number, to)
+    await move_application(driver, application, step, to, actor, now_ms, cause=cause, remark=remark)
+    await _record(driver, actor, application, step)
+    return Handled(number)
+
+
+async def add_photo(
+    driver: "asyncpg.Connection[Any]", sealing: Sealing, number: int, photo: CheckedPhoto, actor: Actor, now_ms: int
+) -> Handled:
+    """The photo that an application waits for."""
+    handled = await handle_application(driver, number, Step.ADD_PHOTO, actor, now_ms)
+    if handled.refusal is None:
+        await store_photo(driver, sealing, number, photo, now_ms)
+    return handled
+
+
+async def store_photo(
+    driver: "asyncpg.Connection[Any]", sealing: Sealing, number: int, photo: CheckedPhoto, now_ms: int
+) -> None:
+    """Seal a photo of the applicant behind those that are there."""
+    application = await read_application(driver, number)
+    assert application is not None, "it is locked"
+    holder = (await read_holders(driver, sealing, [application.holder], lock=True))[application.holder]
+    newest = (await newest_photos(driver, [holder.id])).get(holder.id, 0)
+    sealed = holder.cipher.seal(Field.PHOTO, photo.jpeg)
+    await add_photos(driver, [NewPhoto(holder.id, newest + 1, sealed, list(photo.overrides), photo.reason)], now_ms)
+
+
+async def _record(driver: "asyncpg.Connection[Any]", actor: Actor, application: Application, step: Step) -> None:
+    act = f"application.{step.name.lower()}"
+    await audit.record(driver, actor, act, holder=application.holder, application=application.id)
