@@ -13,17 +13,24 @@ from stdnum.iso7064 import mod_11_2
 from services.card.adapters.city_settings import read_city_settings
 from services.card.adapters.sealing import Sealing
 from services.card.domain.actor import Actor, ActorKind, Role
-from services.card.domain.application import ApplicationKind, Mode, Route, Wanted
+from services.card.domain.application import ApplicationKind, Mode, Route, Step, Wanted
 from services.card.domain.document import Document, DocumentKind, parse_document
+from services.card.domain.fee import FeeSource
+from services.card.domain.life_cycle import Need, Party, Verb
 from services.card.domain.person import Person
 from services.card.domain.settings import CitySettings
+from services.card.handlers.change_card import Change, Changed, change_card
+from services.card.handlers.handle_application import Handled, handle_application
 from services.card.handlers.once import transact
+from services.card.handlers.produce import begin_production, end_production
 from services.card.handlers.submit import CheckedPhoto, Decided, Submission, submit
 from services.card.keys import KEYS
+from services.common.database import driver_session
 from services.common.keyvault.software import Hardness, SoftwareVault, create_token
 from tests.support.town import now_ms
 
 CLERK = Actor(ActorKind.STAFF, 7, frozenset({Role.CLERK}), 1, "onecard://merchant/CITY-HALL/terminal/WINDOW-1", "440703-01")
+ISSUANCE = Actor(ActorKind.SERVICE, service="issuance")
 TODAY = date(2026, 11, 24)
 WANTED = Wanted(ApplicationKind.FIRST, Mode.ORDINARY, Route.SELF, "440703-01")
 
@@ -87,3 +94,58 @@ class Registry:
             self.engine,
             lambda driver: submit(driver, self.sealing, self.settings, submissions, actor, now_ms()),
         )
+
+    async def step(self, application: int, step: Step, at_ms: int = 0) -> Handled:
+        """A step that has nothing to do with a card."""
+        return await transact(
+            self.engine, lambda driver: handle_application(driver, application, step, CLERK, at_ms or now_ms())
+        )
+
+    async def begin(self, application: int, step: Step = Step.START_INSTANT) -> Handled:
+        return await transact(
+            self.engine,
+            lambda driver: begin_production(driver, self.sealing, self.settings, application, step, CLERK, now_ms()),
+        )
+
+    async def end(self, application: int, *, made: bool = True) -> Handled:
+        return await transact(
+            self.engine, lambda driver: end_production(driver, self.settings, application, ISSUANCE, now_ms(), made=made)
+        )
+
+    async def change(
+        self,
+        card: int,
+        verb: Verb,
+        party: Party = Party.HOLDER_IN_PERSON,
+        needs: frozenset[Need] = frozenset(Need),
+        at_ms: int = 0,
+    ) -> Changed:
+        change = Change(card, verb, party, needs)
+        return await transact(self.engine, lambda driver: change_card(driver, self.settings, change, CLERK, at_ms or now_ms()))
+
+    async def card_of(self, application: int) -> int:
+        async with driver_session(self.engine) as driver:
+            card: int = await driver.fetchval("select card from card.application where id = $1", application)
+        return card
+
+    async def hand_over(self, application: int) -> int:
+        """From the application to the normal card in the holder's hand; answers the card."""
+        for handled in (await self.begin(application), await self.end(application)):
+            assert handled.refusal is None, handled.refusal
+        card = await self.card_of(application)
+        for verb in (Verb.COLLECT, Verb.ENABLE):
+            changed = await self.change(card, verb)
+            assert changed.refusal is None, changed.refusal
+        return card
+
+    async def first_card(self, number: int) -> int:
+        """A normal card of the n-th person."""
+        (made,) = await self.submit(submission(number))
+        assert made.application is not None
+        return await self.hand_over(made.application)
+
+    async def apply_again(self, number: int, kind: ApplicationKind) -> Decided:
+        """For another card in place of the one that the n-th person has."""
+        wanted = replace(WANTED, kind=kind, fee=FeeSource.CASH)
+        (decided,) = await self.submit(submission(number, wanted=wanted))
+        return decided

@@ -21,6 +21,8 @@ select id, holder, kind, mode, route, state, outlet, batch, batch_row, card, cau
     create_time from card.application"""
 _READ: Final = _SELECT + " where id = $1"
 _LOCK: Final = _READ + " for no key update"
+_LOCK_HOLDER: Final = """
+select from card.holder where id = (select holder from card.application where id = $1) for no key update"""
 _MOVE: Final = """
 with moved as (
     update card.application set state = $2, cause = $3, remark = $4, card = coalesce($5, card), version = version + 1,
@@ -115,9 +117,16 @@ async def add_applications(driver: "asyncpg.Connection[Any]", new: Sequence[NewA
     )
 
 
-async def read_application(driver: "asyncpg.Connection[Any]", number: int, *, lock: bool = False) -> Application | None:
-    """One application, locked if asked."""
-    row = await driver.fetchrow(_LOCK if lock else _READ, number)
+async def read_application(driver: "asyncpg.Connection[Any]", number: int) -> Application | None:
+    """One application as it is now."""
+    row = await driver.fetchrow(_READ, number)
+    return _application(row) if row else None
+
+
+async def lock_application(driver: "asyncpg.Connection[Any]", number: int) -> Application | None:
+    """An application, with its holder locked before it: whatever concerns one person is done one after the other."""
+    await driver.execute(_LOCK_HOLDER, number)
+    row = await driver.fetchrow(_LOCK, number)
     return _application(row) if row else None
 
 

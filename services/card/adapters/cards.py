@@ -30,8 +30,8 @@ insert into card.card (id, holder, card_identifier, sealed_number, kind, social,
 values ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, 1)"""
 _STORE: Final = """
 update card.card set social = $2, financial = $3, production = $4, version = $5, valid_until = $6, loss_until = $7,
-    successor = $8, wrong_pins = case when $2 = 3 then wrong_pins else 0 end
-where id = $1 and version = $5 - 1"""
+    successor = $8, wrong_pins = case when $2::smallint = 3 then wrong_pins else 0 end
+where id = $1 and version = $5::bigint - 1"""
 _TRANSITION: Final = """
 insert into card.transition (card, version, verb, party, social, financial, production, at, actor, outlet, reason)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""

@@ -1,6 +1,6 @@
 """Holders in PostgreSQL: found by digests, locked, added many at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple
 
@@ -162,13 +162,10 @@ async def add_holders(driver: "asyncpg.Connection[Any]", new: Sequence[NewHolder
     )
 
 
+async def add_lookups(driver: "asyncpg.Connection[Any]", holder: int, digests: Sequence[Digest]) -> None:
+    """A holder is found by these, too. UniqueViolationError when somebody else is."""
+    await _copy(driver, "lookup", ("field", "index_version", "digest", "holder"), [(*digest, holder) for digest in digests])
+
+
 async def _copy(driver: "asyncpg.Connection[Any]", table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
     await driver.copy_records_to_table(table, schema_name="card", columns=names, records=rows)
-
-
-def by_holder(rows: Iterable[Any]) -> Mapping[int, list[Any]]:
-    """Rows that begin with a holder, by holder."""
-    found: dict[int, list[Any]] = {}
-    for holder, *rest in rows:
-        found.setdefault(holder, []).append(rest)
-    return found

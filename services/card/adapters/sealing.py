@@ -17,6 +17,7 @@ from services.common.keyvault.vault import KeyVault
 
 DATA_KEY: Final = "data"
 INDEX_KEY: Final = "index"
+IDENTIFIER_KEY: Final = "identifier"
 SEALED_VERSION: Final = 1
 """Of the fields that are written today."""
 
@@ -127,6 +128,10 @@ class Sealing:
         """Tell one request from another without keeping it, for it may name people: under each version, the newest last."""
         message = b"request\n" + method.encode() + b"\n" + request
         return [self._vault.mac(INDEX_KEY, version, message) for version in self._vault.versions(INDEX_KEY)]
+
+    def identifier_mac(self, begin: bytes) -> bytes:
+        """What ends a card identifier."""
+        return self._vault.mac(IDENTIFIER_KEY, self._vault.current(IDENTIFIER_KEY), begin)
 
 
 def encode_papers(papers: object) -> bytes:

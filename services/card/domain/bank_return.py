@@ -24,15 +24,15 @@ _BEGINS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ReturnRow:
-    """One row as the bank wrote it; what its last three fields mean is not judged yet."""
+    """One row as the bank wrote it; its last three fields are not judged yet, and none of them is ever shown."""
 
     row: int
     application: int
     document_number: str = field(repr=False)
     name: str = field(repr=False)
-    verdict: str
+    verdict: str = field(repr=False)
     account: str = field(repr=False)
-    cause: str
+    cause: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +167,10 @@ def _judge(sent: SentRow | None, row: ReturnRow, shared: frozenset[str]) -> Answ
     if sent.name != row.name:
         return RowFault.NAME_MISMATCH
     answer = _answer(row)
-    if isinstance(answer, RowFault) or answer == sent.answer:
-        return answer if isinstance(answer, RowFault) else None
+    if isinstance(answer, RowFault):
+        return answer
+    if answer == sent.answer:
+        return None
     if sent.answer is not None:
         return RowFault.CONFLICT
     return RowFault.ACCOUNT_SHARED if row.account in shared else answer

@@ -37,6 +37,8 @@ class Verb(IntEnum):
     """A temporary card lives on."""
     EXPIRE_CARD = 17
     """A temporary card's life is over."""
+    PRODUCE = 18
+    """It is made, read back, and at its outlet."""
 
 
 class Party(IntEnum):
@@ -114,6 +116,7 @@ TABLE: Final[dict[Verb, Rule]] = {
     Verb.CANCEL: Rule(LIVE, _IN_PERSON | {_P.HEIR}, _VERIFIED | {_N.BALANCE_SETTLED, _N.SECOND_PERSON}, _S.CANCELLED),
     Verb.SUPERSEDE: Rule(LIVE, frozenset({_P.SYSTEM}), to=_S.CANCELLED),
     Verb.ABANDON: Rule(frozenset({_S.SEALED}), frozenset({_P.ISSUANCE, _P.SYSTEM}), to=_S.CANCELLED),
+    Verb.PRODUCE: Rule(frozenset({_S.SEALED}), frozenset({_P.ISSUANCE})),
     Verb.EXTEND: Rule(frozenset({_S.NORMAL}), _IN_PERSON, _VERIFIED),
     Verb.EXPIRE_CARD: Rule(LIVE | {_S.SEALED}, frozenset({_P.TIMER}), to=_S.CANCELLED),
 }
@@ -198,6 +201,8 @@ def _wrong_state(card: Card, verb: Verb) -> Refusal:
             return Refusal.NOT_LOST
         case Verb.COLLECT | Verb.ENABLE, _:
             return Refusal.ALREADY_ENABLED
+        case Verb.PRODUCE | Verb.ABANDON, _:
+            return Refusal.ALREADY_MADE
         case _, SocialStatus.SEALED:
             return Refusal.NOT_ENABLED if card.production is Production.ISSUED else Refusal.STILL_IN_PRODUCTION
         case Verb.UNLOCK, _:
@@ -213,6 +218,8 @@ def _wrong_state(card: Card, verb: Verb) -> Refusal:
 def _wrong_axis(card: Card, verb: Verb) -> Refusal | None:
     """The production and financial sides, and what hangs on a successor."""
     match verb:
+        case Verb.PRODUCE | Verb.ABANDON if card.production in (Production.AT_OUTLET, Production.ISSUED):
+            return Refusal.ALREADY_MADE
         case Verb.COLLECT if card.production is Production.ISSUED:
             return Refusal.ALREADY_COLLECTED
         case Verb.COLLECT if card.production is not Production.AT_OUTLET:
@@ -248,6 +255,8 @@ def _moved(rules: LifeRules, card: Card, verb: Verb, shown: Shown) -> Card:
     to = TABLE[verb].to
     after = replace(card, version=card.version + 1, social=card.social if to is None else to)
     match verb:
+        case Verb.PRODUCE:
+            after = replace(after, production=Production.AT_OUTLET)
         case Verb.COLLECT:
             after = replace(after, production=Production.ISSUED)
         case Verb.ACTIVATE:

@@ -28,6 +28,7 @@ class Refusal(IntEnum):
     NOT_TEMPORARY = 19
     ALREADY_COLLECTED = 20
     NOT_DUE = 21
+    ALREADY_MADE = 22
     # Who asks, and what is shown
     NOT_BY_THIS_PARTY = 30
     IDENTITY_NOT_VERIFIED = 31
@@ -85,6 +86,7 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.NOT_TEMPORARY: "该卡不是临时卡。",
     Refusal.ALREADY_COLLECTED: "该卡已经领取，无需重复办理。",
     Refusal.NOT_DUE: "尚未到期。",
+    Refusal.ALREADY_MADE: "该卡已经制作完成。",
     Refusal.NOT_BY_THIS_PARTY: "此业务不能由该经办人办理。",
     Refusal.IDENTITY_NOT_VERIFIED: "尚未核验身份，请出示有效身份证件。",
     Refusal.PAPERS_MISSING: "缺少委托或监护关系证明材料，请补齐后再办理。",

@@ -8,7 +8,7 @@ import asyncpg
 
 from services.card import metrics
 from services.card.adapters import audit
-from services.card.adapters.applications import move_application, read_application
+from services.card.adapters.applications import lock_application, move_application
 from services.card.adapters.cards import application_of, lock_card, store_card
 from services.card.domain.actor import Actor
 from services.card.domain.application import Step, advance
@@ -81,7 +81,7 @@ async def _end_predecessor(
 
 async def _step(driver: "asyncpg.Connection[Any]", card: Card, step: Step, actor: Actor, now_ms: int) -> None:
     application = await application_of(driver, card.id)
-    found = await read_application(driver, application, lock=True)
+    found = await lock_application(driver, application)
     assert found is not None, "each card is made for an application"
     to = advance(found.state, step)
     assert not isinstance(to, Refusal), "card and application go together"

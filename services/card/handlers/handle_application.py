@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 
 from services.card.adapters import audit
-from services.card.adapters.applications import Application, move_application, read_application
+from services.card.adapters.applications import Application, lock_application, move_application, read_application
 from services.card.adapters.people import read_holders
 from services.card.adapters.photos import NewPhoto, add_photos, newest_photos
 from services.card.adapters.sealing import Sealing
@@ -37,7 +37,7 @@ async def handle_application(
     remark: str = "",
 ) -> Handled:
     """A step by the table, or why not. Raises DomainError when there is no such application."""
-    application = await read_application(driver, number, lock=True)
+    application = await lock_application(driver, number)
     if application is None:
         raise DomainError(Code.NOT_FOUND, "UNKNOWN_APPLICATION", "没有这笔申请")
     to = advance(application.state, step)

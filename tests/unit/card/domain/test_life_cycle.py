@@ -64,7 +64,6 @@ LOCKED, TEMPORARY, CANCELLED = SocialStatus.LOCKED, SocialStatus.TEMPORARILY_LOS
         (Verb.RESET_PIN, Party.HOLDER_IN_PERSON, {NORMAL, LOCKED}, NORMAL),
         (Verb.CANCEL, Party.HEIR, {NORMAL, FORMAL, LOCKED, TEMPORARY}, CANCELLED),
         (Verb.SUPERSEDE, Party.SYSTEM, {NORMAL, FORMAL, LOCKED, TEMPORARY}, CANCELLED),
-        (Verb.ABANDON, Party.ISSUANCE, {SEALED}, CANCELLED),
     ],
 )
 def test_a_verb_leads_from_its_states_to_one_and_from_no_other(
@@ -107,7 +106,8 @@ def test_a_proxy_may_report_a_formal_loss_with_papers_and_nothing_else() -> None
 @pytest.mark.parametrize("verb", list(Verb))
 def test_each_need_is_asked_for_by_itself(verb: Verb) -> None:
     for social in TABLE[verb].social:
-        production = Production.AT_OUTLET if verb is Verb.COLLECT else Production.ISSUED
+        made = {Verb.COLLECT: Production.AT_OUTLET, Verb.PRODUCE: Production.FACTORY, Verb.ABANDON: Production.FACTORY}
+        production = made.get(verb, Production.ISSUED)
         kind = CardKind.TEMPORARY if verb in (Verb.EXTEND, Verb.EXPIRE_CARD) else CardKind.ORDINARY
         found = card(social, production=production, kind=kind, issue_date=TODAY, valid_until=date(2026, 11, 23))
         for party in TABLE[verb].parties:
@@ -126,6 +126,16 @@ def test_a_card_is_collected_where_it_lies_and_only_then_enabled() -> None:
     assert (collected.social, collected.production) == (SEALED, Production.ISSUED)
     assert refusal(collected, Verb.COLLECT) is Refusal.ALREADY_COLLECTED
     assert after(collected, Verb.ENABLE).social is NORMAL
+
+
+def test_a_card_is_produced_or_abandoned_once_and_not_after_the_other() -> None:
+    making = card(SEALED, production=Production.BATCHED)
+    made = after(making, Verb.PRODUCE, Party.ISSUANCE)
+    assert (made.social, made.production) == (SEALED, Production.AT_OUTLET)
+    for verb in (Verb.PRODUCE, Verb.ABANDON):
+        assert refusal(made, verb, Party.ISSUANCE) is Refusal.ALREADY_MADE
+        assert refusal(card(), verb, Party.ISSUANCE) is Refusal.ALREADY_MADE
+    assert after(making, Verb.ABANDON, Party.ISSUANCE).social is CANCELLED
 
 
 def test_the_axes_are_kept_apart() -> None:
