@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.card.adapters.city_settings import read_city_settings
 from services.card.adapters.sealing import Sealing
 from services.card.config import Config
+from services.card.domain.settings import CitySettings
+from services.card.handlers.keep_time import KeepTime
 from services.card.handlers.relay_events import RelayEvents
 from services.common.announce import Announcer
 from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
@@ -29,19 +31,19 @@ _MIGRATED: Final = text("select from card.installation")
 _REVOKED: Final = text("select serial from card.revoked_certificate")
 
 
-def duties(sealing: Sealing, announcer: Announcer) -> list[Group]:
+def duties(engine: AsyncEngine, sealing: Sealing, settings: CitySettings, announcer: Announcer) -> list[Group]:
     """What one process of all does; each group has a session of its own."""
-    return [[Duty(0.05, RelayEvents(sealing, announcer))]]
+    return [[Duty(0.05, RelayEvents(sealing, announcer))], [Duty(1, KeepTime(engine, settings))]]
 
 
 async def serve(config: Config, listen: Listen) -> None:
     """Serve until SIGTERM or SIGINT."""
-    read_city_settings(config.settings)
+    settings = read_city_settings(config.settings)
     sealing = Sealing(open_token(config.vault, config.vault_pin))
     engine = make_engine(config.database_url, "card-api", sessions=_SESSIONS, looked_at=True)
     await _wait_for_schema(engine)
     announcer = Announcer(config.kafka)
-    groups = duties(sealing, announcer)
+    groups = duties(engine, sealing, settings, announcer)
     housekeeping = make_engine(config.database_url, "card-housekeeping", sessions=len(groups) + 1)
 
     async def revoked() -> Set[str]:

@@ -87,6 +87,8 @@ class Step(IntEnum):
 _S = ApplicationState
 OPEN: Final = frozenset({_S.AWAITING_PHOTO, _S.APPLIED, _S.AT_BANK, _S.IN_PRODUCTION, _S.AT_OUTLET, _S.COLLECTED})
 """A person has at most one application in one of these."""
+WAITING: Final = OPEN - {_S.AT_OUTLET, _S.COLLECTED}
+"""For the card: in these it can be late."""
 ENDED: Final = frozenset({_S.COMPLETED, _S.WITHDRAWN, _S.LAPSED})
 
 STEPS: Final[dict[Step, tuple[frozenset[ApplicationState], ApplicationState]]] = {

@@ -38,7 +38,7 @@ create table card.application (
 create unique index one_open_application on card.application (holder) where state between 1 and 6;
 create index application_by_holder on card.application (holder, id);
 create index application_by_outlet on card.application (outlet, state, id);
-create index application_overdue on card.application (due_time) where state between 1 and 5;
+create index application_overdue on card.application (due_time) where state between 1 and 4;
 create index application_refused on card.application (update_time) where state = 9;
 create index application_for_bank on card.application (id) where state = 2 and mode = 1;
 

@@ -46,7 +46,7 @@ create unique index one_live_card on card.card (holder, kind) where social in (1
 create unique index one_card_in_production on card.card (holder, kind) where social = 0;
 create unique index one_successor on card.card (successor) where successor is not null;
 create index card_loss_ending on card.card (loss_until) where social = 4;
-create index card_ending on card.card (valid_until) where social in (1, 3);
+create index card_ending on card.card (valid_until) where kind = 2 and social <> 9;
 
 -- Everything that happened to a card. Rows are added, never changed; (card, version) is its order.
 create table card.transition (

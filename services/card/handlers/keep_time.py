@@ -1,0 +1,72 @@
+"""What happens because a time has come: losses and cards that end, applications that lapse. Run by the elected process.
+
+Each act is one transaction that decides again under the lock: it happens once, also when two processes believe that they are
+elected, and a process that dies leaves nothing half done.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.card import metrics
+from services.card.adapters.due import (
+    count_overdue,
+    ending_cards,
+    ending_losses,
+    refused_before,
+)
+from services.card.domain.actor import TIMER
+from services.card.domain.application import Step
+from services.card.domain.life_cycle import Party, Verb
+from services.card.domain.settings import CitySettings
+from services.card.handlers.change_card import Change, change_card
+from services.card.handlers.handle_application import handle_application
+from services.card.handlers.once import transact
+from services.common.clock import SHANGHAI, instant, now_ms
+from services.common.database import driver_of
+
+MOST: Final = 200
+"""Of one kind in one round; what is behind comes in the next."""
+_DAY_MS: Final = 24 * 3600 * 1000
+
+
+class KeepTime:
+    """A duty; `now` is the clock, for tests that do not want to wait a week."""
+
+    def __init__(self, engine: AsyncEngine, settings: CitySettings, now: Callable[[], int] = now_ms) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._now = now
+
+    async def __call__(self, connection: AsyncConnection) -> bool:
+        """One round; False while there is more to do."""
+        driver = await driver_of(connection)
+        now = self._now()
+        today = instant(now).astimezone(SHANGHAI).date()
+        losses = await ending_losses(driver, now, MOST)
+        await self._change(losses, Verb.EXPIRE_TEMPORARY_LOSS, now)
+        cards = await ending_cards(driver, today, MOST)
+        await self._change(cards, Verb.EXPIRE_CARD, now)
+        lapsing = await refused_before(driver, now - self._settings.application.resubmit_days * _DAY_MS, MOST)
+        await self._lapse(lapsing, now)
+        metrics.APPLICATIONS_OVERDUE.set(await count_overdue(driver, now))
+        return max(len(losses), len(cards), len(lapsing)) < MOST
+
+    async def _change(self, cards: Sequence[int], verb: Verb, now: int) -> None:
+        for card in cards:
+            change = Change(card, verb, Party.TIMER)
+
+            async def act(driver: "asyncpg.Connection[Any]", change: Change = change) -> None:
+                await change_card(driver, self._settings, change, TIMER, now)
+
+            await transact(self._engine, act)
+
+    async def _lapse(self, applications: Sequence[int], now: int) -> None:
+        for application in applications:
+
+            async def act(driver: "asyncpg.Connection[Any]", number: int = application) -> None:
+                await handle_application(driver, number, Step.LAPSE, TIMER, now)
+
+            await transact(self._engine, act)
