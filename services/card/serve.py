@@ -33,7 +33,7 @@ _REVOKED: Final = text("select serial from card.revoked_certificate")
 
 def duties(engine: AsyncEngine, sealing: Sealing, settings: CitySettings, announcer: Announcer) -> list[Group]:
     """What one process of all does; each group has a session of its own."""
-    return [[Duty(0.05, RelayEvents(sealing, announcer))], [Duty(1, KeepTime(engine, settings))]]
+    return [[Duty(0.05, RelayEvents(sealing, announcer))], [Duty(1, KeepTime(engine, sealing, settings))]]
 
 
 async def serve(config: Config, listen: Listen) -> None:

@@ -17,7 +17,7 @@ from services.card.domain.application import ApplicationKind, Mode, Route, Step,
 from services.card.domain.document import Document, DocumentKind, parse_document
 from services.card.domain.fee import FeeSource
 from services.card.domain.life_cycle import Need, Party, Verb
-from services.card.domain.person import Person
+from services.card.domain.person import LookupField, Person
 from services.card.domain.settings import CitySettings
 from services.card.handlers.change_card import Change, Changed, change_card
 from services.card.handlers.handle_application import Handled, handle_application
@@ -89,6 +89,11 @@ class Registry:
         self.sealing = Sealing(vault)
         self.settings = city_settings()
 
+    @staticmethod
+    def ssn_of(number: int) -> tuple[LookupField, str]:
+        """What the n-th person is found by."""
+        return LookupField.SOCIAL_SECURITY_NUMBER, citizen_number(number)
+
     async def submit(self, *submissions: Submission, actor: Actor = CLERK) -> list[Decided]:
         return await transact(
             self.engine,
@@ -98,7 +103,7 @@ class Registry:
     async def step(self, application: int, step: Step, at_ms: int = 0) -> Handled:
         """A step that has nothing to do with a card."""
         return await transact(
-            self.engine, lambda driver: handle_application(driver, application, step, CLERK, at_ms or now_ms())
+            self.engine, lambda driver: handle_application(driver, self.sealing, application, step, CLERK, at_ms or now_ms())
         )
 
     async def begin(self, application: int, step: Step = Step.START_INSTANT) -> Handled:

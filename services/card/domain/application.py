@@ -186,8 +186,7 @@ def judge(settings: CitySettings, wanted: Wanted, applicant: Applicant, today: d
     """Why an application is not accepted: who brings it, what is open, which card there is, what it costs."""
     return (
         _by_route(settings.application, wanted, age_on(applicant.person.birth_date, today))
-        or (Refusal.APPLICATION_OPEN if applicant.open_application is not None else None)
-        or _by_card(wanted, applicant)
+        or in_the_way(wanted.kind, wanted.route, applicant)
         or (Refusal.FEE_NOT_SETTLED if wanted.fee is None and fee_fen(settings.fee, wanted.kind) else None)
     )
 
@@ -216,17 +215,20 @@ _PARTIES: Final = {
 }
 
 
-def _by_card(wanted: Wanted, applicant: Applicant) -> Refusal | None:
+def in_the_way(kind: ApplicationKind, route: Route, applicant: Applicant) -> Refusal | None:
+    """What the applicant has that bars another card: looked at again when a refused application is handed in again."""
+    if applicant.open_application is not None:
+        return Refusal.APPLICATION_OPEN
     card = applicant.live_card()
-    match wanted.kind:
+    match kind:
         case ApplicationKind.FIRST:
             return Refusal.LIVE_CARD_EXISTS if card else None
         case ApplicationKind.TEMPORARY:
             return Refusal.LIVE_CARD_EXISTS if applicant.live_card(CardKind.TEMPORARY) else None
     if card is None:
         return Refusal.NO_CARD_TO_REISSUE
-    verb = _VERBS[wanted.kind]
-    return by_party(verb, _PARTIES[wanted.route]) or barred(card, verb)
+    verb = _VERBS[kind]
+    return by_party(verb, _PARTIES[route]) or barred(card, verb)
 
 
 def fee_fen(fees: Fees, kind: ApplicationKind) -> int:

@@ -134,7 +134,7 @@ class NotCarried:
 
     row: int
     """0: the header."""
-    field: str
+    field_name: str
     character: str = field(repr=False, default="")
     """The first one that does not fit in; empty: the text is too long, counted in bytes."""
 
@@ -152,11 +152,11 @@ def read_line(layout: Sequence[Field], line: bytes, rendering: Rendering) -> Map
     Bytes that are no GBK become U+FFFD, which no text that was ever sent contains.
     """
     if rendering is Rendering.FIXED:
-        if len(line) != sum(field.width for field in layout):
+        if len(line) != sum(part.width for part in layout):
             return None
         # By bytes first: half a character at the end of a field must not take a byte of the next one with it.
         cells, start = [], 0
-        for width in (field.width for field in layout):
+        for width in (part.width for part in layout):
             cells.append(line[start : start + width].decode("gbk", "replace"))
             start += width
     else:
@@ -164,8 +164,9 @@ def read_line(layout: Sequence[Field], line: bytes, rendering: Rendering) -> Map
         cells = line.decode("gbk", "replace").split("|")
         if len(cells) != len(layout):
             return None
-    texts = {field.name: cell.strip(" ") for field, cell in zip(layout, cells, strict=True)}
-    return texts if all(_is_number(texts[field.name], field.width) for field in layout if field.fill is Fill.NUMBER) else None
+    texts = {part.name: cell.strip(" ") for part, cell in zip(layout, cells, strict=True)}
+    numbers = all(_is_number(texts[part.name], part.width) for part in layout if part.fill is Fill.NUMBER)
+    return texts if numbers else None
 
 
 def _header(batch: Batch) -> tuple[str, ...]:

@@ -6,12 +6,19 @@ from typing import Any
 import asyncpg
 
 from services.card.adapters import audit
-from services.card.adapters.applications import Application, lock_application, move_application, read_application
+from services.card.adapters.applications import (
+    Application,
+    lock_application,
+    move_application,
+    read_application,
+    read_open_applications,
+)
+from services.card.adapters.cards import read_cards_of
 from services.card.adapters.people import read_holders
 from services.card.adapters.photos import NewPhoto, add_photos, newest_photos
 from services.card.adapters.sealing import Sealing
 from services.card.domain.actor import Actor
-from services.card.domain.application import Step, advance
+from services.card.domain.application import Applicant, Step, advance, in_the_way
 from services.card.domain.person import Field
 from services.card.domain.refusal import Refusal
 from services.card.handlers.submit import CheckedPhoto
@@ -28,6 +35,7 @@ class Handled:
 
 async def handle_application(
     driver: "asyncpg.Connection[Any]",
+    sealing: Sealing,
     number: int,
     step: Step,
     actor: Actor,
@@ -41,6 +49,8 @@ async def handle_application(
     if application is None:
         raise DomainError(Code.NOT_FOUND, "UNKNOWN_APPLICATION", "没有这笔申请")
     to = advance(application.state, step)
+    if not isinstance(to, Refusal) and step is Step.RESUBMIT:
+        to = await _in_the_way(driver, sealing, application) or to
     if isinstance(to, Refusal):
         return Handled(number, to)
     await move_application(driver, application, step, to, actor, now_ms, cause=cause, remark=remark)
@@ -52,7 +62,7 @@ async def add_photo(
     driver: "asyncpg.Connection[Any]", sealing: Sealing, number: int, photo: CheckedPhoto, actor: Actor, now_ms: int
 ) -> Handled:
     """The photo that an application waits for."""
-    handled = await handle_application(driver, number, Step.ADD_PHOTO, actor, now_ms)
+    handled = await handle_application(driver, sealing, number, Step.ADD_PHOTO, actor, now_ms)
     if handled.refusal is None:
         await store_photo(driver, sealing, number, photo, now_ms)
     return handled
@@ -68,6 +78,15 @@ async def store_photo(
     newest = (await newest_photos(driver, [holder.id])).get(holder.id, 0)
     sealed = holder.cipher.seal(Field.PHOTO, photo.jpeg)
     await add_photos(driver, [NewPhoto(holder.id, newest + 1, sealed, list(photo.overrides), photo.reason)], now_ms)
+
+
+async def _in_the_way(driver: "asyncpg.Connection[Any]", sealing: Sealing, application: Application) -> Refusal | None:
+    """Meanwhile the applicant may have applied again, or have got a card."""
+    holder = application.holder
+    person = (await read_holders(driver, sealing, [holder]))[holder].person()
+    cards = (await read_cards_of(driver, [holder])).get(holder, [])
+    open_application = (await read_open_applications(driver, [holder])).get(holder)
+    return in_the_way(application.kind, application.route, Applicant(person, tuple(cards), open_application))
 
 
 async def _record(driver: "asyncpg.Connection[Any]", actor: Actor, application: Application, step: Step) -> None:

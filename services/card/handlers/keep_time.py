@@ -17,6 +17,7 @@ from services.card.adapters.due import (
     ending_losses,
     refused_before,
 )
+from services.card.adapters.sealing import Sealing
 from services.card.domain.actor import TIMER
 from services.card.domain.application import Step
 from services.card.domain.life_cycle import Party, Verb
@@ -35,8 +36,9 @@ _DAY_MS: Final = 24 * 3600 * 1000
 class KeepTime:
     """A duty; `now` is the clock, for tests that do not want to wait a week."""
 
-    def __init__(self, engine: AsyncEngine, settings: CitySettings, now: Callable[[], int] = now_ms) -> None:
+    def __init__(self, engine: AsyncEngine, sealing: Sealing, settings: CitySettings, now: Callable[[], int] = now_ms) -> None:
         self._engine = engine
+        self._sealing = sealing
         self._settings = settings
         self._now = now
 
@@ -67,6 +69,6 @@ class KeepTime:
         for application in applications:
 
             async def act(driver: "asyncpg.Connection[Any]", number: int = application) -> None:
-                await handle_application(driver, number, Step.LAPSE, TIMER, now)
+                await handle_application(driver, self._sealing, number, Step.LAPSE, TIMER, now)
 
             await transact(self._engine, act)

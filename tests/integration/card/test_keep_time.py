@@ -21,7 +21,7 @@ DAY_MS = 24 * 3600 * 1000
 
 async def pass_time(registry: Registry, days: float) -> bool:
     """One round of the timekeeper, so many days from now."""
-    keeper = KeepTime(registry.engine, registry.settings, lambda: now_ms() + int(days * DAY_MS))
+    keeper = KeepTime(registry.engine, registry.sealing, registry.settings, lambda: now_ms() + int(days * DAY_MS))
     async with registry.engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         return await keeper(connection)
