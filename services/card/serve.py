@@ -9,8 +9,12 @@ from prometheus_client import start_http_server
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from onecard.card.v1.applications_pb2_grpc import add_ApplicationServiceServicer_to_server
 from services.card.adapters.city_settings import read_city_settings
+from services.card.adapters.photo import PhotoChecker
 from services.card.adapters.sealing import Sealing
+from services.card.api.actors import Actors
+from services.card.api.applications import ApplicationService
 from services.card.config import Config
 from services.card.domain.settings import CitySettings
 from services.card.handlers.keep_time import KeepTime
@@ -51,12 +55,16 @@ async def serve(config: Config, listen: Listen) -> None:
             return frozenset((await connection.scalars(_REVOKED)).all())
 
     server = make_server(listen, RevocationList(revoked))
+    photos = PhotoChecker(settings.photo)
+    # The stubs know gRPC's own server only; ours takes what they bring.
+    add_ApplicationServiceServicer_to_server(ApplicationService(engine, sealing, settings, Actors(engine), photos), server)
     try:
         async with asyncio.TaskGroup() as tasks:
             beside = tasks.create_task(_keep_house(announcer, Housekeeping(housekeeping, ELECTION, groups)))
             await serve_until_signal(server)
             beside.cancel()
     finally:
+        photos.close()
         await announcer.stop()
         await housekeeping.dispose()
         await engine.dispose()

@@ -1,0 +1,66 @@
+"""Who acts: the person who is signed in at the terminal that calls."""
+
+import time
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.card.adapters.shifts import Shift, find_shift, token_digest
+from services.card.domain.actor import Actor, ActorKind
+from services.card.domain.refusal import Refusal, sentence
+from services.card.domain.staff import Right, may
+from services.common.clock import now_ms
+from services.common.database import driver_session
+from services.common.errors import Code, DomainError
+from services.common.grpc.calls import current_peer
+from services.common.peer import Peer
+
+SHIFT_KEY: Final = "x-onecard-shift"
+_REMEMBERED_SECONDS: Final = 1.0
+_MOST_REMEMBERED: Final = 10_000
+
+
+class Actors:
+    """Recognises shifts by their tokens. A shift is remembered for a second: what ended it is heard of within two."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._known: dict[bytes, tuple[Shift, float]] = {}
+
+    async def with_right(self, right: Right, context: Any) -> Actor:
+        """Who makes this call. Raises DomainError for somebody who is not signed in, or does not hold the right."""
+        actor = await self.actor(context)
+        if not may(actor, right):
+            raise DomainError(Code.PERMISSION_DENIED, Refusal.NOT_YOUR_RIGHT.name, sentence(Refusal.NOT_YOUR_RIGHT))
+        return actor
+
+    async def actor(self, context: Any) -> Actor:
+        """Who makes this call, whatever they may do. Raises DomainError."""
+        token = next((value for key, value in context.invocation_metadata() if key == SHIFT_KEY), "")
+        if not token:
+            raise DomainError(Code.UNAUTHENTICATED, "SIGN_IN_NEEDED", "请先在本终端登录")
+        shift = await self._shift(token)
+        if shift is None or shift.expire_time_ms <= now_ms():
+            raise DomainError(Code.UNAUTHENTICATED, "SHIFT_ENDED", "登录已失效，请重新登录")
+        _check_terminal(shift, current_peer())
+        return Actor(ActorKind.STAFF, shift.staff, shift.roles, shift.id, shift.terminal, shift.outlet)
+
+    async def _shift(self, token: str) -> Shift | None:
+        digest, now = token_digest(token), time.monotonic()
+        known = self._known.get(digest)
+        if known and now - known[1] < _REMEMBERED_SECONDS:
+            return known[0]
+        async with driver_session(self._engine) as driver:
+            shift = await find_shift(driver, token)
+        self._known.pop(digest, None)
+        if shift:
+            if len(self._known) >= _MOST_REMEMBERED:
+                self._known.clear()
+            self._known[digest] = shift, now
+        return shift
+
+
+def _check_terminal(shift: Shift, peer: Peer) -> None:
+    """A token is worth nothing at another terminal, nor with another certificate of the same one."""
+    if (shift.terminal, shift.serial) != (peer.subject.uri, peer.serial):
+        raise DomainError(Code.UNAUTHENTICATED, "WRONG_TERMINAL", "该登录属于另一台终端，请在本终端登录")

@@ -1,0 +1,326 @@
+"""ApplicationService: what windows, kiosks and employers ask."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from onecard.card.v1 import applications_pb2 as messages
+from onecard.card.v1.applications_pb2_grpc import ApplicationServiceServicer
+from services.card import metrics
+from services.card.adapters.applications import list_applications, read_application, read_timeline
+from services.card.adapters.batches import BatchRow, count_rows, find_batch, page_rows
+from services.card.adapters.people import document_field, read_documents, read_holders
+from services.card.adapters.photo import PhotoChecker
+from services.card.adapters.sealing import Sealing
+from services.card.api.actors import Actors
+from services.card.api.answers import refusal_of, step_of, summary_of
+from services.card.api.forms import NotAccepted, read_papers, read_person
+from services.card.domain.actor import Actor
+from services.card.domain.application import OPEN, ApplicationKind, ApplicationState, Mode, Route, Step, Wanted
+from services.card.domain.document import DocumentKind
+from services.card.domain.fee import FeeSource
+from services.card.domain.masking import masked_name, masked_number
+from services.card.domain.photo import PhotoPoint, not_overridden
+from services.card.domain.refusal import Refusal
+from services.card.domain.settings import CitySettings
+from services.card.domain.staff import Right
+from services.card.handlers.handle_application import Handled, add_photo, handle_application
+from services.card.handlers.once import Once
+from services.card.handlers.submit import CheckedPhoto, Decided, Submission, submit
+from services.card.handlers.submit_batch import Row, SubmitBatch, Unreadable
+from services.common.clock import SHANGHAI, instant, now_ms
+from services.common.database import driver_session
+from services.common.errors import Code, DomainError
+from services.common.grpc.pages import read_token, write_token
+from services.common.grpc.reading import bad, identifier, page_size, request_id
+
+_ORDINARY: Final = "ordinary"
+_LONGEST_REMARK: Final = 200
+
+
+class Place(NamedTuple):
+    """Where the next page of a list begins."""
+
+    after: int
+
+    @property
+    def possible(self) -> bool:
+        """Whether we may have written it."""
+        return self.after > 0
+
+
+class ApplicationService(ApplicationServiceServicer):
+    """Reads forms, asks the handlers, writes answers."""
+
+    def __init__(
+        self, engine: AsyncEngine, sealing: Sealing, settings: CitySettings, actors: Actors, photos: PhotoChecker
+    ) -> None:
+        self._engine = engine
+        self._sealing = sealing
+        self._settings = settings
+        self._actors = actors
+        self._photos = photos
+        self._once = Once(engine, sealing)
+        self._batches = SubmitBatch(engine, sealing, settings)
+
+    async def Submit(self, request: messages.SubmitRequest, context: Any) -> messages.SubmitResponse:  # noqa: N802
+        """One person applies."""
+        actor = await self._actors.with_right(Right.SUBMIT_APPLICATION, context)
+        asked, now = request_id(request.request_id), now_ms()
+        form = self._read(request, actor, now)
+        if isinstance(form, NotAccepted):
+            return messages.SubmitResponse(refusal=_not_accepted(form))
+        photo = await self._check(request.photo, request.photo_overrides)
+        if isinstance(photo, messages.Refusal):
+            return messages.SubmitResponse(refusal=photo)
+        submission = replace(form, photo=photo)
+
+        async def act(driver: Any) -> Decided:
+            (decided,) = await submit(driver, self._sealing, self._settings, [submission], actor, now)
+            return decided
+
+        content = request.SerializeToString(deterministic=True)
+        decided = await self._once(actor.terminal, asked, "Submit", content, Decided, act)
+        outcome, reason = ("REFUSED", decided.refusal.name) if decided.refusal else ("ACCEPTED", "")
+        metrics.APPLICATIONS.labels(submission.wanted.route.name, outcome, reason).inc()
+        return messages.SubmitResponse(
+            application=await self._summary(decided.application),
+            refusal=await self._refusal(decided) if decided.refusal else None,
+        )
+
+    async def AddPhoto(self, request: messages.AddPhotoRequest, context: Any) -> messages.AddPhotoResponse:  # noqa: N802
+        """The photo that was missing."""
+        actor = await self._actors.with_right(Right.SUBMIT_APPLICATION, context)
+        asked, now = request_id(request.request_id), now_ms()
+        photo = await self._check(request.photo, request.photo_overrides)
+        if photo is None:
+            raise bad("photo", "a JPEG is wanted")
+        if isinstance(photo, messages.Refusal):
+            return messages.AddPhotoResponse(application=await self._summary(request.application_id), refusal=photo)
+
+        async def act(driver: Any) -> Handled:
+            return await add_photo(driver, self._sealing, request.application_id, photo, actor, now)
+
+        handled = await self._handled(actor, asked, "AddPhoto", request, act)
+        return messages.AddPhotoResponse(application=await self._summary(handled.application), refusal=_refused(handled))
+
+    async def Withdraw(self, request: messages.WithdrawRequest, context: Any) -> messages.WithdrawResponse:  # noqa: N802
+        """The applicant does not want it any more."""
+        actor = await self._actors.with_right(Right.SUBMIT_APPLICATION, context)
+        asked, now = request_id(request.request_id), now_ms()
+
+        async def act(driver: Any) -> Handled:
+            return await handle_application(driver, self._sealing, request.application_id, Step.WITHDRAW, actor, now)
+
+        handled = await self._handled(actor, asked, "Withdraw", request, act)
+        return messages.WithdrawResponse(application=await self._summary(handled.application), refusal=_refused(handled))
+
+    async def Refuse(self, request: messages.RefuseRequest, context: Any) -> messages.RefuseResponse:  # noqa: N802
+        """Something is wrong with it."""
+        actor = await self._actors.with_right(Right.SUBMIT_APPLICATION, context)
+        asked, now, remark = request_id(request.request_id), now_ms(), request.remark.strip()
+        if not 0 < len(remark) <= _LONGEST_REMARK:
+            raise bad("remark", f"what is wrong, in 1 to {_LONGEST_REMARK} characters")
+
+        async def act(driver: Any) -> Handled:
+            cause = Refusal.REFUSED_BY_CLERK
+            return await handle_application(
+                driver, self._sealing, request.application_id, Step.REFUSE, actor, now, cause=cause, remark=remark
+            )  # fmt: skip
+
+        handled = await self._handled(actor, asked, "Refuse", request, act)
+        return messages.RefuseResponse(application=await self._summary(handled.application), refusal=_refused(handled))
+
+    async def GetApplication(  # noqa: N802
+        self, request: messages.GetApplicationRequest, context: Any
+    ) -> messages.GetApplicationResponse:
+        """One application with its timeline."""
+        await self._actors.with_right(Right.READ_HOLDER, context)
+        async with driver_session(self._engine) as driver:
+            application = await read_application(driver, request.application_id)
+            if application is None:
+                raise DomainError(Code.NOT_FOUND, "UNKNOWN_APPLICATION", "没有这笔申请")
+            timeline = await read_timeline(driver, application.id)
+        return messages.GetApplicationResponse(
+            application=summary_of(application, now_ms()), timeline=[step_of(step) for step in timeline]
+        )
+
+    async def ListApplications(  # noqa: N802
+        self, request: messages.ListApplicationsRequest, context: Any
+    ) -> messages.ListApplicationsResponse:
+        """Applications of an outlet, oldest first."""
+        actor = await self._actors.with_right(Right.READ_HOLDER, context)
+        size, now = page_size(request.page_size, 50, 200), now_ms()
+        place = read_token(request.page_token, Place)
+        async with driver_session(self._engine) as driver:
+            found = await list_applications(
+                driver,
+                request.outlet or actor.outlet,
+                [ApplicationState(request.state)] if request.state else OPEN,
+                after=place.after if place else 0,
+                limit=size,
+                due_before_ms=now if request.overdue_only else None,
+            )
+        return messages.ListApplicationsResponse(
+            applications=[summary_of(application, now) for application in found],
+            next_page_token=write_token(Place(found[-1].id) if len(found) == size else None),
+        )
+
+    async def SubmitBatch(  # noqa: N802
+        self, request_iterator: AsyncIterator[messages.SubmitBatchRequest], context: Any
+    ) -> messages.SubmitBatchResponse:
+        """An employer's batch: nothing is stored before all of it is there and agrees with its header."""
+        actor = await self._actors.with_right(Right.SUBMIT_APPLICATION, context)
+        header, rows = await self._receive(request_iterator)
+        now = now_ms()
+        wanted = Wanted(
+            ApplicationKind.FIRST,
+            _mode(header.mode),
+            Route.EMPLOYER,
+            identifier("outlet", header.outlet or actor.outlet, 32),
+        )
+
+        def read(row: Row) -> Submission | Unreadable:
+            form = self._submission(wanted, messages.BatchRow.FromString(row.content), now)
+            return Unreadable(form.refusal, f"{form.field}: {form}") if isinstance(form, NotAccepted) else form
+
+        decided = await self._batches(header.batch_id, header.SerializeToString(deterministic=True), rows, read, actor, now)
+        refused = sum(bool(row.refusal) for row in decided.rows)
+        return messages.SubmitBatchResponse(
+            batch_number=decided.number,
+            accepted=len(decided.rows) - refused,
+            refused=refused,
+            verdicts=map(_verdict, decided.rows),
+        )
+
+    async def GetBatch(self, request: messages.GetBatchRequest, context: Any) -> messages.GetBatchResponse:  # noqa: N802
+        """How far a batch has come."""
+        actor = await self._actors.with_right(Right.SUBMIT_APPLICATION, context)
+        size = page_size(request.page_size, 1000, 1000)
+        async with driver_session(self._engine) as driver:
+            batch = await find_batch(driver, actor.terminal, request.batch_id)
+            if batch is None:
+                raise DomainError(Code.NOT_FOUND, "UNKNOWN_BATCH", "没有这个批次")
+            rows = await page_rows(driver, batch.id, request.after_row, size)
+            decided = await count_rows(driver, batch.id)
+        return messages.GetBatchResponse(
+            batch_number=batch.id, rows=batch.rows, decided=decided, ended=batch.ended, verdicts=map(_verdict, rows)
+        )
+
+    async def _receive(self, parts: AsyncIterator[messages.SubmitBatchRequest]) -> tuple[messages.BatchHeader, Sequence[Row]]:
+        header: messages.BatchHeader | None = None
+        rows: list[Row] = []
+        async for part in parts:
+            if part.HasField("header"):
+                if header is not None:
+                    raise bad("header", "one is wanted, in the first part")
+                header = part.header
+                identifier("header.batch_id", header.batch_id, 64)
+                most = self._settings.application.bulk_rows
+                if not 0 < header.rows <= most:
+                    raise bad("header.rows", f"1 to {most} are wanted")
+            if header is None:
+                raise bad("header", "it comes first")
+            rows += [Row(row.row, row.SerializeToString(deterministic=True)) for row in part.rows]
+            if len(rows) > header.rows:
+                break
+        if header is None:
+            raise bad("header", "there was none")
+        if [row.number for row in rows] != list(range(1, header.rows + 1)):
+            message = f"整批退回：表头为 {header.rows} 行，收到 {len(rows)} 行，或行号不连续；未保存任何一行"
+            raise DomainError(Code.INVALID_ARGUMENT, "BATCH_DIFFERS_FROM_HEADER", message)
+        return header, rows
+
+    def _read(self, request: messages.SubmitRequest, actor: Actor, now: int) -> Submission | NotAccepted:
+        if not request.kind or not request.route:
+            raise bad("kind" if not request.kind else "route", "it must be named")
+        today = instant(now).astimezone(SHANGHAI).date()
+        papers = read_papers(request.representative, today) if request.HasField("representative") else None
+        if isinstance(papers, NotAccepted):
+            return papers
+        wanted = Wanted(
+            ApplicationKind(request.kind),
+            _mode(request.mode),
+            Route(request.route),
+            identifier("outlet", request.outlet or actor.outlet, 32),
+            papers,
+            FeeSource(request.fee_source) if request.fee_source else None,
+        )
+        form = self._submission(wanted, request, now)
+        return form if isinstance(form, NotAccepted) else replace(form, other_people=frozenset(request.other_people))
+
+    def _submission(
+        self, wanted: Wanted, message: "messages.SubmitRequest | messages.BatchRow", now: int
+    ) -> Submission | NotAccepted:
+        form = read_person(self._settings.application, message.person, instant(now).astimezone(SHANGHAI).date())
+        if isinstance(form, NotAccepted):
+            return form
+        category = message.category or _ORDINARY
+        return Submission(wanted, form.document, form.person, category, message.resident, form.valid_until)
+
+    async def _check(
+        self, jpeg: bytes, overrides: Sequence[messages.PhotoOverride]
+    ) -> "CheckedPhoto | messages.Refusal | None":
+        if not jpeg:
+            return None
+        passed = {o.point: o.reason.strip() for o in overrides}
+        if not all(passed.values()):
+            raise bad("photo_overrides", "each needs a reason")
+        faults = await self._photos.check(jpeg)
+        left = not_overridden(faults, frozenset(PhotoPoint(point) for point in passed))
+        if left:
+            return refusal_of(Refusal.PHOTO_NOT_ACCEPTED, field="photo", faults=left)
+        used = tuple(fault.point.value for fault in faults)
+        return CheckedPhoto(jpeg, used, "; ".join(passed[point] for point in used))
+
+    async def _handled(self, actor: Actor, asked: str, method: str, request: Any, act: Any) -> Handled:
+        content = request.SerializeToString(deterministic=True)
+        return await self._once(actor.terminal, asked, method, content, Handled, act)
+
+    async def _summary(self, number: int | None) -> messages.ApplicationSummary | None:
+        if number is None:
+            return None
+        async with driver_session(self._engine) as driver:
+            application = await read_application(driver, number)
+        return summary_of(application, now_ms()) if application else None
+
+    async def _refusal(self, decided: Decided) -> messages.Refusal:
+        assert decided.refusal is not None
+        refusal = refusal_of(decided.refusal)
+        if decided.possible_holders:
+            async with driver_session(self._engine) as driver:
+                holders = await read_holders(driver, self._sealing, decided.possible_holders)
+                documents = await read_documents(driver, decided.possible_holders)
+            for number, holder in holders.items():
+                for document in documents.get(number, [])[:1]:
+                    shown = holder.cipher.open(document_field(document.number), document.sealed).decode()
+                    refusal.possible_holders.add(
+                        holder_id=number,
+                        masked_name=masked_name(holder.person().name),
+                        document_kind=DocumentKind(document.kind),
+                        masked_document_number=masked_number(shown),
+                    )
+        return refusal
+
+
+def _mode(mode: int) -> Mode:
+    return Mode(mode) if mode else Mode.ORDINARY
+
+
+def _not_accepted(form: NotAccepted) -> messages.Refusal:
+    return refusal_of(form.refusal, field=form.field, message=form.message)
+
+
+def _refused(handled: Handled) -> messages.Refusal | None:
+    return refusal_of(handled.refusal) if handled.refusal else None
+
+
+def _verdict(row: BatchRow) -> messages.BatchVerdict:
+    field, _, message = row.detail.partition(": ")
+    return messages.BatchVerdict(
+        row=row.row,
+        application_id=row.application or 0,
+        refusal=refusal_of(Refusal(row.refusal), field=field, message=message) if row.refusal else None,
+    )

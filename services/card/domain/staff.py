@@ -1,0 +1,65 @@
+"""What people of the staff may do: one table of rights and the roles that hold them."""
+
+from enum import IntEnum
+from typing import Final
+
+from services.card.domain.actor import Actor, ActorKind, Role
+
+
+class Right(IntEnum):
+    """What can be asked for. The numbers are stored with approvals: never changed, never used again."""
+
+    SUBMIT_APPLICATION = 1
+    READ_HOLDER = 2
+    """Masked."""
+    READ_HOLDER_UNMASKED = 3
+    CHANGE_CARD = 4
+    REPORT_TEMPORARY_LOSS = 5
+    CANCEL_CARD = 6
+    CORRECT_IDENTITY = 7
+    WAIVE_FEE = 8
+    RESET_PIN = 9
+    APPROVE = 10
+    MANAGE_STAFF = 11
+    ENROL_TERMINAL = 12
+    REVOKE_TERMINAL = 13
+    READ_AUDIT = 14
+    BANK_FILES = 15
+    ROTATE_KEYS = 16
+    EXPORT_HOLDER = 17
+    DELETE_HOLDER = 18
+
+
+_COUNTER: Final = frozenset({Role.CLERK, Role.SUPERVISOR})
+_SUPERVISOR: Final = frozenset({Role.SUPERVISOR})
+_SECURITY: Final = frozenset({Role.SECURITY_ADMINISTRATOR})
+
+RIGHTS: Final[dict[Right, frozenset[Role]]] = {
+    Right.SUBMIT_APPLICATION: _COUNTER,
+    Right.READ_HOLDER: _COUNTER | {Role.HOTLINE},
+    Right.READ_HOLDER_UNMASKED: _COUNTER,
+    Right.CHANGE_CARD: _COUNTER,
+    Right.REPORT_TEMPORARY_LOSS: _COUNTER | {Role.HOTLINE},
+    Right.CANCEL_CARD: _COUNTER,
+    Right.CORRECT_IDENTITY: _COUNTER,
+    Right.WAIVE_FEE: _COUNTER,
+    Right.RESET_PIN: _COUNTER,
+    Right.APPROVE: _SUPERVISOR,
+    Right.MANAGE_STAFF: _SECURITY,
+    Right.ENROL_TERMINAL: _SECURITY | {Role.OPERATOR},
+    Right.REVOKE_TERMINAL: _SECURITY,
+    Right.READ_AUDIT: frozenset({Role.AUDITOR}),
+    Right.BANK_FILES: frozenset({Role.OPERATOR}),
+    Right.ROTATE_KEYS: _SECURITY,
+    Right.EXPORT_HOLDER: _SUPERVISOR,
+    Right.DELETE_HOLDER: _SUPERVISOR,
+}
+APPROVED_BY_ANOTHER: Final = frozenset(
+    {Right.CANCEL_CARD, Right.CORRECT_IDENTITY, Right.WAIVE_FEE, Right.EXPORT_HOLDER, Right.DELETE_HOLDER}
+)
+"""High-risk acts: a second person's word on the exact request is needed (社会保险经办条例 Art. 37-38)."""
+
+
+def may(actor: Actor, right: Right) -> bool:
+    """Whether somebody who is signed in holds a right."""
+    return actor.kind is ActorKind.STAFF and bool(actor.roles & RIGHTS[right])
