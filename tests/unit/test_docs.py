@@ -16,6 +16,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import REGISTRY
 
 from cli.main import app as onecard
+from services.card import metrics as card_metrics
+from services.common import build
 from services.common.grpc import metrics as edge_metrics
 from services.payments import __main__ as payments
 from services.payments import metrics as payments_metrics
@@ -158,6 +160,9 @@ def _resolve(command: Any, line: str) -> None:
         raise LookupError(unknown)
 
 
+SHOWN = (payments_metrics, card_metrics, edge_metrics, build, simulation_metrics)
+
+
 def declared_in(module: ModuleType) -> dict[str, frozenset[str]]:
     """Metric name, as a scrape shows it → labels."""
     found = {}
@@ -174,10 +179,10 @@ def declared_in(module: ModuleType) -> dict[str, frozenset[str]]:
 @pytest.mark.parametrize(
     ("modules", "belongs"),
     [
-        ([payments_metrics, edge_metrics], lambda name: not name.startswith("onecard_simulation_")),
+        ([payments_metrics, card_metrics, edge_metrics, build], lambda name: not name.startswith("onecard_simulation_")),
         ([simulation_metrics], lambda name: name.startswith("onecard_simulation_")),
     ],
-    ids=["payments", "simulation"],
+    ids=["services", "simulation"],
 )
 def test_the_metrics_are_those_that_are_declared(modules: list[ModuleType], belongs: Callable[[str], bool]) -> None:
     documented = {
@@ -190,7 +195,7 @@ def test_the_metrics_are_those_that_are_declared(modules: list[ModuleType], belo
 
 @each_document
 def test_no_document_names_a_metric_that_does_not_exist(document: Path) -> None:
-    known = {name for module in (payments_metrics, edge_metrics, simulation_metrics) for name in declared_in(module)}
+    known = {name for module in SHOWN for name in declared_in(module)}
     known.add("onecard_payments")
     assert {match[1] for code in code_of(document) if (match := METRIC.fullmatch(code))} <= known
 
