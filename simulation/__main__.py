@@ -13,6 +13,7 @@ import typer
 from prometheus_client import start_http_server
 
 from sdk.merchant.access import Access, credentials_in
+from simulation.bank import Habits, SimulatedBank, serve
 from simulation.example import write_example
 from simulation.files import write_files
 from simulation.registry import Registry
@@ -69,6 +70,17 @@ def taps(
     linger_ms = linger_ms or (100 if os.environ.get("ONECARD_BROKER") == "tansu" else 30)
     plan = Plan(cards=cards, rate=rate, faults=faults, offline_every_seconds=offline_every, linger_ms=linger_ms, seed=seed)
     Street(_bootstrap(), _access(), spools, plan).run(stopping, leaving, seconds)
+
+
+@app.command()
+def bank(
+    inbox: Annotated[Path, typer.Option(help="Folder of the files of applications.")],
+    outbox: Annotated[Path, typer.Option(help="Folder for the returns.")],
+    seed: Annotated[int, typer.Option(help="Repeat the same doings.")] = 1,
+) -> None:
+    """Answer files of applications as a bank does: late, twice, in part, wrongly; until SIGTERM."""
+    stopping, _ = _signals()
+    serve(SimulatedBank(seed, Habits()), inbox, outbox, stopping)
 
 
 def _signals() -> tuple[threading.Event, threading.Event]:
