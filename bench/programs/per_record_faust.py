@@ -11,8 +11,8 @@ from mode.supervisors import CrashingSupervisor
 from bench.plan import BATCH
 from bench.programs.posting import SOURCES, collect_garbage_seldom, config, make_post
 from services.common import topics
-from services.common.database import make_engine
 from services.common.announce import Announcer
+from services.common.database import make_engine
 from services.payments.adapters.wire import Received
 from services.payments.streams import DisklessApp
 

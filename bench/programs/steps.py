@@ -20,10 +20,10 @@ from bench.plan import BATCH
 from bench.programs.posting import collect_garbage_seldom, config, make_post
 from bench.taps import taps
 from services.common import topics
+from services.common.announce import Announcer
 from services.common.clock import now_ms
 from services.common.database import make_engine
 from services.payments.adapters import ledger, locking
-from services.common.announce import Announcer
 from services.payments.adapters.wire import Received
 from services.payments.handlers import post_taps
 
