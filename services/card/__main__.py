@@ -3,15 +3,24 @@
 import asyncio
 import os
 import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.card.adapters.city_settings import CitySettingsError
+from services.card.adapters.sealing import Sealing
 from services.card.config import Config, ConfigError, required
 from services.card.keys import KEYS
 from services.common.build import show_build
+from services.common.database import make_engine
+from services.common.errors import DomainError
 from services.common.keyvault.commands import vault_commands
+from services.common.keyvault.software import open_token
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
 
@@ -44,11 +53,67 @@ def serve() -> None:
     run_api(Config.from_environment(), Listen.from_environment())
 
 
+@app.command()
+def rewrap_keys() -> None:
+    """Wrap every holder's key with the current version of the vault's; then the older version can be destroyed."""
+    from services.card.handlers.rotate import rewrap_keys as rewrap  # noqa: PLC0415
+
+    done = _with_progress("wrapping keys anew", os.environ.get("ONECARD_DATABASE_URL"), rewrap)
+    out.print(f"{done} keys were wrapped anew; none is left under an older version")
+
+
+@app.command()
+def fill_index() -> None:
+    """Bring everybody into the newest index, once every process knows its key; may be cut off and run again."""
+    from services.card.handlers.rotate import fill_index as fill  # noqa: PLC0415
+
+    done = _with_progress("filling the index", os.environ.get("ONECARD_DATABASE_URL"), fill)
+    out.print(f"{done} holders were brought into the newest index")
+
+
+@app.command()
+def retire_index(version: Annotated[int, typer.Argument(help="the version that is no longer needed")]) -> None:
+    """Take an older index away, as the owner named by ONECARD_OWNER_DATABASE_URL.
+
+    A process that knows no newer version is refused from then on.
+    """
+    from services.card.handlers.rotate import retire_index as retire  # noqa: PLC0415
+
+    owner = required(os.environ, "ONECARD_OWNER_DATABASE_URL", "the database's owner")
+    gone = _with_progress(
+        "taking rows away", owner, lambda engine, sealing, progress: retire(engine, sealing, version, progress)
+    )
+    out.print(f"{gone} rows of version {version} are gone; its key can be destroyed")
+
+
+def _with_progress(
+    what: str, url: str | None, work: Callable[[AsyncEngine, Sealing, Callable[[int, int], None]], Awaitable[int]]
+) -> int:
+    """Do long work on the database with the vault open, and show how far it is."""
+    vault = open_token(
+        Path(required(os.environ, "ONECARD_VAULT", "the file of the service's token")),
+        required(os.environ, "ONECARD_VAULT_PIN", "the PIN of that token"),
+    )
+
+    async def run(progress: Callable[[int, int], None]) -> int:
+        engine = make_engine(
+            url or required(os.environ, "ONECARD_DATABASE_URL", "the role of the card service"), "card-operator", sessions=2
+        )
+        try:
+            return await work(engine, Sealing(vault), progress)
+        finally:
+            await engine.dispose()
+
+    with Progress(console=out, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        return asyncio.run(run(lambda done, total: bar.update(task, completed=done, total=total or None)))
+
+
 def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         app()
-    except (ConfigError, CitySettingsError, VaultError) as error:
+    except (ConfigError, CitySettingsError, VaultError, DomainError) as error:
         sys.exit(f"onecard card: {error}")
 
 

@@ -27,6 +27,7 @@ from services.common.grpc.server import make_server, serve_until_signal
 from services.common.housekeeping import Duty, Group, Housekeeping
 from services.common.keyvault.process import harden
 from services.common.keyvault.software import open_token
+from services.common.keyvault.vault import VaultError
 
 ELECTION: Final = "card.housekeeping"
 _SESSIONS: Final = 10
@@ -43,7 +44,10 @@ def duties(engine: AsyncEngine, sealing: Sealing, settings: CitySettings, announ
 async def serve(config: Config, listen: Listen) -> None:
     """Serve until SIGTERM or SIGINT."""
     settings = read_city_settings(config.settings)
-    sealing = Sealing(open_token(config.vault, config.vault_pin))
+    vault = open_token(config.vault, config.vault_pin)
+    if vault.development and not listen.on_loopback:
+        raise VaultError(f"{config.vault} is a development token: serve on 127.0.0.1, or make another one with `vault create`")
+    sealing = Sealing(vault)
     engine = make_engine(config.database_url, "card-api", sessions=_SESSIONS, looked_at=True)
     await _wait_for_schema(engine)
     announcer = Announcer(config.kafka)

@@ -16,10 +16,14 @@ join card.lookup l on l.field = w.field and l.index_version = w.version and l.di
 _NAMESAKES: Final = """
 select n.digest, n.holder from unnest($1::smallint[], $2::bytea[], $3::boolean[]) as w(version, digest, citizen)
 join card.namesake n on n.index_version = w.version and n.digest = w.digest and not (n.citizen and w.citizen)"""
-_HOLDER: Final = """
-select id, data_key_version, data_key, sealed_version, name, birth_date, traits, phone, address, social_security_number,
-    category, resident, version
-from card.holder where id = any($1::bigint[]) and deletion_time is null order by id"""
+HOLDER_COLUMNS: Final = (
+    "id, data_key_version, data_key, sealed_version, name, birth_date, traits, phone, address, social_security_number, "
+    "category, resident, version"
+)
+_HOLDER: Final = (
+    f"select {HOLDER_COLUMNS} from card.holder"  # noqa: S608 - our own list of columns
+    " where id = any($1::bigint[]) and deletion_time is null order by id"
+)
 _LOCK: Final = f"{_HOLDER} for no key update"
 _DOCUMENTS: Final = """
 select holder, number, kind, sealed, valid_until from card.document
@@ -101,10 +105,11 @@ async def read_holders(
     """Holders by id, locked in order of their ids if asked; who was deleted is not there."""
     wanted = sorted(set(ids))
     rows = await driver.fetch(_LOCK if lock else _HOLDER, wanted) if wanted else []
-    return {row[0]: _holder(sealing, row) for row in rows}
+    return {row[0]: holder_of(sealing, row) for row in rows}
 
 
-def _holder(sealing: Sealing, row: Any) -> Holder:
+def holder_of(sealing: Sealing, row: Any) -> Holder:
+    """A row of HOLDER_COLUMNS."""
     number, key_version, key, sealed_version, *rest = row
     sealed, (category, resident, version) = SealedPerson(*rest[:6]), rest[6:]
     return Holder(

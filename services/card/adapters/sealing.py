@@ -117,6 +117,19 @@ class Sealing:
         data_key = self._vault.unwrap(DATA_KEY, wrapped.version, wrapped.blob, _bound_to(holder))
         return HolderCipher(holder, data_key, sealed_version)
 
+    def data_key_version(self) -> int:
+        """Of the vault's key that wraps the keys of new holders."""
+        return self._vault.current(DATA_KEY)
+
+    def rewrap(self, holder: int, wrapped: WrappedKey) -> WrappedKey:
+        """The same data key under the current version."""
+        data_key = self._vault.unwrap(DATA_KEY, wrapped.version, wrapped.blob, _bound_to(holder))
+        return WrappedKey(*self._vault.wrap(DATA_KEY, data_key, _bound_to(holder)))
+
+    def index_versions(self) -> tuple[int, ...]:
+        """Of the index that this process writes, oldest first."""
+        return self._vault.versions(INDEX_KEY)
+
     def digests(self, field: LookupField, *parts: str) -> list[Digest]:
         """How a value is found, under every version of the index that is in use. No part may hold a line break."""
         message = "\n".join((str(field.value), *parts)).encode()

@@ -35,14 +35,19 @@ class Listen:
     """How long calls in flight may take when the process is asked to end."""
 
     def __post_init__(self) -> None:
-        host, _ = split(self.address)
-        if self.tls is None and not _is_loopback(host):
+        split(self.address)
+        if self.tls is None and not self.on_loopback:
             raise ListenError(
                 f"plain text is for loopback only, and {self.address} is open to others: "
                 "set ONECARD_TLS_CERTIFICATE, ONECARD_TLS_KEY and ONECARD_TLS_AUTHORITY, or listen on 127.0.0.1"
             )
         if self.health_address:
             split(self.health_address)
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only callers of this very machine are heard."""
+        return _is_loopback(split(self.address)[0])
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> "Listen":

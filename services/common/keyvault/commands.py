@@ -52,11 +52,17 @@ def vault_commands(service: str, keys: Mapping[str, Purpose]) -> typer.Typer:
 
     @app.command("add-version")
     def add_version(label: LabelArgument, file: FileOption) -> None:
-        """Add a random version of a key; what is new uses it from the next start of each process on."""
+        """Add a random version of a key. It waits until it is activated."""
         if label not in keys:
             raise VaultError(f"{service} has no key {label}: it has {', '.join(keys)}")
         version = _open(file).add_version(label, keys[label])
-        out.print(f"{label} has version {version}. Restart the processes, then seal anew what older versions wrap.")
+        out.print(f"{label} has version {version}. Restart every process, so that all know it; then `vault activate` it.")
+
+    @app.command()
+    def activate(label: LabelArgument, version: Annotated[int, typer.Argument()], file: FileOption) -> None:
+        """Wrap with a version from the next start of each process on. Every process must have been restarted since it came."""
+        _open(file).activate(label, version)
+        out.print(f"{label} is wrapped with version {version}, once the processes are restarted. Then wrap anew what is older.")
 
     @app.command()
     def bring_together(label: LabelArgument, file: FileOption, custodians: Annotated[int, typer.Option(min=2)] = 2) -> None:

@@ -52,6 +52,8 @@ class _Key(msgspec.Struct, frozen=True):
     version: int
     purpose: Purpose
     secret: bytes
+    current: bool = False
+    """What is new is wrapped with it. A version that was added waits until every process knows it."""
 
 
 class _Token(msgspec.Struct, frozen=True):
@@ -93,6 +95,7 @@ class SoftwareVault:
         for key in sorted(keys, key=lambda k: k.version):
             versions[key.label] = (*versions.get(key.label, ()), key.version)
         self._versions = versions
+        self._current = {key.label: key.version for key in keys if key.current}
 
     def wrap(self, label: str, secret: bytes, bound_to: bytes) -> Wrapped:
         """Encrypt under the current version."""
@@ -113,8 +116,9 @@ class SoftwareVault:
         return context.finalize()
 
     def current(self, label: str) -> int:
-        """The newest version."""
-        return self.versions(label)[-1]
+        """The version that was activated last."""
+        self.versions(label)
+        return self._current[label]
 
     def versions(self, label: str) -> tuple[int, ...]:
         """All that are there, oldest first."""
@@ -127,7 +131,7 @@ class SoftwareVault:
         return [(k.label, k.version, k.purpose, check_value(k.purpose, k.secret)) for k in self._keys]
 
     def add_version(self, label: str, purpose: Purpose, secret: bytes | None = None) -> int:
-        """A new key, random unless it was put together from components; it is current from now on. Answers its version."""
+        """A new key, random unless it was put together from components; the first version is current. Answers its version."""
         known = self._versions.get(label, ())
         if any(k.purpose is not purpose for k in self._keys if k.label == label):
             raise VaultError(f"the key {label} serves another purpose")
@@ -135,15 +139,26 @@ class SoftwareVault:
         if len(secret) != _LENGTH[purpose]:
             raise VaultError(f"the key {label} must have {_LENGTH[purpose]} bytes")
         version = known[-1] + 1 if known else 1
-        self._store((*self._keys, _Key(label, version, purpose, secret)))
+        self._store((*self._keys, _Key(label, version, purpose, secret, current=not known)))
         return version
+
+    def activate(self, label: str, version: int) -> None:
+        """From now on what is new is wrapped with this version: every process must know it by then, for all must open it."""
+        if version not in self.versions(label):
+            raise UnknownKeyError(f"the token {self.label} has no key {label} of version {version}")
+        self._store(
+            tuple(
+                msgspec.structs.replace(key, current=key.version == version) if key.label == label else key
+                for key in self._keys
+            )
+        )
 
     def destroy_version(self, label: str, version: int) -> None:
         """Destroy a key: what only it can open is gone for ever. Whether something still needs it, its caller knows."""
         if (label, version) not in {(k.label, k.version) for k in self._keys}:
             raise UnknownKeyError(f"the token {self.label} has no key {label} of version {version}")
         if version == self.current(label):
-            raise VaultError(f"version {version} of the key {label} is the current one: add another one first")
+            raise VaultError(f"version {version} of the key {label} is the current one: activate another one first")
         self._store(tuple(k for k in self._keys if (k.label, k.version) != (label, version)))
 
     def _store(self, keys: tuple[_Key, ...]) -> None:

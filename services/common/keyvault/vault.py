@@ -42,7 +42,7 @@ class Wrapped(NamedTuple):
 
 
 class KeyVault(Protocol):
-    """The operations. Keys have a label and versions from 1; the newest one is current. Raises VaultError."""
+    """The operations. Keys have a label and versions from 1, one of them current. Raises VaultError."""
 
     def wrap(self, label: str, secret: bytes, bound_to: bytes) -> Wrapped:
         """Encrypt a secret under the current version; it is given back only to who names the same `bound_to`."""

@@ -69,13 +69,16 @@ def test_a_key_serves_its_purpose_alone(vault: SoftwareVault) -> None:
         vault.add_version("index", Purpose.WRAP)
 
 
-def test_a_new_version_is_current_and_the_old_one_still_opens(vault: SoftwareVault) -> None:
+def test_a_new_version_waits_until_it_is_activated_and_the_old_one_still_opens(vault: SoftwareVault) -> None:
     old = vault.wrap("data", b"secret", b"")
     digest = vault.mac("index", 1, b"number")
     assert vault.add_version("data", Purpose.WRAP) == 2
     assert vault.add_version("index", Purpose.MAC) == 2
     again = open_token(vault.file, PIN)
     assert again.versions("data") == (1, 2)
+    assert again.wrap("data", b"secret", b"").version == 1  # until every process knows the new one
+    again.activate("data", 2)
+    again = open_token(vault.file, PIN)
     assert again.wrap("data", b"secret", b"").version == 2
     assert again.unwrap("data", old.version, old.blob, b"") == b"secret"
     assert again.mac("index", 1, b"number") == digest
@@ -83,6 +86,8 @@ def test_a_new_version_is_current_and_the_old_one_still_opens(vault: SoftwareVau
     again.destroy_version("data", 1)
     with pytest.raises(UnknownKeyError):
         open_token(vault.file, PIN).unwrap("data", old.version, old.blob, b"")
+    with pytest.raises(UnknownKeyError):
+        again.activate("data", 1)
     with pytest.raises(VaultError, match="current"):
         again.destroy_version("data", 2)
 
