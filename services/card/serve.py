@@ -10,11 +10,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.card.v1.applications_pb2_grpc import add_ApplicationServiceServicer_to_server
+from onecard.card.v1.cards_pb2_grpc import add_CardServiceServicer_to_server
 from services.card.adapters.city_settings import read_city_settings
 from services.card.adapters.photo import PhotoChecker
 from services.card.adapters.sealing import Sealing
 from services.card.api.actors import Actors
 from services.card.api.applications import ApplicationService
+from services.card.api.cards import CardService
 from services.card.config import Config
 from services.card.domain.settings import CitySettings
 from services.card.handlers.keep_time import KeepTime
@@ -61,7 +63,9 @@ async def serve(config: Config, listen: Listen) -> None:
     server = make_server(listen, RevocationList(revoked))
     photos = PhotoChecker(settings.photo)
     # The stubs know gRPC's own server only; ours takes what they bring.
-    add_ApplicationServiceServicer_to_server(ApplicationService(engine, sealing, settings, Actors(engine), photos), server)
+    actors = Actors(engine)
+    add_ApplicationServiceServicer_to_server(ApplicationService(engine, sealing, settings, actors, photos), server)
+    add_CardServiceServicer_to_server(CardService(engine, sealing, settings, actors), server)
     try:
         async with asyncio.TaskGroup() as tasks:
             beside = tasks.create_task(_keep_house(announcer, Housekeeping(housekeeping, ELECTION, groups)))

@@ -126,7 +126,9 @@ class Registry:
         at_ms: int = 0,
     ) -> Changed:
         change = Change(card, verb, party, needs)
-        return await transact(self.engine, lambda driver: change_card(driver, self.settings, change, CLERK, at_ms or now_ms()))
+        return await transact(
+            self.engine, lambda driver: change_card(driver, self.sealing, self.settings, change, CLERK, at_ms or now_ms())
+        )
 
     async def card_of(self, application: int) -> int:
         async with driver_session(self.engine) as driver:

@@ -33,8 +33,8 @@ update card.card set social = $2, financial = $3, production = $4, version = $5,
     successor = $8, wrong_pins = case when $2::smallint = 3 then wrong_pins else 0 end
 where id = $1 and version = $5::bigint - 1"""
 _TRANSITION: Final = """
-insert into card.transition (card, version, verb, party, social, financial, production, at, actor, outlet, reason)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
+insert into card.transition (card, version, verb, party, social, financial, production, at, actor, outlet, reason, papers)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"""
 _ANNOUNCE: Final = "insert into card.event_outbox (card, version) values ($1, $2)"
 
 MADE: Final = 0
@@ -80,6 +80,12 @@ async def read_cards_of(driver: "asyncpg.Connection[Any]", holders: Iterable[int
     return found
 
 
+async def read_card(driver: "asyncpg.Connection[Any]", number: int) -> Card | None:
+    """A card as it is now."""
+    row = await driver.fetchrow(_BY_ID, number)
+    return _card(row) if row else None
+
+
 async def lock_card(driver: "asyncpg.Connection[Any]", number: int) -> Card | None:
     """A card, with its holder locked before it: whatever concerns one person is done one after the other."""
     holder = await driver.fetchval(_HOLDER_OF, number)
@@ -99,7 +105,7 @@ async def add_card(driver: "asyncpg.Connection[Any]", new: NewCard, actor: Actor
     """Begin the life of a card: sealed, in production, with its first transition and its event."""
     await driver.execute(_ADD, *new)
     transition = (new.id, 1, MADE, Party.SYSTEM, SocialStatus.SEALED, new.financial, new.production)
-    await driver.execute(_TRANSITION, *transition, instant(now_ms), actor.name, actor.outlet, 0)
+    await driver.execute(_TRANSITION, *transition, instant(now_ms), actor.name, actor.outlet, 0, None)
     await driver.execute(_ANNOUNCE, new.id, 1)
 
 
@@ -112,6 +118,7 @@ async def store_card(
     now_ms: int,
     *,
     reason: int = 0,
+    papers: bytes | None = None,
 ) -> None:
     """Write a locked card after a verb, the row of its history, and its event."""
     stored = await driver.execute(
@@ -127,7 +134,7 @@ async def store_card(
     )
     assert stored == "UPDATE 1", "the card is locked, and one version older"
     transition = (card.id, card.version, verb, party, card.social, card.financial, card.production)
-    await driver.execute(_TRANSITION, *transition, instant(now_ms), actor.name, actor.outlet, reason)
+    await driver.execute(_TRANSITION, *transition, instant(now_ms), actor.name, actor.outlet, reason, papers)
     await driver.execute(_ANNOUNCE, card.id, card.version)
 
 

@@ -45,6 +45,13 @@ class Actors:
         _check_terminal(shift, current_peer())
         return Actor(ActorKind.STAFF, shift.staff, shift.roles, shift.id, shift.terminal, shift.outlet)
 
+    def service(self, name: str) -> Actor:
+        """Another service of the platform, by its certificate. Raises DomainError for everybody else."""
+        subject = current_peer().subject
+        if subject.service != name:
+            raise DomainError(Code.PERMISSION_DENIED, "SERVICE_NEEDED", f"only the service {name} may do that")
+        return Actor(ActorKind.SERVICE, terminal=subject.uri, service=name)
+
     async def _shift(self, token: str) -> Shift | None:
         digest, now = token_digest(token), time.monotonic()
         known = self._known.get(digest)

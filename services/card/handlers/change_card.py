@@ -10,10 +10,13 @@ from services.card import metrics
 from services.card.adapters import audit
 from services.card.adapters.applications import lock_application, move_application
 from services.card.adapters.cards import application_of, lock_card, store_card
+from services.card.adapters.people import read_holders
+from services.card.adapters.sealing import Sealing, encode_papers
 from services.card.domain.actor import Actor
-from services.card.domain.application import Step, advance
+from services.card.domain.application import Papers, Step, advance
 from services.card.domain.card import LIVE, Card
 from services.card.domain.life_cycle import Need, Party, Shown, Verb, decide
+from services.card.domain.person import Field
 from services.card.domain.refusal import Refusal
 from services.card.domain.settings import CitySettings
 from services.common.clock import SHANGHAI, instant
@@ -32,7 +35,9 @@ class Change:
     party: Party
     needs_met: frozenset[Need] = frozenset()
     reason: int = 0
-    """Of a cancellation: services.card.domain.cancellation.CancelReason."""
+    """Of a cancellation."""
+    papers: Papers | None = None
+    """Who acts for the holder, and what was shown for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Changed:
 
 
 async def change_card(
-    driver: "asyncpg.Connection[Any]", settings: CitySettings, change: Change, actor: Actor, now_ms: int
+    driver: "asyncpg.Connection[Any]", sealing: Sealing, settings: CitySettings, change: Change, actor: Actor, now_ms: int
 ) -> Changed:
     """The card's new version, or why not. Raises DomainError when there is no such card."""
     card = await lock_card(driver, change.card)
@@ -58,13 +63,19 @@ async def change_card(
         return Changed(card.id, card.version, after)
     if change.verb is Verb.ENABLE and card.predecessor:
         await _end_predecessor(driver, settings, card.predecessor, card.id, actor, now_ms)
-    await store_card(driver, after, change.verb, change.party, actor, now_ms, reason=change.reason)
+    papers = await _seal(driver, sealing, card, change.papers) if change.papers else None
+    await store_card(driver, after, change.verb, change.party, actor, now_ms, reason=change.reason, papers=papers)
     if step := _STEPS.get(change.verb):
         await _step(driver, card, step, actor, now_ms)
     detail: dict[str, str | int] = {"verb": change.verb.name, "party": change.party.name, "version": after.version}
     await audit.record(driver, actor, "card.change", holder=card.holder, card=card.id, detail=detail)
     metrics.CARD_VERBS.labels(change.verb.name, "DONE", "").inc()
     return Changed(card.id, after.version)
+
+
+async def _seal(driver: "asyncpg.Connection[Any]", sealing: Sealing, card: Card, papers: Papers) -> bytes:
+    holder = (await read_holders(driver, sealing, [card.holder]))[card.holder]
+    return holder.cipher.seal(Field.PAPERS, encode_papers((card.id, card.version + 1, papers)))
 
 
 async def _end_predecessor(

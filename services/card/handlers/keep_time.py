@@ -61,7 +61,7 @@ class KeepTime:
             change = Change(card, verb, Party.TIMER)
 
             async def act(driver: "asyncpg.Connection[Any]", change: Change = change) -> None:
-                await change_card(driver, self._settings, change, TIMER, now)
+                await change_card(driver, self._sealing, self._settings, change, TIMER, now)
 
             await transact(self._engine, act)
 

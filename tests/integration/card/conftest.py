@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common.database import make_engine
 from tests.support.cardholders import Registry, make_vault
+from tests.support.hall import Hall, open_hall
 from tests.support.town import Database
 
 
@@ -29,3 +30,10 @@ async def owner(database: Database) -> AsyncIterator["asyncpg.Connection[asyncpg
     connection = await asyncpg.connect(database.owner_url.replace("+asyncpg", ""))
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def hall(registry: Registry, owner: "asyncpg.Connection[asyncpg.Record]", tmp_path: Path) -> AsyncIterator[Hall]:
+    """A card service behind its edge, with windows."""
+    async with open_hall(registry, owner, tmp_path) as opened:
+        yield opened

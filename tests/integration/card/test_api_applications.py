@@ -1,132 +1,19 @@
 """ApplicationService as a window and an employer meet it: mutual TLS, a shift, forms and answers."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import pytest
 
-from cli.authority import Authority, read
 from onecard.card.v1 import applications_pb2 as messages
-from onecard.card.v1.applications_pb2_grpc import ApplicationServiceStub, add_ApplicationServiceServicer_to_server
-from services.card.adapters.photo import PhotoChecker
-from services.card.adapters.shifts import token_digest
-from services.card.api.actors import Actors
-from services.card.api.applications import ApplicationService
 from services.card.domain import application as rules
 from services.card.domain.document import DocumentKind
 from services.card.domain.fee import FeeSource
 from services.card.domain.person import Sex
-from services.common.grpc.listen import Listen, Tls
-from services.common.grpc.revocation import RevocationList
-from services.common.grpc.server import make_server
-from tests.integration.card.test_submit import Owner
-from tests.support.cardholders import Registry, citizen_number
-from tests.support.edge import reason_of
+from tests.support.cardholders import citizen_number
+from tests.support.hall import KEEPER, OTHER, Hall, Owner, person, request, status_of
 from tests.support.photos import FAR_AWAY, good_photo, jpeg, portrait
-
-WINDOW = "onecard://merchant/CITY-HALL/terminal/WINDOW-1"
-OTHER = "onecard://merchant/CITY-HALL/terminal/WINDOW-2"
-CLERK, KEEPER = 1, 3
-
-
-class Window:
-    """A terminal with its certificate; `token` is what it got when somebody signed in."""
-
-    def __init__(self, port: int, authority: Authority, subject: str, token: str) -> None:
-        issued = authority.issue(subject)
-        credentials = grpc.ssl_channel_credentials(
-            authority.certificate.read_bytes(), issued.key.read_bytes(), issued.certificate.read_bytes()
-        )
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        self.channel = grpc.aio.secure_channel(f"localhost:{port}", credentials, options)
-        self.applications = ApplicationServiceStub(self.channel)
-        self.token = token
-        self.metadata = (("x-onecard-shift", token),) if token else ()
-
-    async def ask(self, method: str, request: Any) -> Any:
-        return await getattr(self.applications, method)(request, metadata=self.metadata, timeout=20)
-
-
-class Hall:
-    """A card service with windows; who is signed in stands in the database."""
-
-    def __init__(self, port: int, authority: Authority, owner: Owner) -> None:
-        self.port = port
-        self.authority = authority
-        self.owner = owner
-        self.windows: list[Window] = []
-
-    async def sign_in(self, role: int = CLERK, subject: str = WINDOW, expires: str = "1 hour") -> str:
-        token = f"token {len(self.windows)} of {role} at {subject}"
-        staff = await self.owner.fetchval(
-            """insert into card.staff (login, outlet, roles, password, password_key_version, totp, totp_key_version)
-               values ('clerk-' || (select count(*) from card.staff), '440703-01', array[$1::smallint], '', 1, '', 1)
-               returning id""",
-            role,
-        )
-        await self.owner.execute(
-            """insert into card.shift (token, staff, terminal, serial, outlet, begin_time, expire_time)
-               values ($1, $2, $3, $4, '440703-01', now() - interval '1 day', now() + $5::text::interval)""",
-            token_digest(token),
-            staff,
-            subject,
-            read(self.authority.issue(subject).certificate).serial,
-            expires,
-        )
-        return token
-
-    async def window(self, role: int = CLERK, subject: str = WINDOW, token: str | None = None) -> Window:
-        made = Window(self.port, self.authority, subject, await self.sign_in(role) if token is None else token)
-        self.windows.append(made)
-        return made
-
-
-@pytest.fixture
-async def hall(registry: Registry, owner: Owner, tmp_path: Path) -> AsyncIterator[Hall]:
-    authority = Authority(tmp_path / "authority")
-    ours = authority.issue("onecard://service/card", hosts=["localhost"])
-
-    async def revoked() -> frozenset[str]:
-        return frozenset()
-
-    listen = Listen("127.0.0.1:0", Tls(ours.certificate, ours.key, authority.certificate))
-    server: Any = make_server(listen, RevocationList(revoked))
-    photos = PhotoChecker(registry.settings.photo)
-    service = ApplicationService(registry.engine, registry.sealing, registry.settings, Actors(registry.engine), photos)
-    add_ApplicationServiceServicer_to_server(service, server)
-    await server.start()
-    hall = Hall(server.port, authority, owner)
-    yield hall
-    for window in hall.windows:
-        await window.channel.close()
-    await server.stop()
-    photos.close()
-
-
-def person(number: int, **other: Any) -> messages.Person:
-    fields = {"name": f"李{chr(0x4E00 + number)}", "phone": "138 1234 5678", "nationality": "01", **other}
-    document = messages.Document(kind=messages.DOCUMENT_KIND_RESIDENT_ID, number=citizen_number(number))
-    return messages.Person(**{"document": document, **fields})
-
-
-def request(number: int, request_id: str = "r1", **other: Any) -> messages.SubmitRequest:
-    fields = {
-        "request_id": request_id,
-        "kind": messages.APPLICATION_KIND_FIRST,
-        "route": messages.ROUTE_SELF,
-        "person": person(number),
-        "photo": good_photo(),
-        **other,
-    }
-    return messages.SubmitRequest(**fields)
-
-
-async def status_of(call: Any) -> tuple[grpc.StatusCode, str]:
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await call
-    return refused.value.code(), reason_of(refused.value)
 
 
 async def test_a_clerk_takes_an_application_and_reads_its_timeline(hall: Hall) -> None:

@@ -61,6 +61,7 @@ create table card.transition (
     actor      text not null,
     outlet     text not null default '',
     reason     smallint not null default 0,
+    papers     bytea,                           -- sealed: who acted for the holder
     primary key (card, version)
 );
 

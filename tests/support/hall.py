@@ -1,0 +1,134 @@
+"""A card service behind its edge, with windows at which somebody is signed in."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import asyncpg
+import grpc
+import pytest
+
+from cli.authority import Authority, read
+from onecard.card.v1 import applications_pb2 as messages
+from onecard.card.v1.applications_pb2_grpc import ApplicationServiceStub, add_ApplicationServiceServicer_to_server
+from onecard.card.v1.cards_pb2_grpc import CardServiceStub, add_CardServiceServicer_to_server
+from services.card.adapters.photo import PhotoChecker
+from services.card.adapters.shifts import token_digest
+from services.card.api.actors import Actors
+from services.card.api.applications import ApplicationService
+from services.card.api.cards import CardService
+from services.common.grpc.listen import Listen, Tls
+from services.common.grpc.revocation import RevocationList
+from services.common.grpc.server import make_server
+from tests.support.cardholders import Registry, citizen_number
+from tests.support.edge import reason_of
+from tests.support.photos import good_photo
+
+Owner: TypeAlias = "asyncpg.Connection[Any]"
+
+WINDOW = "onecard://merchant/CITY-HALL/terminal/WINDOW-1"
+OTHER = "onecard://merchant/CITY-HALL/terminal/WINDOW-2"
+ISSUANCE = "onecard://service/issuance"
+CLERK, KEEPER, HOTLINE = 1, 3, 9
+
+
+class Window:
+    """A terminal with its certificate; `token` is what it got when somebody signed in."""
+
+    def __init__(self, port: int, authority: Authority, subject: str, token: str) -> None:
+        issued = authority.issue(subject)
+        credentials = grpc.ssl_channel_credentials(
+            authority.certificate.read_bytes(), issued.key.read_bytes(), issued.certificate.read_bytes()
+        )
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        self.channel = grpc.aio.secure_channel(f"localhost:{port}", credentials, options)
+        self._stubs = (ApplicationServiceStub(self.channel), CardServiceStub(self.channel))
+        self.token = token
+        self.metadata = (("x-onecard-shift", token),) if token else ()
+
+    async def ask(self, method: str, request: Any) -> Any:
+        stub = next(stub for stub in self._stubs if hasattr(stub, method))
+        return await getattr(stub, method)(request, metadata=self.metadata, timeout=20)
+
+
+class Hall:
+    """A card service with windows; who is signed in stands in the database."""
+
+    def __init__(self, port: int, authority: Authority, owner: Owner) -> None:
+        self.port = port
+        self.authority = authority
+        self.owner = owner
+        self.windows: list[Window] = []
+
+    async def sign_in(self, role: int = CLERK, subject: str = WINDOW, expires: str = "1 hour") -> str:
+        token = f"token {len(self.windows)} of {role} at {subject}"
+        staff = await self.owner.fetchval(
+            """insert into card.staff (login, outlet, roles, password, password_key_version, totp, totp_key_version)
+               values ('clerk-' || (select count(*) from card.staff), '440703-01', array[$1::smallint], '', 1, '', 1)
+               returning id""",
+            role,
+        )
+        await self.owner.execute(
+            """insert into card.shift (token, staff, terminal, serial, outlet, begin_time, expire_time)
+               values ($1, $2, $3, $4, '440703-01', now() - interval '1 day', now() + $5::text::interval)""",
+            token_digest(token),
+            staff,
+            subject,
+            read(self.authority.issue(subject).certificate).serial,
+            expires,
+        )
+        return token
+
+    async def window(self, role: int = CLERK, subject: str = WINDOW, token: str | None = None) -> Window:
+        made = Window(self.port, self.authority, subject, await self.sign_in(role) if token is None else token)
+        self.windows.append(made)
+        return made
+
+
+@asynccontextmanager
+async def open_hall(registry: Registry, owner: Owner, folder: Path) -> AsyncIterator[Hall]:
+    """A card service that serves on loopback."""
+    authority = Authority(folder / "authority")
+    ours = authority.issue("onecard://service/card", hosts=["localhost"])
+
+    async def revoked() -> frozenset[str]:
+        return frozenset()
+
+    listen = Listen("127.0.0.1:0", Tls(ours.certificate, ours.key, authority.certificate))
+    server: Any = make_server(listen, RevocationList(revoked))
+    photos = PhotoChecker(registry.settings.photo)
+    parts = (registry.engine, registry.sealing, registry.settings, Actors(registry.engine))
+    add_ApplicationServiceServicer_to_server(ApplicationService(*parts, photos), server)
+    add_CardServiceServicer_to_server(CardService(*parts), server)
+    await server.start()
+    hall = Hall(server.port, authority, owner)
+    yield hall
+    for window in hall.windows:
+        await window.channel.close()
+    await server.stop()
+    photos.close()
+
+
+def person(number: int, **other: Any) -> messages.Person:
+    fields = {"name": f"李{chr(0x4E00 + number)}", "phone": "138 1234 5678", "nationality": "01", **other}
+    document = messages.Document(kind=messages.DOCUMENT_KIND_RESIDENT_ID, number=citizen_number(number))
+    return messages.Person(**{"document": document, **fields})
+
+
+def request(number: int, request_id: str = "r1", **other: Any) -> messages.SubmitRequest:
+    fields = {
+        "request_id": request_id,
+        "kind": messages.APPLICATION_KIND_FIRST,
+        "route": messages.ROUTE_SELF,
+        "person": person(number),
+        "photo": good_photo(),
+        **other,
+    }
+    return messages.SubmitRequest(**fields)
+
+
+async def status_of(call: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    return refused.value.code(), reason_of(refused.value)
