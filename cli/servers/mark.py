@@ -33,7 +33,7 @@ class Mark(msgspec.Struct, frozen=True):
 def mark_of(pid: int, command: list[str] | None = None) -> Mark:
     """The mark of a running process; of one that is still becoming its command, that command is given."""
     process = psutil.Process(pid)
-    return Mark(pid, process.create_time(), process.cmdline() if command is None else command)
+    return Mark(pid, process.create_time(), _command_of(process) if command is None else command)
 
 
 def read_mark(file: Path) -> Mark | None:
