@@ -4,12 +4,13 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.card.adapters.city_settings import CitySettingsError
@@ -20,9 +21,11 @@ from services.common.build import show_build
 from services.common.database import make_engine
 from services.common.errors import DomainError
 from services.common.keyvault.commands import vault_commands
-from services.common.keyvault.software import open_token
+from services.common.keyvault.software import SoftwareVault, open_token
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
+
+T = TypeVar("T")
 
 app = typer.Typer(
     help="The card service: applications, the life of a card, holders. Settings come from ONECARD_… variables (see config.py).",
@@ -54,11 +57,36 @@ def serve() -> None:
 
 
 @app.command()
+def create_administrator(login: Annotated[str, typer.Argument(help="a staff number, nobody's name")]) -> None:
+    """Make the first security administrator of an installation, who makes everybody else; refused when there is anybody."""
+    from argon2 import PasswordHasher  # noqa: PLC0415
+
+    from services.card.adapters.passwords import Passwords  # noqa: PLC0415
+    from services.card.handlers.sign_in import Accounts, NewAccount  # noqa: PLC0415
+
+    vault = _vault()
+    passwords = Passwords(vault, PasswordHasher())
+    made: list[NewAccount] = []
+
+    async def make(engine: AsyncEngine) -> None:
+        made.append(await Accounts(engine, vault, passwords).create_first(login))
+
+    asyncio.run(_with_engine(None, make))
+    passwords.close()
+    out.print(
+        f"login: {login}\npassword: {made[0].password}\nauthenticator: {made[0].totp_uri}", highlight=False, soft_wrap=True
+    )
+    out.print(
+        "This is shown once. Sign in at a terminal, which asks for another password; then make the accounts of the others."
+    )
+
+
+@app.command()
 def rewrap_keys() -> None:
     """Wrap every holder's key with the current version of the vault's; then the older version can be destroyed."""
     from services.card.handlers.rotate import rewrap_keys as rewrap  # noqa: PLC0415
 
-    done = _with_progress("wrapping keys anew", os.environ.get("ONECARD_DATABASE_URL"), rewrap)
+    done = _with_progress("wrapping keys anew", None, rewrap)
     out.print(f"{done} keys were wrapped anew; none is left under an older version")
 
 
@@ -67,7 +95,7 @@ def fill_index() -> None:
     """Bring everybody into the newest index, once every process knows its key; may be cut off and run again."""
     from services.card.handlers.rotate import fill_index as fill  # noqa: PLC0415
 
-    done = _with_progress("filling the index", os.environ.get("ONECARD_DATABASE_URL"), fill)
+    done = _with_progress("filling the index", None, fill)
     out.print(f"{done} holders were brought into the newest index")
 
 
@@ -90,23 +118,31 @@ def _with_progress(
     what: str, url: str | None, work: Callable[[AsyncEngine, Sealing, Callable[[int, int], None]], Awaitable[int]]
 ) -> int:
     """Do long work on the database with the vault open, and show how far it is."""
-    vault = open_token(
+    sealing = Sealing(_vault())
+    with Progress(console=out, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        progress = partial(_advance, bar, task)
+        return asyncio.run(_with_engine(url, lambda engine: work(engine, sealing, progress)))
+
+
+def _advance(bar: Progress, task: TaskID, done: int, total: int) -> None:
+    bar.update(task, completed=done, total=total or None)
+
+
+def _vault() -> SoftwareVault:
+    return open_token(
         Path(required(os.environ, "ONECARD_VAULT", "the file of the service's token")),
         required(os.environ, "ONECARD_VAULT_PIN", "the PIN of that token"),
     )
 
-    async def run(progress: Callable[[int, int], None]) -> int:
-        engine = make_engine(
-            url or required(os.environ, "ONECARD_DATABASE_URL", "the role of the card service"), "card-operator", sessions=2
-        )
-        try:
-            return await work(engine, Sealing(vault), progress)
-        finally:
-            await engine.dispose()
 
-    with Progress(console=out, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        return asyncio.run(run(lambda done, total: bar.update(task, completed=done, total=total or None)))
+async def _with_engine(url: str | None, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
+    database = url or required(os.environ, "ONECARD_DATABASE_URL", "the role of the card service")
+    engine = make_engine(database, "card-operator", sessions=2)
+    try:
+        return await work(engine)
+    finally:
+        await engine.dispose()
 
 
 def main() -> None:

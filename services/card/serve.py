@@ -5,22 +5,27 @@ from collections.abc import Set
 from typing import Final
 
 import uvloop
+from argon2 import PasswordHasher
 from prometheus_client import start_http_server
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.card.v1.applications_pb2_grpc import add_ApplicationServiceServicer_to_server
 from onecard.card.v1.cards_pb2_grpc import add_CardServiceServicer_to_server
+from onecard.card.v1.staff_pb2_grpc import add_StaffServiceServicer_to_server
 from services.card.adapters.city_settings import read_city_settings
+from services.card.adapters.passwords import Passwords
 from services.card.adapters.photo import PhotoChecker
 from services.card.adapters.sealing import Sealing
 from services.card.api.actors import Actors
 from services.card.api.applications import ApplicationService
 from services.card.api.cards import CardService
+from services.card.api.staff import StaffService
 from services.card.config import Config
 from services.card.domain.settings import CitySettings
 from services.card.handlers.keep_time import KeepTime
 from services.card.handlers.relay_events import RelayEvents
+from services.card.handlers.sign_in import Accounts, SignIn
 from services.common.announce import Announcer
 from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
 from services.common.grpc.listen import Listen
@@ -65,6 +70,9 @@ async def serve(config: Config, listen: Listen) -> None:
     # The stubs know gRPC's own server only; ours takes what they bring.
     actors = Actors(engine)
     add_ApplicationServiceServicer_to_server(ApplicationService(engine, sealing, settings, actors, photos), server)
+    passwords = Passwords(vault, PasswordHasher())
+    signing, accounts = SignIn(engine, vault, passwords, settings.staff), Accounts(engine, vault, passwords)
+    add_StaffServiceServicer_to_server(StaffService(actors, signing, accounts), server)
     add_CardServiceServicer_to_server(CardService(engine, sealing, settings, actors), server)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -73,6 +81,7 @@ async def serve(config: Config, listen: Listen) -> None:
             beside.cancel()
     finally:
         photos.close()
+        passwords.close()
         await announcer.stop()
         await housekeeping.dispose()
         await engine.dispose()

@@ -8,16 +8,21 @@ from typing import Any, TypeAlias
 import asyncpg
 import grpc
 import pytest
+from argon2 import PasswordHasher
 
 from cli.authority import Authority, read
 from onecard.card.v1 import applications_pb2 as messages
 from onecard.card.v1.applications_pb2_grpc import ApplicationServiceStub, add_ApplicationServiceServicer_to_server
 from onecard.card.v1.cards_pb2_grpc import CardServiceStub, add_CardServiceServicer_to_server
+from onecard.card.v1.staff_pb2_grpc import StaffServiceStub, add_StaffServiceServicer_to_server
+from services.card.adapters.passwords import Passwords
 from services.card.adapters.photo import PhotoChecker
 from services.card.adapters.shifts import token_digest
 from services.card.api.actors import Actors
 from services.card.api.applications import ApplicationService
 from services.card.api.cards import CardService
+from services.card.api.staff import StaffService
+from services.card.handlers.sign_in import Accounts, SignIn
 from services.common.grpc.listen import Listen, Tls
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server
@@ -43,9 +48,16 @@ class Window:
         )
         options = [("grpc.use_local_subchannel_pool", 1)]
         self.channel = grpc.aio.secure_channel(f"localhost:{port}", credentials, options)
-        self._stubs = (ApplicationServiceStub(self.channel), CardServiceStub(self.channel))
+        self._stubs = (
+            ApplicationServiceStub(self.channel),
+            CardServiceStub(self.channel),
+            StaffServiceStub(self.channel),
+        )
         self.token = token
-        self.metadata = (("x-onecard-shift", token),) if token else ()
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("x-onecard-shift", self.token),) if self.token else ()
 
     async def ask(self, method: str, request: Any) -> Any:
         stub = next(stub for stub in self._stubs if hasattr(stub, method))
@@ -55,7 +67,8 @@ class Window:
 class Hall:
     """A card service with windows; who is signed in stands in the database."""
 
-    def __init__(self, port: int, authority: Authority, owner: Owner) -> None:
+    def __init__(self, port: int, authority: Authority, owner: Owner, accounts: Accounts) -> None:
+        self.accounts = accounts
         self.port = port
         self.authority = authority
         self.owner = owner
@@ -101,13 +114,18 @@ async def open_hall(registry: Registry, owner: Owner, folder: Path) -> AsyncIter
     parts = (registry.engine, registry.sealing, registry.settings, Actors(registry.engine))
     add_ApplicationServiceServicer_to_server(ApplicationService(*parts, photos), server)
     add_CardServiceServicer_to_server(CardService(*parts), server)
+    passwords = Passwords(registry.vault, PasswordHasher(1, 64, 1))
+    accounts = Accounts(registry.engine, registry.vault, passwords)
+    signing = SignIn(registry.engine, registry.vault, passwords, registry.settings.staff)
+    add_StaffServiceServicer_to_server(StaffService(parts[-1], signing, accounts), server)
     await server.start()
-    hall = Hall(server.port, authority, owner)
+    hall = Hall(server.port, authority, owner, accounts)
     yield hall
     for window in hall.windows:
         await window.channel.close()
     await server.stop()
     photos.close()
+    passwords.close()
 
 
 def person(number: int, **other: Any) -> messages.Person:

@@ -36,7 +36,7 @@ class Actors:
 
     async def actor(self, context: Any) -> Actor:
         """Who makes this call, whatever they may do. Raises DomainError."""
-        token = next((value for key, value in context.invocation_metadata() if key == SHIFT_KEY), "")
+        token = _token_of(context)
         if not token:
             raise DomainError(Code.UNAUTHENTICATED, "SIGN_IN_NEEDED", "请先在本终端登录")
         shift = await self._shift(token)
@@ -44,6 +44,10 @@ class Actors:
             raise DomainError(Code.UNAUTHENTICATED, "SHIFT_ENDED", "登录已失效，请重新登录")
         _check_terminal(shift, current_peer())
         return Actor(ActorKind.STAFF, shift.staff, shift.roles, shift.id, shift.terminal, shift.outlet)
+
+    def forget(self, context: Any) -> None:
+        """Who has signed out is not remembered here; other processes hear of it within two seconds."""
+        self._known.pop(token_digest(_token_of(context)), None)
 
     def service(self, name: str) -> Actor:
         """Another service of the platform, by its certificate. Raises DomainError for everybody else."""
@@ -65,6 +69,10 @@ class Actors:
                 self._known.clear()
             self._known[digest] = shift, now
         return shift
+
+
+def _token_of(context: Any) -> str:
+    return next((value for key, value in context.invocation_metadata() if key == SHIFT_KEY), "")
 
 
 def _check_terminal(shift: Shift, peer: Peer) -> None:

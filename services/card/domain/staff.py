@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Final
 
-from services.card.domain.actor import Actor, ActorKind, Role
+from services.card.domain.actor import SEPARATE, Actor, ActorKind, Role
 
 
 class Right(IntEnum):
@@ -60,6 +60,38 @@ APPROVED_BY_ANOTHER: Final = frozenset(
 """High-risk acts: a second person's word on the exact request is needed (社会保险经办条例 Art. 37-38)."""
 
 
+class StaffState(IntEnum):
+    """Whether somebody works here."""
+
+    ACTIVE = 1
+    SUSPENDED = 2
+    LEFT = 3
+
+
+class Ending(IntEnum):
+    """How a shift ended before its time."""
+
+    SIGNED_OUT = 1
+    SIGNED_IN_ELSEWHERE = 2
+    SUSPENDED = 3
+    REVOKED = 4
+    """The terminal's certificate was."""
+
+
+LEAST_PASSWORD: Final = 10
+"""Characters."""
+
+
+def good_password(login: str, password: str) -> bool:
+    """Long enough, and neither the login nor one character over and over."""
+    return len(password) >= LEAST_PASSWORD and login not in password and len(set(password)) > 4
+
+
 def may(actor: Actor, right: Right) -> bool:
     """Whether somebody who is signed in holds a right."""
     return actor.kind is ActorKind.STAFF and bool(actor.roles & RIGHTS[right])
+
+
+def separate(roles: frozenset[Role]) -> bool:
+    """Whether one person may hold all of these: nobody holds two of database, security and audit administration."""
+    return len(roles & SEPARATE) <= 1

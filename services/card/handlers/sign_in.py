@@ -1,0 +1,154 @@
+"""Sign in: password and second factor, at one terminal, for one shift. And the accounts with which that can be done."""
+
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+import pyotp
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.card.adapters import audit, staff
+from services.card.adapters.passwords import Passwords
+from services.card.domain.actor import Actor, ActorKind, Role
+from services.card.domain.settings import StaffRules
+from services.card.domain.staff import LEAST_PASSWORD, Ending, good_password, separate
+from services.card.handlers.once import transact
+from services.common.database import driver_session
+from services.common.errors import Code, DomainError
+from services.common.keyvault.vault import KeyVault
+from services.common.peer import Peer
+
+_STEP_SECONDS: Final = 30
+_HOUR_MS: Final = 3_600_000
+_LOGIN: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,31}")
+WRAP_KEY: Final = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Somebody is signed in."""
+
+    token: str = field(repr=False)
+    expire_time_ms: int
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What its owner is told once, and nobody again."""
+
+    staff: int
+    password: str = field(repr=False)
+    totp_uri: str = field(repr=False)
+    """For an authenticator; it holds the secret."""
+
+
+class SignIn:
+    """Every failure is answered alike, whoever it was and whatever was wrong."""
+
+    def __init__(self, engine: AsyncEngine, vault: KeyVault, passwords: Passwords, rules: StaffRules) -> None:
+        self._engine = engine
+        self._vault = vault
+        self._passwords = passwords
+        self._rules = rules
+
+    async def __call__(self, login: str, password: str, code: str, new_password: str, peer: Peer, now_ms: int) -> SignedIn:
+        """A token for a shift. Raises DomainError; a try is counted, and committed, before anything is looked at."""
+        async with driver_session(self._engine) as driver:
+            account = await staff.take_try(driver, login, self._rules.wrong_passwords)
+        right = await self._passwords.matches(login, password, account.password if account else None)
+        step = self._step(account, login, code, now_ms) if account else None
+        if not (account and right and step):
+            raise _refused()
+        if account.must_change and not new_password:
+            message = f"首次登录须修改密码，新密码至少 {LEAST_PASSWORD} 位"
+            raise DomainError(Code.FAILED_PRECONDITION, "PASSWORD_MUST_CHANGE", message)
+        if new_password and (not good_password(login, new_password) or new_password == password):
+            message = f"新密码至少 {LEAST_PASSWORD} 位，不能包含工号，也不能与原密码相同"
+            raise DomainError(Code.INVALID_ARGUMENT, "PASSWORD_TOO_WEAK", message)
+        stored = await self._passwords.store(login, new_password) if new_password else None
+        token, until_ms = secrets.token_urlsafe(32), now_ms + self._rules.shift_hours * _HOUR_MS
+
+        async def act(driver: "asyncpg.Connection[Any]") -> Actor:
+            if not await staff.accept(driver, account.id, step):
+                raise _refused()  # this code was used before
+            if stored:
+                await staff.change_password(driver, account.id, stored)
+            await staff.end_shifts(driver, account.id, Ending.SIGNED_IN_ELSEWHERE, now_ms)
+            shift = await staff.begin_shift(
+                driver, token, account.id, peer.subject.uri, peer.serial, account.outlet, now_ms, until_ms
+            )
+            actor = Actor(ActorKind.STAFF, account.id, account.roles, shift, peer.subject.uri, account.outlet)
+            await audit.record(driver, actor, "staff.sign_in", detail={"password_changed": int(stored is not None)})
+            return actor
+
+        return SignedIn(token, until_ms, await transact(self._engine, act))
+
+    async def sign_out(self, actor: Actor, now_ms: int) -> None:
+        """End the shift."""
+
+        async def act(driver: "asyncpg.Connection[Any]") -> None:
+            await staff.end_shifts(driver, actor.number, Ending.SIGNED_OUT, now_ms)
+            await audit.record(driver, actor, "staff.sign_out")
+
+        await transact(self._engine, act)
+
+    def _step(self, account: staff.Account, login: str, code: str, now_ms: int) -> int | None:
+        """Which time step a code is of; clocks may differ by one."""
+        secret = self._vault.unwrap(WRAP_KEY, account.totp_key_version, account.totp, _bound_to(login)).decode()
+        totp, now = pyotp.TOTP(secret, interval=_STEP_SECONDS), now_ms // 1000 // _STEP_SECONDS
+        return next((s for s in (now, now - 1, now + 1) if secrets.compare_digest(totp.generate_otp(s), code)), None)
+
+
+class Accounts:
+    """Makes accounts; each is told its first password and its second factor once."""
+
+    def __init__(self, engine: AsyncEngine, vault: KeyVault, passwords: Passwords) -> None:
+        self._engine = engine
+        self._vault = vault
+        self._passwords = passwords
+
+    async def create_first(self, login: str) -> NewAccount:
+        """The first administrator of an installation. Raises DomainError when there is anybody already."""
+        return await self._create(login, "", frozenset({Role.SECURITY_ADMINISTRATOR}), None)
+
+    async def create(self, login: str, outlet: str, roles: frozenset[Role], actor: Actor) -> NewAccount:
+        """An account, made by somebody who may. Raises DomainError."""
+        return await self._create(login, outlet, roles, actor)
+
+    async def _create(self, login: str, outlet: str, roles: frozenset[Role], actor: Actor | None) -> NewAccount:
+        if not _LOGIN.fullmatch(login):
+            message = "工号由 2 至 32 位小写字母、数字和连字符组成"
+            raise DomainError(Code.INVALID_ARGUMENT, "BAD_LOGIN", message)
+        if not roles or not separate(roles):
+            message = "数据库、安全、审计管理员三种岗位不能由同一人兼任，且至少选择一个岗位"
+            raise DomainError(Code.INVALID_ARGUMENT, "ROLES_NOT_SEPARATE", message)
+        password, secret = secrets.token_urlsafe(12), pyotp.random_base32()
+        stored = await self._passwords.store(login, password)
+        wrapped = self._vault.wrap(WRAP_KEY, secret.encode(), _bound_to(login))
+
+        async def act(driver: "asyncpg.Connection[Any]") -> int:
+            if actor is None:
+                await driver.execute("select pg_advisory_xact_lock(hashtext('card.first_administrator'))")
+                if await staff.anybody(driver):
+                    raise DomainError(Code.FAILED_PRECONDITION, "NOT_THE_FIRST", "there is an administrator already")
+            number = await staff.add_staff(driver, login, outlet, roles, stored, wrapped)
+            if number is None:
+                raise DomainError(Code.ALREADY_EXISTS, "LOGIN_TAKEN", "该工号已存在")
+            who = actor or Actor(ActorKind.STAFF, number)
+            await audit.record(driver, who, "staff.create", detail={"staff": number, "roles": ",".join(r.name for r in roles)})
+            return number
+
+        number = await transact(self._engine, act)
+        uri = pyotp.TOTP(secret, interval=_STEP_SECONDS).provisioning_uri(name=login, issuer_name="onecard")
+        return NewAccount(number, password, uri)
+
+
+def _refused() -> DomainError:
+    return DomainError(Code.UNAUTHENTICATED, "SIGN_IN_REFUSED", "工号、密码或动态口令有误，或账号已锁定")
+
+
+def _bound_to(login: str) -> bytes:
+    return b"totp\n" + login.encode()
