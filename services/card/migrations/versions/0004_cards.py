@@ -1,14 +1,14 @@
 """Cards, what happened to them, fees, and the outbox of card.events.
 
-Revision ID: 0005
+Revision ID: 0004
 """
 
 from alembic import op
 
 from services.common.migrations import run_script
 
-revision = "0005"
-down_revision = "0004"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

@@ -1,14 +1,14 @@
 """Applications, their timelines, employers' batches, what is told to people.
 
-Revision ID: 0004
+Revision ID: 0003
 """
 
 from alembic import op
 
 from services.common.migrations import run_script
 
-revision = "0004"
-down_revision = "0003"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 

@@ -1,14 +1,14 @@
 """Staff, shifts, approvals, terminals.
 
-Revision ID: 0003
+Revision ID: 0002
 """
 
 from alembic import op
 
 from services.common.migrations import run_script
 
-revision = "0003"
-down_revision = "0002"
+revision = "0002"
+down_revision = "0001"
 branch_labels = None
 depends_on = None
 
