@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.card.v1.applications_pb2_grpc import add_ApplicationServiceServicer_to_server
+from onecard.card.v1.approvals_pb2_grpc import add_ApprovalServiceServicer_to_server
 from onecard.card.v1.cards_pb2_grpc import add_CardServiceServicer_to_server
 from onecard.card.v1.staff_pb2_grpc import add_StaffServiceServicer_to_server
 from services.card.adapters.city_settings import read_city_settings
@@ -19,6 +20,7 @@ from services.card.adapters.photo import PhotoChecker
 from services.card.adapters.sealing import Sealing
 from services.card.api.actors import Actors
 from services.card.api.applications import ApplicationService
+from services.card.api.approvals import ApprovalService
 from services.card.api.cards import CardService
 from services.card.api.staff import StaffService
 from services.card.config import Config
@@ -74,6 +76,7 @@ async def serve(config: Config, listen: Listen) -> None:
     signing, accounts = SignIn(engine, vault, passwords, settings.staff), Accounts(engine, vault, passwords)
     add_StaffServiceServicer_to_server(StaffService(actors, signing, accounts), server)
     add_CardServiceServicer_to_server(CardService(engine, sealing, settings, actors), server)
+    add_ApprovalServiceServicer_to_server(ApprovalService(engine, actors), server)
     try:
         async with asyncio.TaskGroup() as tasks:
             beside = tasks.create_task(_keep_house(announcer, Housekeeping(housekeeping, ELECTION, groups)))

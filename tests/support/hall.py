@@ -13,6 +13,7 @@ from argon2 import PasswordHasher
 from cli.authority import Authority, read
 from onecard.card.v1 import applications_pb2 as messages
 from onecard.card.v1.applications_pb2_grpc import ApplicationServiceStub, add_ApplicationServiceServicer_to_server
+from onecard.card.v1.approvals_pb2_grpc import ApprovalServiceStub, add_ApprovalServiceServicer_to_server
 from onecard.card.v1.cards_pb2_grpc import CardServiceStub, add_CardServiceServicer_to_server
 from onecard.card.v1.staff_pb2_grpc import StaffServiceStub, add_StaffServiceServicer_to_server
 from services.card.adapters.passwords import Passwords
@@ -20,6 +21,7 @@ from services.card.adapters.photo import PhotoChecker
 from services.card.adapters.shifts import token_digest
 from services.card.api.actors import Actors
 from services.card.api.applications import ApplicationService
+from services.card.api.approvals import ApprovalService
 from services.card.api.cards import CardService
 from services.card.api.staff import StaffService
 from services.card.handlers.sign_in import Accounts, SignIn
@@ -35,7 +37,7 @@ Owner: TypeAlias = "asyncpg.Connection[Any]"
 WINDOW = "onecard://merchant/CITY-HALL/terminal/WINDOW-1"
 OTHER = "onecard://merchant/CITY-HALL/terminal/WINDOW-2"
 ISSUANCE = "onecard://service/issuance"
-CLERK, KEEPER, HOTLINE = 1, 3, 9
+CLERK, SUPERVISOR, KEEPER, HOTLINE = 1, 2, 3, 9
 
 
 class Window:
@@ -51,6 +53,7 @@ class Window:
         self._stubs = (
             ApplicationServiceStub(self.channel),
             CardServiceStub(self.channel),
+            ApprovalServiceStub(self.channel),
             StaffServiceStub(self.channel),
         )
         self.token = token
@@ -74,9 +77,9 @@ class Hall:
         self.owner = owner
         self.windows: list[Window] = []
 
-    async def sign_in(self, role: int = CLERK, subject: str = WINDOW, expires: str = "1 hour") -> str:
-        token = f"token {len(self.windows)} of {role} at {subject}"
-        staff = await self.owner.fetchval(
+    async def sign_in(self, role: int = CLERK, subject: str = WINDOW, expires: str = "1 hour", staff: int = 0) -> str:
+        token = f"token {len(self.windows)} of {role} at {subject} for {staff}"
+        staff = staff or await self.owner.fetchval(
             """insert into card.staff (login, outlet, roles, password, password_key_version, totp, totp_key_version)
                values ('clerk-' || (select count(*) from card.staff), '440703-01', array[$1::smallint], '', 1, '', 1)
                returning id""",
@@ -114,6 +117,7 @@ async def open_hall(registry: Registry, owner: Owner, folder: Path) -> AsyncIter
     parts = (registry.engine, registry.sealing, registry.settings, Actors(registry.engine))
     add_ApplicationServiceServicer_to_server(ApplicationService(*parts, photos), server)
     add_CardServiceServicer_to_server(CardService(*parts), server)
+    add_ApprovalServiceServicer_to_server(ApprovalService(registry.engine, parts[-1]), server)
     passwords = Passwords(registry.vault, PasswordHasher(1, 64, 1))
     accounts = Accounts(registry.engine, registry.vault, passwords)
     signing = SignIn(registry.engine, registry.vault, passwords, registry.settings.staff)

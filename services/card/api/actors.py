@@ -31,7 +31,7 @@ class Actors:
         """Who makes this call. Raises DomainError for somebody who is not signed in, or does not hold the right."""
         actor = await self.actor(context)
         if not may(actor, right):
-            raise DomainError(Code.PERMISSION_DENIED, Refusal.NOT_YOUR_RIGHT.name, sentence(Refusal.NOT_YOUR_RIGHT))
+            raise not_your_right()
         return actor
 
     async def actor(self, context: Any) -> Actor:
@@ -69,6 +69,11 @@ class Actors:
                 self._known.clear()
             self._known[digest] = shift, now
         return shift
+
+
+def not_your_right() -> DomainError:
+    """Somebody is signed in, and may not do that."""
+    return DomainError(Code.PERMISSION_DENIED, Refusal.NOT_YOUR_RIGHT.name, sentence(Refusal.NOT_YOUR_RIGHT))
 
 
 def _token_of(context: Any) -> str:

@@ -9,12 +9,15 @@ from services.card.domain.photo import PhotoFault
 from services.card.domain.refusal import Refusal, sentence
 
 
-def refusal_of(refusal: Refusal, *, field: str = "", message: str = "", faults: Iterable[PhotoFault] = ()) -> messages.Refusal:
+def refusal_of(
+    refusal: Refusal, *, field: str = "", message: str = "", faults: Iterable[PhotoFault] = (), approval: int = 0
+) -> messages.Refusal:
     """A rule's no."""
     return messages.Refusal(
         reason=refusal.name,
         message=message or sentence(refusal),
         field=field,
+        approval_id=approval,
         photo_faults=[
             messages.PhotoFault(
                 point=fault.point,

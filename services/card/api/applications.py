@@ -1,8 +1,8 @@
 """ApplicationService: what windows, kiosks and employers ask."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,18 +14,21 @@ from services.card.adapters.batches import BatchRow, count_rows, find_batch, pag
 from services.card.adapters.people import document_field, read_documents, read_holders
 from services.card.adapters.photo import PhotoChecker
 from services.card.adapters.sealing import Sealing
-from services.card.api.actors import Actors
+from services.card.api.actors import Actors, not_your_right
 from services.card.api.answers import refusal_of, step_of, summary_of
 from services.card.api.forms import NotAccepted, read_papers, read_person
+from services.card.api.places import Place
 from services.card.domain.actor import Actor
-from services.card.domain.application import OPEN, ApplicationKind, ApplicationState, Mode, Route, Step, Wanted
+from services.card.domain.application import OPEN, ApplicationKind, ApplicationState, Mode, Route, Step, Wanted, fee_fen
+from services.card.domain.approval import Case
 from services.card.domain.document import DocumentKind
 from services.card.domain.fee import FeeSource
 from services.card.domain.masking import masked_name, masked_number
 from services.card.domain.photo import PhotoPoint, not_overridden
 from services.card.domain.refusal import Refusal
 from services.card.domain.settings import CitySettings
-from services.card.domain.staff import Right
+from services.card.domain.staff import Right, may
+from services.card.handlers.approve import behind_second_person
 from services.card.handlers.handle_application import Handled, add_photo, handle_application
 from services.card.handlers.once import Once
 from services.card.handlers.submit import CheckedPhoto, Decided, Submission, submit
@@ -38,17 +41,6 @@ from services.common.grpc.reading import bad, identifier, page_size, request_id
 
 _ORDINARY: Final = "ordinary"
 _LONGEST_REMARK: Final = 200
-
-
-class Place(NamedTuple):
-    """Where the next page of a list begins."""
-
-    after: int
-
-    @property
-    def possible(self) -> bool:
-        """Whether we may have written it."""
-        return self.after > 0
 
 
 class ApplicationService(ApplicationServiceServicer):
@@ -77,12 +69,23 @@ class ApplicationService(ApplicationServiceServicer):
             return messages.SubmitResponse(refusal=photo)
         submission = replace(form, photo=photo)
 
-        async def act(driver: Any) -> Decided:
-            (decided,) = await submit(driver, self._sealing, self._settings, [submission], actor, now)
-            return decided
-
         content = request.SerializeToString(deterministic=True)
-        decided = await self._once(actor.terminal, asked, "Submit", content, Decided, act)
+
+        async def act(driver: Any) -> Decided:
+            async def try_it(approved: bool) -> Decided:
+                wanted = replace(submission.wanted, waiver_approved=approved)
+                one = replace(submission, wanted=wanted)
+                (decided,) = await submit(driver, self._sealing, self._settings, [one], actor, now)
+                return decided
+
+            if submission.wanted.fee is not FeeSource.WAIVED:
+                return await try_it(False)
+            if not may(actor, Right.WAIVE_FEE):
+                raise not_your_right()
+            digests = self._sealing.request_digests("Submit", content)
+            return await behind_second_person(driver, digests, self._waiver(submission), actor, now, try_it)
+
+        decided = await self._once(actor.terminal, asked, "Submit", content, Decided, act, final=lambda d: not d.approval)
         outcome, reason = ("REFUSED", decided.refusal.name) if decided.refusal else ("ACCEPTED", "")
         metrics.APPLICATIONS.labels(submission.wanted.route.name, outcome, reason).inc()
         return messages.SubmitResponse(
@@ -275,6 +278,11 @@ class ApplicationService(ApplicationServiceServicer):
         used = tuple(fault.point.value for fault in faults)
         return CheckedPhoto(jpeg, used, "; ".join(passed[point] for point in used))
 
+    def _waiver(self, submission: Submission) -> Callable[[Decided], Case]:
+        kind = submission.wanted.kind
+        detail: dict[str, str | int] = {"kind": kind.name, "fee_fen": fee_fen(self._settings.fee, kind)}
+        return lambda decided: Case(Right.WAIVE_FEE, detail, decided.holder)
+
     async def _handled(self, actor: Actor, asked: str, method: str, request: Any, act: Any) -> Handled:
         content = request.SerializeToString(deterministic=True)
         return await self._once(actor.terminal, asked, method, content, Handled, act)
@@ -289,6 +297,7 @@ class ApplicationService(ApplicationServiceServicer):
     async def _refusal(self, decided: Decided) -> messages.Refusal:
         assert decided.refusal is not None
         refusal = refusal_of(decided.refusal)
+        refusal.approval_id = decided.approval
         if decided.possible_holders:
             async with driver_session(self._engine) as driver:
                 holders = await read_holders(driver, self._sealing, decided.possible_holders)

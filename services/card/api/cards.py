@@ -1,5 +1,7 @@
 """CardService: the life of a card, for windows and for issuance."""
 
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,10 +18,12 @@ from services.card.api.answers import refusal_of, summary_of
 from services.card.api.forms import NotAccepted, read_papers
 from services.card.domain.actor import Actor
 from services.card.domain.application import Step
+from services.card.domain.approval import Case
 from services.card.domain.card import Card, CardKind
-from services.card.domain.life_cycle import REPRESENTATIVES, Need, Party, Verb, allowed, needs_of
+from services.card.domain.life_cycle import REPRESENTATIVES, TABLE, Need, Party, Verb, allowed, needs_of
 from services.card.domain.settings import CitySettings
 from services.card.domain.staff import Right
+from services.card.handlers.approve import behind_second_person
 from services.card.handlers.change_card import Change, Changed, change_card
 from services.card.handlers.handle_application import Handled
 from services.card.handlers.once import Once
@@ -31,7 +35,7 @@ from services.common.grpc.reading import bad, request_id
 
 ISSUANCE: Final = "issuance"
 _PARTIES: Final = frozenset(range(1, 6))
-_RIGHTS: Final = {Verb.REPORT_TEMPORARY_LOSS: Right.REPORT_TEMPORARY_LOSS}
+_RIGHTS: Final = {Verb.REPORT_TEMPORARY_LOSS: Right.REPORT_TEMPORARY_LOSS, Verb.CANCEL: Right.CANCEL_CARD}
 """Whatever is not named here takes the right to change cards."""
 
 
@@ -89,6 +93,13 @@ class CardService(CardServiceServicer):
         card, refusal = await self._change(Verb.EXTEND, request, context)
         return messages.ExtendResponse(card=card, refusal=refusal)
 
+    async def Cancel(self, request: messages.CancelRequest, context: Any) -> messages.CancelResponse:  # noqa: N802
+        """It ends, once a second person has agreed."""
+        if not request.reason or not request.remainder_to:
+            raise bad("remainder_to" if request.reason else "reason", "it must be named")
+        card, refusal = await self._change(Verb.CANCEL, request, context)
+        return messages.CancelResponse(card=card, refusal=refusal)
+
     async def ListAllowedActions(  # noqa: N802
         self, request: messages.ListAllowedActionsRequest, context: Any
     ) -> messages.ListAllowedActionsResponse:
@@ -129,16 +140,25 @@ class CardService(CardServiceServicer):
         asked, now = request_id(request.request_id), now_ms()
         change = _read(verb, request, now)
         if isinstance(change, NotAccepted):
-            refusal = refusal_of(change.refusal, field=change.field, message=change.message)
-            return card_summary(await self._card(request.card_id)), refusal
-
-        async def act(driver: Any) -> Changed:
-            return await change_card(driver, self._sealing, self._settings, change, actor, now)
+            said = refusal_of(change.refusal, field=change.field, message=change.message)
+            return card_summary(await self._card(request.card_id)), said
 
         content = request.SerializeToString(deterministic=True)
-        changed = await self._once(actor.terminal, asked, verb.name, content, Changed, act)
+
+        async def act(driver: Any) -> Changed:
+            async def try_it(approved: bool) -> Changed:
+                met = change.needs_met | {Need.SECOND_PERSON} if approved else change.needs_met
+                return await change_card(driver, self._sealing, self._settings, replace(change, needs_met=met), actor, now)
+
+            if Need.SECOND_PERSON not in TABLE[verb].needs:
+                return await try_it(False)
+            digests = self._sealing.request_digests(verb.name, content)
+            return await behind_second_person(driver, digests, partial(_case, change), actor, now, try_it)
+
+        changed = await self._once(actor.terminal, asked, verb.name, content, Changed, act, final=lambda c: not c.approval)
         card = await self._card(changed.card)
-        return card_summary(card), refusal_of(changed.refusal) if changed.refusal else None
+        refusal = refusal_of(changed.refusal, approval=changed.approval) if changed.refusal else None
+        return card_summary(card), refusal
 
     async def _produce(
         self, actor: Actor, method: str, request: Any, act: Any
@@ -195,6 +215,8 @@ def _read(verb: Verb, request: Any, now: int) -> Change | NotAccepted:
     party, needs = Party(presented.party), set[Need]()
     if presented.identity_verified:
         needs.add(Need.IDENTITY_VERIFIED)
+    if isinstance(request, messages.CancelRequest):
+        needs.add(Need.BALANCE_SETTLED)  # it is named where what is left goes
     if presented.old_card_returned:
         needs.add(Need.OLD_CARD_RETURNED)
     if party in REPRESENTATIVES and presented.HasField("representative"):
@@ -202,5 +224,17 @@ def _read(verb: Verb, request: Any, now: int) -> Change | NotAccepted:
         if isinstance(papers, NotAccepted):
             return papers
         needs.add(Need.PAPERS)
-        return Change(request.card_id, verb, party, frozenset(needs), papers=papers)
-    return Change(request.card_id, verb, party, frozenset(needs))
+        return Change(request.card_id, verb, party, frozenset(needs), _reason(request), papers)
+    return Change(request.card_id, verb, party, frozenset(needs), _reason(request))
+
+
+def _reason(request: Any) -> int:
+    return request.reason if isinstance(request, messages.CancelRequest) else 0
+
+
+def _case(change: Change, changed: Changed) -> Case:
+    """For the second person: what is to be done, to which card, and why."""
+    detail: dict[str, str | int] = {"party": change.party.name}
+    if change.reason:
+        detail["reason"] = messages.CancelReason.Name(change.reason).removeprefix("CANCEL_REASON_")
+    return Case(_RIGHTS[change.verb], detail, changed.holder, changed.card)

@@ -167,6 +167,8 @@ class Wanted:
     papers: Papers | None = None
     fee: FeeSource | None = None
     """How the applicant pays what it costs; None: not yet."""
+    waiver_approved: bool = False
+    """A second person agreed that nothing is paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ def judge(settings: CitySettings, wanted: Wanted, applicant: Applicant, today: d
     return (
         _by_route(settings.application, wanted, age_on(applicant.person.birth_date, today))
         or in_the_way(wanted.kind, wanted.route, applicant)
-        or (Refusal.FEE_NOT_SETTLED if wanted.fee is None and fee_fen(settings.fee, wanted.kind) else None)
+        or (_by_fee(wanted) if fee_fen(settings.fee, wanted.kind) else None)
     )
 
 
@@ -202,6 +204,15 @@ def _by_route(rules: ApplicationRules, wanted: Wanted, age: int) -> Refusal | No
             return Refusal.GUARDIAN_NEEDED
         case Route.PROXY if wanted.papers is None or not wanted.papers.papers:
             return Refusal.PAPERS_MISSING
+    return None
+
+
+def _by_fee(wanted: Wanted) -> Refusal | None:
+    match wanted.fee:
+        case None:
+            return Refusal.FEE_NOT_SETTLED
+        case FeeSource.WAIVED if not wanted.waiver_approved:
+            return Refusal.SECOND_PERSON_NEEDED
     return None
 
 

@@ -63,6 +63,13 @@ class Refusal(IntEnum):
     NOT_AT_THIS_STEP = 70
     REFUSED_BY_BANK = 71
     REFUSED_BY_CLERK = 72
+    # A second person's word
+    APPROVAL_AWAITED = 80
+    APPROVAL_REJECTED = 81
+    APPROVAL_EXPIRED = 82
+    APPROVAL_DECIDED = 83
+    OWN_REQUEST = 84
+    OWN_CASE = 85
 
 
 SENTENCES: Final[dict[Refusal, str]] = {
@@ -118,6 +125,12 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.NOT_AT_THIS_STEP: "该申请尚未到这一步，请按流程办理。",
     Refusal.REFUSED_BY_BANK: "银行未受理开户，请按退回原因补正后重新提交。",
     Refusal.REFUSED_BY_CLERK: "申请材料不符合要求，请按退回原因补正后重新提交。",
+    Refusal.APPROVAL_AWAITED: "正在等待另一位工作人员复核。",
+    Refusal.APPROVAL_REJECTED: "复核未通过，不能办理。",
+    Refusal.APPROVAL_EXPIRED: "复核已随班次结束而失效，请重新申请复核。",
+    Refusal.APPROVAL_DECIDED: "该申请已经复核过。",
+    Refusal.OWN_REQUEST: "不能复核自己提出的申请。",
+    Refusal.OWN_CASE: "不能复核自己经办的业务。",
 }
 
 

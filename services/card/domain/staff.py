@@ -54,10 +54,6 @@ RIGHTS: Final[dict[Right, frozenset[Role]]] = {
     Right.EXPORT_HOLDER: _SUPERVISOR,
     Right.DELETE_HOLDER: _SUPERVISOR,
 }
-APPROVED_BY_ANOTHER: Final = frozenset(
-    {Right.CANCEL_CARD, Right.CORRECT_IDENTITY, Right.WAIVE_FEE, Right.EXPORT_HOLDER, Right.DELETE_HOLDER}
-)
-"""High-risk acts: a second person's word on the exact request is needed (社会保险经办条例 Art. 37-38)."""
 
 
 class StaffState(IntEnum):

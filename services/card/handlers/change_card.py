@@ -46,7 +46,10 @@ class Changed:
 
     card: int
     version: int
+    holder: int = 0
     refusal: Refusal | None = None
+    approval: int = 0
+    """The number under which a second person is asked; such an answer is not the last word."""
 
 
 async def change_card(
@@ -60,7 +63,7 @@ async def change_card(
     after = decide(settings.life, card, change.verb, shown)
     if isinstance(after, Refusal):
         metrics.CARD_VERBS.labels(change.verb.name, "REFUSED", after.name).inc()
-        return Changed(card.id, card.version, after)
+        return Changed(card.id, card.version, card.holder, after)
     if change.verb is Verb.ENABLE and card.predecessor:
         await _end_predecessor(driver, settings, card.predecessor, card.id, actor, now_ms)
     papers = await _seal(driver, sealing, card, change.papers) if change.papers else None
@@ -70,7 +73,7 @@ async def change_card(
     detail: dict[str, str | int] = {"verb": change.verb.name, "party": change.party.name, "version": after.version}
     await audit.record(driver, actor, "card.change", holder=card.holder, card=card.id, detail=detail)
     metrics.CARD_VERBS.labels(change.verb.name, "DONE", "").inc()
-    return Changed(card.id, after.version)
+    return Changed(card.id, after.version, card.holder)
 
 
 async def _seal(driver: "asyncpg.Connection[Any]", sealing: Sealing, card: Card, papers: Papers) -> bytes:

@@ -49,8 +49,13 @@ class Once:
         request: bytes,
         kind: type[A],
         act: Callable[["asyncpg.Connection[Any]"], Awaitable[A]],
+        *,
+        final: Callable[[A], bool] = lambda _: True,
     ) -> A:
-        """The answer to a request: of `act`, or of the time when it was asked first. Raises DomainError for another request."""
+        """The answer to a request: of `act`, or of the time when it was asked first. Raises DomainError for another request.
+
+        An answer that is not final is not kept: the same request is carried out when it comes again.
+        """
         digests = self._sealing.request_digests(method, request)
 
         async def once(driver: "asyncpg.Connection[Any]") -> A:
@@ -59,7 +64,8 @@ class Once:
                     raise DomainError(Code.ALREADY_EXISTS, "REQUEST_ID_USED", "该请求编号已用于另一笔业务")
                 return msgspec.msgpack.decode(known[1], type=kind)
             answer = await act(driver)
-            await driver.execute(_KEEP, caller, request_id, digests[-1], msgspec.msgpack.encode(answer))
+            if final(answer):
+                await driver.execute(_KEEP, caller, request_id, digests[-1], msgspec.msgpack.encode(answer))
             return answer
 
         return await transact(self._engine, once)

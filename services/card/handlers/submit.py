@@ -77,6 +77,8 @@ class Decided:
     holder: int | None
     refusal: Refusal | None = None
     possible_holders: tuple[int, ...] = ()
+    approval: int = 0
+    """The number under which a second person is asked; such an answer is not the last word."""
 
 
 class _Known(NamedTuple):

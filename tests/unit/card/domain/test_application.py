@@ -106,8 +106,13 @@ def test_the_first_card_is_free_and_another_one_is_paid() -> None:
     wanted = replace(FIRST, kind=ApplicationKind.REISSUE)
     lost = Applicant(person(), (card(SocialStatus.FORMALLY_LOST),))
     assert judged(wanted, lost) is Refusal.FEE_NOT_SETTLED
-    for source in FeeSource:
-        assert judged(replace(wanted, fee=source), lost) is None
+    waived = replace(wanted, fee=FeeSource.WAIVED)
+    assert judged(waived, lost) is Refusal.SECOND_PERSON_NEEDED
+    for paid in (
+        *(replace(wanted, fee=source) for source in FeeSource if source is not FeeSource.WAIVED),
+        replace(waived, waiver_approved=True),
+    ):
+        assert judged(paid, lost) is None
 
 
 def test_an_ordinary_application_goes_from_the_counter_to_the_hand() -> None:
