@@ -26,6 +26,8 @@ class Config:
     vault_pin: str = field(repr=False)
     redis: str = ""
     """host:port, for the electronic card's tokens; empty: there are none."""
+    payments: str = ""
+    """host:port of the payments API; empty: windows go without what it knows."""
     metrics_port: int = 0
     """Prometheus endpoint on loopback; 0: none."""
     settings: Path = _SETTINGS
@@ -42,6 +44,7 @@ class Config:
             kafka=required(env, "ONECARD_KAFKA", "host:port of a Kafka broker"),
             vault=Path(required(env, "ONECARD_VAULT", "the file of the service's token: `vault create` makes one")),
             vault_pin=required(env, "ONECARD_VAULT_PIN", "the PIN of that token"),
+            payments=env.get("ONECARD_PAYMENTS", ""),
             redis=env.get("ONECARD_REDIS", ""),
             metrics_port=int(port),
             settings=Path(env.get("ONECARD_SETTINGS") or _SETTINGS),

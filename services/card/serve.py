@@ -14,8 +14,10 @@ from onecard.card.v1.applications_pb2_grpc import add_ApplicationServiceServicer
 from onecard.card.v1.approvals_pb2_grpc import add_ApprovalServiceServicer_to_server
 from onecard.card.v1.cards_pb2_grpc import add_CardServiceServicer_to_server
 from onecard.card.v1.staff_pb2_grpc import add_StaffServiceServicer_to_server
+from onecard.card.v1.window_pb2_grpc import add_WindowServiceServicer_to_server
 from services.card.adapters.city_settings import read_city_settings
 from services.card.adapters.passwords import Passwords
+from services.card.adapters.payments_desk import PaymentsDesk
 from services.card.adapters.photo import PhotoChecker
 from services.card.adapters.sealing import Sealing
 from services.card.api.actors import Actors
@@ -23,11 +25,13 @@ from services.card.api.applications import ApplicationService
 from services.card.api.approvals import ApprovalService
 from services.card.api.cards import CardService
 from services.card.api.staff import StaffService
+from services.card.api.window import WindowService
 from services.card.config import Config
 from services.card.domain.settings import CitySettings
 from services.card.handlers.keep_time import KeepTime
 from services.card.handlers.relay_events import RelayEvents
 from services.card.handlers.sign_in import Accounts, SignIn
+from services.card.handlers.view_holder import ViewHolder
 from services.common.announce import Announcer
 from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
 from services.common.grpc.listen import Listen
@@ -71,12 +75,16 @@ async def serve(config: Config, listen: Listen) -> None:
     photos = PhotoChecker(settings.photo)
     # The stubs know gRPC's own server only; ours takes what they bring.
     actors = Actors(engine)
-    add_ApplicationServiceServicer_to_server(ApplicationService(engine, sealing, settings, actors, photos), server)
+    applications = ApplicationService(engine, sealing, settings, actors, photos)
+    add_ApplicationServiceServicer_to_server(applications, server)
     passwords = Passwords(vault, PasswordHasher())
     signing, accounts = SignIn(engine, vault, passwords, settings.staff), Accounts(engine, vault, passwords)
     add_StaffServiceServicer_to_server(StaffService(actors, signing, accounts), server)
     add_CardServiceServicer_to_server(CardService(engine, sealing, settings, actors), server)
     add_ApprovalServiceServicer_to_server(ApprovalService(engine, actors), server)
+    payments = PaymentsDesk(config.payments, listen.tls) if config.payments else None
+    view = ViewHolder(engine, sealing, settings.staff, payments)
+    add_WindowServiceServicer_to_server(WindowService(engine, sealing, settings, actors, view, applications), server)
     try:
         async with asyncio.TaskGroup() as tasks:
             beside = tasks.create_task(_keep_house(announcer, Housekeeping(housekeeping, ELECTION, groups)))
@@ -85,6 +93,8 @@ async def serve(config: Config, listen: Listen) -> None:
     finally:
         photos.close()
         passwords.close()
+        if payments:
+            await payments.close()
         await announcer.stop()
         await housekeeping.dispose()
         await engine.dispose()

@@ -16,7 +16,9 @@ from onecard.card.v1.applications_pb2_grpc import ApplicationServiceStub, add_Ap
 from onecard.card.v1.approvals_pb2_grpc import ApprovalServiceStub, add_ApprovalServiceServicer_to_server
 from onecard.card.v1.cards_pb2_grpc import CardServiceStub, add_CardServiceServicer_to_server
 from onecard.card.v1.staff_pb2_grpc import StaffServiceStub, add_StaffServiceServicer_to_server
+from onecard.card.v1.window_pb2_grpc import WindowServiceStub, add_WindowServiceServicer_to_server
 from services.card.adapters.passwords import Passwords
+from services.card.adapters.payments_desk import PaymentsDesk
 from services.card.adapters.photo import PhotoChecker
 from services.card.adapters.shifts import token_digest
 from services.card.api.actors import Actors
@@ -24,7 +26,9 @@ from services.card.api.applications import ApplicationService
 from services.card.api.approvals import ApprovalService
 from services.card.api.cards import CardService
 from services.card.api.staff import StaffService
+from services.card.api.window import WindowService
 from services.card.handlers.sign_in import Accounts, SignIn
+from services.card.handlers.view_holder import ViewHolder
 from services.common.grpc.listen import Listen, Tls
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server
@@ -54,6 +58,7 @@ class Window:
             ApplicationServiceStub(self.channel),
             CardServiceStub(self.channel),
             ApprovalServiceStub(self.channel),
+            WindowServiceStub(self.channel),
             StaffServiceStub(self.channel),
         )
         self.token = token
@@ -103,7 +108,9 @@ class Hall:
 
 
 @asynccontextmanager
-async def open_hall(registry: Registry, owner: Owner, folder: Path) -> AsyncIterator[Hall]:
+async def open_hall(
+    registry: Registry, owner: Owner, folder: Path, payments: PaymentsDesk | None = None
+) -> AsyncIterator[Hall]:
     """A card service that serves on loopback."""
     authority = Authority(folder / "authority")
     ours = authority.issue("onecard://service/card", hosts=["localhost"])
@@ -115,7 +122,10 @@ async def open_hall(registry: Registry, owner: Owner, folder: Path) -> AsyncIter
     server: Any = make_server(listen, RevocationList(revoked))
     photos = PhotoChecker(registry.settings.photo)
     parts = (registry.engine, registry.sealing, registry.settings, Actors(registry.engine))
-    add_ApplicationServiceServicer_to_server(ApplicationService(*parts, photos), server)
+    applications = ApplicationService(*parts, photos)
+    add_ApplicationServiceServicer_to_server(applications, server)
+    view = ViewHolder(registry.engine, registry.sealing, registry.settings.staff, payments)
+    add_WindowServiceServicer_to_server(WindowService(*parts, view, applications), server)
     add_CardServiceServicer_to_server(CardService(*parts), server)
     add_ApprovalServiceServicer_to_server(ApprovalService(registry.engine, parts[-1]), server)
     passwords = Passwords(registry.vault, PasswordHasher(1, 64, 1))

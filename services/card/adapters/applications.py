@@ -16,9 +16,11 @@ from services.card.domain.application import (
 from services.common.clock import instant, milliseconds
 
 _OPEN: Final = "select holder, id from card.application where holder = any($1::bigint[]) and state between 1 and 6"
-_SELECT: Final = """
-select id, holder, kind, mode, route, state, outlet, batch, batch_row, card, cause, remark, fee_fen, due_time, version,
-    create_time from card.application"""
+APPLICATION_COLUMNS: Final = """
+    id, holder, kind, mode, route, state, outlet, batch, batch_row, card, cause, remark, fee_fen, due_time, version,
+    create_time"""
+STEP_COLUMNS: Final = "step, state, at, actor, outlet, cause"
+_SELECT: Final = f"select {APPLICATION_COLUMNS} from card.application"  # noqa: S608 - our own list of columns
 _READ: Final = _SELECT + " where id = $1"
 _LOCK: Final = _READ + " for no key update"
 _LOCK_HOLDER: Final = """
@@ -30,7 +32,7 @@ with moved as (
     where id = $1 returning id, version)
 insert into card.step (application, number, step, state, at, actor, outlet, cause)
 select id, version, $7, $2, $6, $8, $9, $3 from moved"""
-_STEPS: Final = "select step, state, at, actor, outlet, cause from card.step where application = $1 order by number"
+_STEPS: Final = f"select {STEP_COLUMNS} from card.step where application = $1 order by number"  # noqa: S608
 _LIST: Final = (
     _SELECT
     + """
@@ -120,14 +122,14 @@ async def add_applications(driver: "asyncpg.Connection[Any]", new: Sequence[NewA
 async def read_application(driver: "asyncpg.Connection[Any]", number: int) -> Application | None:
     """One application as it is now."""
     row = await driver.fetchrow(_READ, number)
-    return _application(row) if row else None
+    return application_of_row(row) if row else None
 
 
 async def lock_application(driver: "asyncpg.Connection[Any]", number: int) -> Application | None:
     """An application, with its holder locked before it: whatever concerns one person is done one after the other."""
     await driver.execute(_LOCK_HOLDER, number)
     row = await driver.fetchrow(_LOCK, number)
-    return _application(row) if row else None
+    return application_of_row(row) if row else None
 
 
 async def move_application(
@@ -150,10 +152,7 @@ async def move_application(
 
 async def read_timeline(driver: "asyncpg.Connection[Any]", number: int) -> list[TimelineStep]:
     """What happened to an application, oldest first."""
-    return [
-        TimelineStep(Step(step), ApplicationState(state), milliseconds(at), actor, outlet, cause)
-        for step, state, at, actor, outlet, cause in await driver.fetch(_STEPS, number)
-    ]
+    return list(map(step_of, await driver.fetch(_STEPS, number)))
 
 
 async def list_applications(
@@ -167,10 +166,17 @@ async def list_applications(
 ) -> list[Application]:
     """Applications of an outlet, oldest first, behind a number."""
     before = None if due_before_ms is None else instant(due_before_ms)
-    return [_application(row) for row in await driver.fetch(_LIST, outlet, sorted(states), after, before, limit)]
+    return [application_of_row(row) for row in await driver.fetch(_LIST, outlet, sorted(states), after, before, limit)]
 
 
-def _application(row: Any) -> Application:
+def step_of(row: Any) -> TimelineStep:
+    """A row of STEP_COLUMNS."""
+    step, state, at, actor, outlet, cause = row
+    return TimelineStep(Step(step), ApplicationState(state), milliseconds(at), actor, outlet, cause)
+
+
+def application_of_row(row: Any) -> Application:
+    """A row of APPLICATION_COLUMNS."""
     id_, holder, kind, mode, route, state, outlet, batch, batch_row, card, cause, remark, fee_fen, due, version, created = row
     return Application(
         id_,

@@ -11,12 +11,12 @@ from services.card.domain.card import Card, CardKind, FinancialStatus, Productio
 from services.card.domain.life_cycle import Party, Verb
 from services.common.clock import instant, milliseconds
 
-_SELECT: Final = """
-select c.id, c.holder, c.card_identifier, c.kind, c.social, c.financial, c.production, c.version, c.bank_account is not null,
+CARD_COLUMNS: Final = """
+    c.id, c.holder, c.card_identifier, c.kind, c.social, c.financial, c.production, c.version, c.bank_account is not null,
     c.valid_until, c.loss_until, c.successor, c.predecessor, c.issue_date,
     exists (select from card.card p where p.id = c.predecessor and p.social in (1, 3)),
-    exists (select from card.card s where s.holder = c.holder and s.kind = c.kind and s.social = 0 and s.id <> c.id)
-from card.card c"""
+    exists (select from card.card s where s.holder = c.holder and s.kind = c.kind and s.social = 0 and s.id <> c.id)"""
+_SELECT: Final = f"select {CARD_COLUMNS} from card.card c"  # noqa: S608 - our own list of columns
 _BY_ID: Final = _SELECT + " where c.id = $1"
 _BY_HOLDERS: Final = _SELECT + " where c.holder = any($1::bigint[]) order by c.id"
 _LOCK: Final = _BY_ID + " for no key update of c"
@@ -75,7 +75,7 @@ async def draw_numbers(driver: "asyncpg.Connection[Any]", count: int) -> list[Dr
 async def read_cards_of(driver: "asyncpg.Connection[Any]", holders: Iterable[int]) -> dict[int, list[Card]]:
     """All cards that holders ever had, oldest first."""
     found: dict[int, list[Card]] = {}
-    for card in map(_card, await driver.fetch(_BY_HOLDERS, sorted(set(holders)))):
+    for card in map(card_of, await driver.fetch(_BY_HOLDERS, sorted(set(holders)))):
         found.setdefault(card.holder, []).append(card)
     return found
 
@@ -83,7 +83,7 @@ async def read_cards_of(driver: "asyncpg.Connection[Any]", holders: Iterable[int
 async def read_card(driver: "asyncpg.Connection[Any]", number: int) -> Card | None:
     """A card as it is now."""
     row = await driver.fetchrow(_BY_ID, number)
-    return _card(row) if row else None
+    return card_of(row) if row else None
 
 
 async def lock_card(driver: "asyncpg.Connection[Any]", number: int) -> Card | None:
@@ -92,7 +92,7 @@ async def lock_card(driver: "asyncpg.Connection[Any]", number: int) -> Card | No
     if holder is None:
         return None
     await driver.execute(_LOCK_HOLDER, holder)
-    return _card(await driver.fetchrow(_LOCK, number))
+    return card_of(await driver.fetchrow(_LOCK, number))
 
 
 async def application_of(driver: "asyncpg.Connection[Any]", number: int) -> int:
@@ -138,7 +138,8 @@ async def store_card(
     await driver.execute(_ANNOUNCE, card.id, card.version)
 
 
-def _card(row: Any) -> Card:
+def card_of(row: Any) -> Card:
+    """A row of CARD_COLUMNS."""
     (
         id_,
         holder,

@@ -61,14 +61,9 @@ class ApplicationService(ApplicationServiceServicer):
         """One person applies."""
         actor = await self._actors.with_right(Right.SUBMIT_APPLICATION, context)
         asked, now = request_id(request.request_id), now_ms()
-        form = self._read(request, actor, now)
-        if isinstance(form, NotAccepted):
-            return messages.SubmitResponse(refusal=_not_accepted(form))
-        photo = await self._check(request.photo, request.photo_overrides)
-        if isinstance(photo, messages.Refusal):
-            return messages.SubmitResponse(refusal=photo)
-        submission = replace(form, photo=photo)
-
+        submission = await self.read(request, actor, now)
+        if isinstance(submission, messages.Refusal):
+            return messages.SubmitResponse(refusal=submission)
         content = request.SerializeToString(deterministic=True)
 
         async def act(driver: Any) -> Decided:
@@ -235,6 +230,14 @@ class ApplicationService(ApplicationServiceServicer):
             message = f"整批退回：表头为 {header.rows} 行，收到 {len(rows)} 行，或行号不连续；未保存任何一行"
             raise DomainError(Code.INVALID_ARGUMENT, "BATCH_DIFFERS_FROM_HEADER", message)
         return header, rows
+
+    async def read(self, request: messages.SubmitRequest, actor: Actor, now: int) -> Submission | messages.Refusal:
+        """An application whose form and photo make sense by themselves, or what is wrong with them."""
+        form = self._read(request, actor, now)
+        if isinstance(form, NotAccepted):
+            return _not_accepted(form)
+        photo = await self._check(request.photo, request.photo_overrides)
+        return photo if isinstance(photo, messages.Refusal) else replace(form, photo=photo)
 
     def _read(self, request: messages.SubmitRequest, actor: Actor, now: int) -> Submission | NotAccepted:
         if not request.kind or not request.route:

@@ -138,7 +138,7 @@ class CardService(CardServiceServicer):
     async def _change(self, verb: Verb, request: Any, context: Any) -> tuple[messages.CardSummary, RefusalMessage | None]:
         actor = await self._actors.with_right(_RIGHTS.get(verb, Right.CHANGE_CARD), context)
         asked, now = request_id(request.request_id), now_ms()
-        change = _read(verb, request, now)
+        change = read_change(verb, request, now)
         if isinstance(change, NotAccepted):
             said = refusal_of(change.refusal, field=change.field, message=change.message)
             return card_summary(await self._card(request.card_id)), said
@@ -208,7 +208,8 @@ def actions_of(card: Card) -> list[messages.AllowedAction]:
     ]
 
 
-def _read(verb: Verb, request: Any, now: int) -> Change | NotAccepted:
+def read_change(verb: Verb, request: Any, now: int) -> Change | NotAccepted:
+    """What a request of a verb asks for."""
     presented = request.presented
     if presented.party not in _PARTIES:
         raise bad("presented.party", "on whose word it is done must be named")
