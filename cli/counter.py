@@ -69,7 +69,7 @@ def till_of(merchant_id: str, terminal_id: str, api: str | None, certificates: P
         )
         raise typer.Exit(2)
     try:
-        line = _line(api, certificates, merchant_id, terminal_id)
+        line = line_to(api, certificates, merchant_id, terminal_id)
     except (OSError, ValueError) as error:
         typer.echo(error, err=True)
         raise typer.Exit(2) from None
@@ -86,7 +86,8 @@ def till_of(merchant_id: str, terminal_id: str, api: str | None, certificates: P
         raise typer.Exit(3) from None
 
 
-def _line(api: str, folder: Path | None, merchant_id: str, terminal_id: str) -> Line:
+def line_to(api: str, folder: Path | None, merchant_id: str, terminal_id: str) -> Line:
+    """A connection of a merchant, or of one terminal. Raises OSError or ValueError."""
     subject = f"onecard://merchant/{quote(merchant_id, safe='')}"
     if terminal_id:
         subject += f"/terminal/{quote(terminal_id, safe='')}"

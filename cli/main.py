@@ -18,6 +18,8 @@ app = typer.Typer(
     - `onecard card statement CARD` shows what one card paid
     - `onecard till pay CARD 7.50` pays at a till, and waits for the answer
     - `onecard window top-up CARD 50` brings money to it
+    - `onecard city clerks` shows who can sign in at a window: `onecard window sign-in clerk-3`
+    - `onecard window apply --mode instant --photo FILE`, then `onecard window view`
     - `onecard merchant emit FILE` sends transactions of your own from CSV or JSON Lines
     - `onecard merchant outcomes` shows what became of them
     """,

@@ -1,10 +1,11 @@
-"""`onecard window`: a window of the city's own."""
+"""`onecard window`: a window of the city's own; here what it asks of payments."""
 
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from cli import window_applications, window_cards, window_people
 from cli.counter import (
     AmountArgument,
     ApiOption,
@@ -16,22 +17,21 @@ from cli.counter import (
     till_of,
     time_of,
 )
+from cli.desk import HALL, WINDOW, OfficeOption, WindowOption
 from cli.merchant.show import yuan
 from onecard.payments.v1.payments_pb2 import TransferCode
 
-app = typer.Typer(no_args_is_help=True, help="A window of the city: top-ups, balances, entries.")
-
-WindowOption = Annotated[
-    str,
-    typer.Option("--window", metavar="WINDOW", envvar="ONECARD_WINDOW", help="which one, with a certificate of its own"),
-]
-OfficeOption = Annotated[str, typer.Option("--office", metavar="OFFICE", envvar="ONECARD_OFFICE", help="whose window it is")]
-_HALL, _WINDOW = "CITY-HALL", "WINDOW-1"
+app = typer.Typer(no_args_is_help=True, help="A window of the city: applications, cards, holders; top-ups and balances.")
+for part in (window_people, window_applications, window_cards):
+    app.registered_commands += part.app.registered_commands
 
 
 @app.callback()
 def window() -> None:
-    """A window of the city: top-ups, balances, entries."""
+    """A window of the city: applications, cards, holders; top-ups and balances.
+
+    A first look: `sign-in`, then `apply`, `view`, `collect`, `enable`, `report-temporary-loss`, `release`.
+    """
 
 
 @app.command("top-up")
@@ -39,8 +39,8 @@ def top_up(
     card: CardArgument,
     amount: AmountArgument,
     bank: Annotated[bool, typer.Option("--bank", help="from the holder's bank account; otherwise cash")] = False,
-    office: OfficeOption = _HALL,
-    window: WindowOption = _WINDOW,
+    office: OfficeOption = HALL,
+    window: WindowOption = WINDOW,
     request_id: RequestIdOption = "",
     api: ApiOption = None,
     certificates: CertificatesOption = None,
@@ -58,8 +58,8 @@ def top_up(
 @app.command()
 def balance(
     card: CardArgument,
-    office: OfficeOption = _HALL,
-    window: WindowOption = _WINDOW,
+    office: OfficeOption = HALL,
+    window: WindowOption = WINDOW,
     api: ApiOption = None,
     certificates: CertificatesOption = None,
 ) -> None:
@@ -80,8 +80,8 @@ def balance(
 def entries(
     card: CardArgument,
     limit: Annotated[int, typer.Option(min=1, max=500, help="how many of the latest")] = 20,
-    office: OfficeOption = _HALL,
-    window: WindowOption = _WINDOW,
+    office: OfficeOption = HALL,
+    window: WindowOption = WINDOW,
     api: ApiOption = None,
     certificates: CertificatesOption = None,
 ) -> None:

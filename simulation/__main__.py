@@ -83,6 +83,24 @@ def bank(
     serve(SimulatedBank(seed, Habits()), inbox, outbox, stopping)
 
 
+@app.command()
+def windows(
+    clerks: Annotated[Path, typer.Option(help="File of the clerks, with everything that it takes to sign in.")],
+    metrics_port: Annotated[int, typer.Option(min=0, help="Prometheus endpoint on 127.0.0.1; 0: none.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Repeat the same doings.")] = None,
+) -> None:
+    """Serve residents at the windows of the city hall until SIGTERM: new cards, losses, finds, reissues."""
+    from simulation.windows import CityHall, read_clerks  # noqa: PLC0415 - pictures take their time to import
+
+    stopping, _ = _signals()
+    if metrics_port:
+        start_http_server(metrics_port, addr="127.0.0.1")
+    address, folder = os.environ.get("ONECARD_CARD_API"), os.environ.get("ONECARD_CERTIFICATES")
+    if not (address and folder):
+        raise typer.BadParameter("set ONECARD_CARD_API to the card service's host:port, and ONECARD_CERTIFICATES")
+    CityHall(address, Path(folder), read_clerks(clerks), seed).run(stopping)
+
+
 def _signals() -> tuple[threading.Event, threading.Event]:
     """Events set by the first and by the second SIGTERM or SIGINT."""
     stopping, leaving = threading.Event(), threading.Event()

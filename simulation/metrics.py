@@ -6,6 +6,7 @@ EMITTED = Counter("onecard_simulation_emitted", "Transactions given to the spool
 FAULTS = Counter("onecard_simulation_faults", "Bad records sent on purpose", ["fault"])
 ANSWERED = Counter("onecard_simulation_answered", "Outcomes that came back", ["channel", "outcome"])
 PENDING = Gauge("onecard_simulation_pending", "Transactions that wait for their outcome")
+WINDOW_ACTS = Counter("onecard_simulation_window_acts", "What was done at the windows, or refused", ["act", "outcome"])
 TAP_TO_OUTCOME = Histogram(
     "onecard_simulation_tap_to_outcome_seconds",
     "From the tap's submission to its outcome; taps held back by a validator out of coverage are long",

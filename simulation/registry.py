@@ -1,4 +1,4 @@
-"""Stands in for the card service: publishes the states of all cards, what happens to them, and a heartbeat each second."""
+"""A registry of the riders' own cards beside the card service's: all states, what happens to them, a heartbeat each second."""
 
 from __future__ import annotations
 

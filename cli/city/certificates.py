@@ -31,9 +31,9 @@ class Certificates:
         """Of the merchants: `MERCHANT.crt` and `MERCHANT.key`; of windows `WINDOW@MERCHANT.…`; and `authority.crt`."""
         self._authority = Authority(folder / "authority")
 
-    def of_the_api(self) -> Mapping[str, str]:
-        """The variables by which the API process finds its certificate."""
-        issued = self._authority.issue("onecard://service/payments", hosts=("localhost", HOST))
+    def of_the_service(self, name: str) -> Mapping[str, str]:
+        """The variables by which a service's API process finds its certificate."""
+        issued = self._authority.issue(f"onecard://service/{name}", hosts=("localhost", HOST))
         return {
             "ONECARD_TLS_CERTIFICATE": str(issued.certificate),
             "ONECARD_TLS_KEY": str(issued.key),
@@ -51,6 +51,10 @@ class Certificates:
                 continue
             for terminal in (quote(terminal_id, safe="") for terminal_id in entry.terminals):
                 self._give(f"onecard://merchant/{merchant}/terminal/{terminal}", f"{terminal}@{merchant}")
+
+    def stand_in_for(self, service: str) -> None:
+        """Give the simulation the certificate of a service that it stands in for."""
+        self._give(f"onecard://service/{service}", f"service+{service}")
 
     def _give(self, subject: str, name: str) -> None:
         issued = self._authority.issue(subject)

@@ -31,8 +31,13 @@ from cli.servers.postgres import Postgres
 from cli.servers.valkey import Valkey
 
 PAYMENTS = "services.payments"
+CARD = "services.card"
 SIMULATION = "simulation"
 API = "payments-api"
+CARD_API = "card-api"
+OUTLET = "440703-01"
+OWN_HOLDERS = "alter sequence card.holder_id restart with 1099511627776"
+"""The simulated registry's holders lie below: the card service registers its own beside them."""
 READY_SECONDS = 60.0
 CARDS_KNOWN_SECONDS = 180.0
 CARDS_ARE_KNOWN = """
@@ -62,8 +67,8 @@ class City:
         self._broker = make_broker(plan.broker, folder)
         self._valkey = Valkey(folder)
         self._workers = [f"payments-{number}" for number in range(1, plan.workers + 1)]
-        self._ports = {name: free_port() for name in [*self._workers, API, "taps"]}
-        self._api_port = free_port()
+        self._ports = {name: free_port() for name in [*self._workers, API, CARD_API, "taps", "windows"]}
+        self._api_port, self._card_port = free_port(), free_port()
         self._certificates = Certificates(folder)
         self._checkpoints = folder / "checkpoints.jsonl"
         self._state = State(
@@ -73,10 +78,12 @@ class City:
             redis=self._valkey.address,
             database_url=self._postgres.application_url,
             owner_database_url=self._postgres.owner_url,
-            batch_key=_keep_batch_key(folder / "batch.key"),
+            batch_key=_keep_secret(folder / "batch.key"),
             spools=str(self.spools),
             api=f"{HOST}:{self._api_port}",
+            card_api=f"{HOST}:{self._card_port}",
             certificates=str(self._certificates.folder),
+            clerks=str(folder / "clerks.jsonl"),
             metrics={name: address(port) for name, port in self._ports.items()},
             checkpoints=str(self._checkpoints),
         )
@@ -112,9 +119,12 @@ class City:
         self._await(seed, ledger, road, self._begin(self._start_shared))
         write_state(self.folder, self._state)
         sown, api = self._begin(self._sow, seed.result()), self._begin(self._start_api, seed.result())
+        card = self._begin(self._start_card_service, api)
         self._await(sown, api, *(self._begin(self._start_worker, name) for name in self._workers))
         self._wait_for_cards()
         self._start_taps()
+        self._await(card)
+        self._start_windows()
 
     def supervise(self, say: Callable[[str], None]) -> None:
         """From now on bring back what dies, and say so."""
@@ -126,9 +136,11 @@ class City:
             supervisor.watch(child.name, partial(self._processes.named, child.name), partial(self._processes.start, child))
 
     def stop_taps(self) -> Child:
-        """Tell the terminals to tap no more; the process ends when all outcomes have come, or its patience is over."""
+        """Tell windows and terminals to do no more; taps end when all outcomes have come, or their patience is over."""
         if self._supervisor:
-            self._supervisor.forget("taps")
+            for name in ("windows", "taps"):
+                self._supervisor.forget(name)
+        self._processes.named("windows").ask_to_stop()
         taps = self._processes.named("taps")
         taps.ask_to_stop()
         return taps
@@ -156,7 +168,7 @@ class City:
 
     def _stop_all(self) -> None:
         for _ in range(2):  # asked a second time the terminals do not wait for outcomes: their spools keep what is due
-            if self._processes.ask_to_stop("taps", "registry"):
+            if self._processes.ask_to_stop("taps", "windows", "registry"):
                 time.sleep(0.2)
         self._processes.stop()
         self._broker.stop()
@@ -244,12 +256,45 @@ class City:
             register = seed["register"].read_bytes()
             self._certificates.hand_out(msgspec.json.decode(line, type=Registered) for line in register.splitlines())
             environment = {
-                **self._certificates.of_the_api(),
+                **self._certificates.of_the_service("payments"),
                 "ONECARD_GRPC_LISTEN": self._state.api,
                 "ONECARD_METRICS_PORT": str(self._ports[API]),
             }
             child = self._processes.keep(API, PAYMENTS, "serve", env=environment)
             child.wait_ready(lambda: listening(self._api_port), f"it serves on {self._state.api}", READY_SECONDS)
+
+    def _start_card_service(self, api: Future[Any]) -> None:
+        api.result()  # the certificates are there
+        with self._steps.step("card service, and its clerks"):
+            self._certificates.stand_in_for("issuance")
+            environment = self._card_environment()
+            if not Path(environment["ONECARD_VAULT"]).exists():
+                self._processes.run("card-vault", CARD, "vault", "create", "--development", env=environment)
+            self._processes.run("card-migrate", CARD, "migrate", env=environment)
+            if self._postgres.scalar("select count(*) from card.holder") == "0":
+                self._postgres.scalar(OWN_HOLDERS)
+            clerks = ("--outlet", OUTLET, "--out", self._state.clerks)
+            self._processes.run("card-clerks", CARD, "create-demo-staff", *clerks, env=environment)
+            self._processes.run("card-rights", PAYMENTS, "grant", "card", "back_office")
+            child = self._processes.keep(CARD_API, CARD, "serve", env=environment)
+            child.wait_ready(lambda: listening(self._card_port), f"it serves on {self._state.card_api}", READY_SECONDS)
+
+    def _card_environment(self) -> dict[str, str]:
+        pin = _keep_secret(self.folder / "card.pin")
+        return {
+            **self._certificates.of_the_service("card"),
+            "ONECARD_DATABASE_URL": self._postgres.url_of("card"),
+            "ONECARD_VAULT": str(self.folder / "card.token"),
+            "ONECARD_VAULT_PIN": pin,
+            "ONECARD_VAULT_SO_PIN": _keep_secret(self.folder / "card.so-pin"),
+            "ONECARD_PAYMENTS": self._state.api,
+            "ONECARD_GRPC_LISTEN": self._state.card_api,
+            "ONECARD_METRICS_PORT": str(self._ports[CARD_API]),
+        }
+
+    def _start_windows(self) -> None:
+        options = {"clerks": self._state.clerks, "metrics-port": self._ports["windows"]}
+        self._processes.keep("windows", SIMULATION, "windows", *(f"--{name}={value}" for name, value in options.items()))
 
     def _start_worker(self, name: str) -> None:
         port = self._ports[name]
@@ -273,8 +318,8 @@ class City:
             future.result()
 
 
-def _keep_batch_key(file: Path) -> str:
-    """The key of the batch digests: random, and readable by its owner alone."""
+def _keep_secret(file: Path) -> str:
+    """The key of the batch digests, or a PIN: random, and readable by its owner alone."""
     if not file.exists():
         with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
             kept.write(secrets.token_hex(32))

@@ -5,23 +5,39 @@ import time
 
 from rich.console import Console
 
+from cli.city.cards import EXAMPLES, compare
 from cli.city.city import City
 from cli.city.metrics import Scrape
 from cli.city.reconcile import reconcile
 from cli.payments import run_payments
 
+CARDS_AGREE = "✓ one live card a person, every state the same in payments, every pointer right"
 AWAITED_SECONDS = 60.0
 LINE_SECONDS = 2.0
 
 
 def everything_is_accounted_for(city: City, console: Console) -> bool:
-    """Stop the taps, await the outcomes, reconcile the sets, and check the books; says what it finds."""
+    """Stop the taps and the windows, await the outcomes, reconcile sets and cards, check the books; says what it finds."""
     _await_outcomes(city, console)
     console.print("comparing what the terminals sent with what the ledger holds …", highlight=False)
     report = reconcile(city.spools, city.environment["ONECARD_DATABASE_URL"])
     console.print(report.render())
+    agreed = _cards_agree(city, console)
     balanced = run_payments(["check"], {**os.environ, **city.environment}) == 0
-    return balanced and not report.problems
+    return balanced and agreed and not report.problems
+
+
+def _cards_agree(city: City, console: Console) -> bool:
+    console.print("comparing the registry of cards with what payments knows of them …", highlight=False)
+    compared = compare(city.environment["ONECARD_OWNER_DATABASE_URL"])
+    console.print(f"{compared.cards:,} cards of the registry, {compared.live:,} of them live", highlight=False)
+    for problem in compared.problems[:EXAMPLES]:
+        console.print(f"✗ {problem}", style="red", highlight=False)
+    if compared.problems:
+        console.print(f"✗ {len(compared.problems):,} differences", style="red", highlight=False)
+        return False
+    console.print(CARDS_AGREE, style="green", highlight=False)
+    return True
 
 
 def _await_outcomes(city: City, console: Console) -> None:

@@ -28,6 +28,9 @@ class Figures:
     lag_seconds: float | None = None
     imbalance_fen: int | None = None
     projection_age_seconds: float | None = None
+    windows: Mapping[str, int] = field(default_factory=dict)
+    """What was done at the service windows, by act."""
+    window_refusals: Mapping[str, int] = field(default_factory=dict)
     history: Sequence[float] = ()
     """Taps a second, oldest first."""
 
@@ -79,6 +82,13 @@ class Watch:
         for labels, total in self._counters.named("onecard_dead_letters_total"):
             if total:
                 dead[labels["reason"]] += int(total)
+        done: Counter[str] = Counter()
+        turned_away: Counter[str] = Counter()
+        for labels, total in self._counters.named("onecard_simulation_window_acts_total"):
+            if labels["outcome"] == "done":
+                done[labels["act"]] += int(total)
+            elif total:
+                turned_away[labels["outcome"]] += int(total)
         buckets: Counter[float] = Counter()
         for labels, total in self._counters.named("onecard_tap_to_ledger_seconds_bucket"):
             buckets[float(labels["le"])] += int(total)
@@ -100,6 +110,8 @@ class Watch:
             lag_seconds=_gauge(answered, "onecard_consumer_lag_seconds"),
             imbalance_fen=None if imbalance is None else int(imbalance),
             projection_age_seconds=_gauge(answered, "onecard_card_projection_age_seconds"),
+            windows=dict(done.most_common()),
+            window_refusals=dict(turned_away.most_common()),
             history=tuple(self._history),
         )
 

@@ -25,9 +25,9 @@ class Processes:
         self._lock = threading.Lock()
         self._ending = False
 
-    def run(self, name: str, module: str, *arguments: str) -> None:
+    def run(self, name: str, module: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         """Run `python -m MODULE ARGUMENTS…` to its end; raises ServerFailedError with its last lines."""
-        self.keep(name, module, *arguments).wait_done(COMMAND_SECONDS)
+        self.keep(name, module, *arguments, env=env).wait_done(COMMAND_SECONDS)
         with self._lock:
             self._children.pop(name, None)
 

@@ -50,6 +50,7 @@ def _watch_live(city: City, console: Console) -> None:
         happenings.append(f"{datetime.now():%H:%M:%S} {text}")  # noqa: DTZ005 - the wall clock of whoever looks
 
     city.supervise(say)
+    say("who can sign in at a window: onecard city clerks")
     title = f"onecard · {city.plan.cards:,} cards · {city.plan.workers} workers · {city.plan.broker}"
     with Live(console=console, auto_refresh=False) as live:
         try:
@@ -66,6 +67,7 @@ def _watch_in_lines(city: City, for_seconds: float | None, console: Console) -> 
         console.print(f"{datetime.now():%H:%M:%S} {text}", highlight=False, markup=False, soft_wrap=True)  # noqa: DTZ005
 
     city.supervise(say)
+    say("who can sign in at a window: onecard city clerks")
     for process, where in city.addresses.items():
         say(f"metrics of {process}: {where}")
     began = said = time.monotonic()

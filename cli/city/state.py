@@ -31,6 +31,10 @@ class State(msgspec.Struct, frozen=True):
     """host:port of gRPC, with mutual TLS."""
     certificates: str
     """Folder of the merchants' certificates."""
+    card_api: str
+    """host:port of the card service."""
+    clerks: str
+    """File of the demo clerks, with everything that it takes to sign in."""
     metrics: dict[str, str]
     """Addresses of the Prometheus endpoints, by process."""
     checkpoints: str = ""
@@ -45,6 +49,7 @@ class State(msgspec.Struct, frozen=True):
             "ONECARD_BROKER": self.broker,
             "ONECARD_REDIS": self.redis,
             "ONECARD_API": self.api,
+            "ONECARD_CARD_API": self.card_api,
             "ONECARD_CERTIFICATES": self.certificates,
             "ONECARD_BATCH_KEY": self.batch_key,
             "ONECARD_CHECKPOINTS": self.checkpoints,

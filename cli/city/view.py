@@ -54,6 +54,7 @@ def line(figures: Figures) -> str:
             f"p50 {seconds(figures.p50_seconds)}",
             f"p99 {seconds(figures.p99_seconds)}",
             f"lag {seconds(figures.lag_seconds)}",
+            f"windows {counts(figures.windows)}",
             f"imbalance {fen(figures.imbalance_fen)}",
             f"projection {seconds(figures.projection_age_seconds)}",
         ]
@@ -74,7 +75,9 @@ def picture(figures: Figures, title: str, addresses: Mapping[str, str], happenin
     flow.add_row("card projection", f"{seconds(figures.projection_age_seconds)} old")
     refused = _reasons("refused", figures.refused, "yellow")
     dead = _reasons("dead letters", figures.dead_letters, "magenta")
-    columns = Columns([flow, refused, dead], padding=(0, 6))
+    windows = _reasons("at the windows", figures.windows, "green")
+    turned_away = [_reasons("turned away", figures.window_refusals, "yellow")] if figures.window_refusals else []
+    columns = Columns([flow, refused, dead, windows, *turned_away], padding=(0, 6))
     metrics = Table.grid(padding=(0, 2))
     for process, where in addresses.items():
         metrics.add_row(Text(process, style="dim"), where)

@@ -82,6 +82,40 @@ def create_administrator(login: Annotated[str, typer.Argument(help="a staff numb
 
 
 @app.command()
+def create_demo_staff(
+    out_file: Annotated[Path, typer.Option("--out", help="where everything that it takes to sign in is written, a line each")],
+    outlet: Annotated[str, typer.Option(help="where they work")],
+) -> None:
+    """Make a clerk for each window, a supervisor and a hotline, for a city that shows itself: with a development token alone.
+
+    Whoever exists already is left alone. The service refuses a development token off loopback, and with it these accounts.
+    """
+    import msgspec  # noqa: PLC0415
+    from argon2 import PasswordHasher  # noqa: PLC0415
+
+    from services.card.adapters.passwords import Passwords  # noqa: PLC0415
+    from services.card.domain.actor import Role  # noqa: PLC0415
+    from services.card.handlers.sign_in import Accounts, ShownAccount  # noqa: PLC0415
+
+    vault = _vault()
+    if not vault.development:
+        raise VaultError("accounts for show need a development token: `vault create --development`")
+    passwords = Passwords(vault, PasswordHasher())
+    wanted = {"clerk-1": Role.CLERK, "clerk-2": Role.CLERK, "clerk-3": Role.CLERK, "chief-1": Role.SUPERVISOR}
+    made: list[ShownAccount] = []
+
+    async def make(engine: AsyncEngine) -> None:
+        made.extend(await Accounts(engine, vault, passwords).create_for_show({**wanted, "hotline-1": Role.HOTLINE}, outlet))
+
+    asyncio.run(_with_engine(None, make))
+    passwords.close()
+    if made:
+        with open(os.open(out_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
+            file.writelines(msgspec.json.encode(account) + b"\n" for account in made)
+    out.print(f"{len(made)} accounts were made")
+
+
+@app.command()
 def rewrap_keys() -> None:
     """Wrap every holder's key with the current version of the vault's; then the older version can be destroyed."""
     from services.card.handlers.rotate import rewrap_keys as rewrap  # noqa: PLC0415

@@ -1,5 +1,6 @@
 """The whole city as a person starts it: servers, workers, the simulation with its mischief, and the account at the end."""
 
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from cli.city.city import Plan
+from cli.city.ending import CARDS_AGREE
 from cli.city.reconcile import AGREED
 from cli.city.run import run_city
 from cli.servers.broker import Kind
@@ -21,4 +23,6 @@ def test_a_city_taps_accounts_for_everything_and_leaves_nothing_behind(servers_f
     status = run_city(folder, Plan(cards=500, rate=300, workers=2, broker=broker_kind), 8, Console(file=screen, width=160))
     assert status == 0, screen.getvalue()
     assert AGREED in screen.getvalue()
+    assert CARDS_AGREE in screen.getvalue()
+    assert re.search(r"^[1-9][\d,]* cards of the registry", screen.getvalue(), re.MULTILINE)
     assert not [line for p in psutil.process_iter(["cmdline"]) if str(folder) in (line := " ".join(p.info["cmdline"] or ()))]

@@ -16,6 +16,7 @@ update card.staff set failures = failures + 1 where login = $1 and state = 1 and
 returning id, outlet, roles, password, password_key_version, must_change, totp, totp_key_version"""
 _ACCEPT: Final = "update card.staff set failures = 0, totp_step = $2 where id = $1 and totp_step < $2"
 _CHANGE: Final = "update card.staff set password = $2, password_key_version = $3, must_change = false where id = $1"
+_LOGINS: Final = "select login from card.staff"
 _ADD: Final = """
 insert into card.staff (login, outlet, roles, password, password_key_version, totp, totp_key_version)
 values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing returning id"""
@@ -62,6 +63,11 @@ async def change_password(driver: "asyncpg.Connection[Any]", staff: int, passwor
 async def anybody(driver: "asyncpg.Connection[Any]") -> bool:
     """Whether there is an account at all."""
     return bool(await driver.fetchval(_ANY))
+
+
+async def logins(driver: "asyncpg.Connection[Any]") -> frozenset[str]:
+    """Of everybody who ever worked here."""
+    return frozenset(row[0] for row in await driver.fetch(_LOGINS))
 
 
 async def add_staff(

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -43,6 +44,17 @@ class NewAccount:
     password: str = field(repr=False)
     totp_uri: str = field(repr=False)
     """For an authenticator; it holds the secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAccount:
+    """Everything that it takes to sign in with an account that is for show."""
+
+    login: str
+    role: str
+    outlet: str
+    password: str = field(repr=False)
+    totp_secret: str = field(repr=False)
 
 
 class SignIn:
@@ -117,6 +129,19 @@ class Accounts:
     async def create(self, login: str, outlet: str, roles: frozenset[Role], actor: Actor) -> NewAccount:
         """An account, made by somebody who may. Raises DomainError."""
         return await self._create(login, outlet, roles, actor)
+
+    async def create_for_show(self, wanted: Mapping[str, Role], outlet: str) -> list[ShownAccount]:
+        """Accounts for an installation that shows itself on one machine, ready to sign in. Those that exist are left alone."""
+        shown = []
+        async with driver_session(self._engine) as driver:
+            known = await staff.logins(driver)
+        for login, role in wanted.items():
+            if login not in known:
+                made = await self._create(login, outlet, frozenset({role}), Actor(ActorKind.TIMER))
+                async with driver_session(self._engine) as driver:
+                    await staff.change_password(driver, made.staff, await self._passwords.store(login, made.password))
+                shown.append(ShownAccount(login, role.name, outlet, made.password, pyotp.parse_uri(made.totp_uri).secret))
+        return shown
 
     async def _create(self, login: str, outlet: str, roles: frozenset[Role], actor: Actor | None) -> NewAccount:
         if not _LOGIN.fullmatch(login):

@@ -133,7 +133,7 @@ def test_each_merchant_is_heard_with_its_own_certificate(broker: Broker, tmp_pat
     merchants = ["BUS", "SHOP/1%2", "TRAM"]
     certificates = Certificates(tmp_path)
     certificates.hand_out(Registered(name, "campus", []) for name in merchants)
-    api = OutcomeApi(tmp_path / "servers", broker, certificates.of_the_api())
+    api = OutcomeApi(tmp_path / "servers", broker, certificates.of_the_service("payments"))
     access = Access(api.access.address, credentials_in(certificates.folder))
     known = Known()
     with (

@@ -21,7 +21,9 @@ def state(runner: Mark) -> State:
         batch_key="00" * 32,
         spools="/spools",
         api="127.0.0.1:20004",
+        card_api="127.0.0.1:20005",
         certificates="/certificates",
+        clerks="/clerks",
         metrics={"payments-1": "http://127.0.0.1:20002/metrics"},
     )
 

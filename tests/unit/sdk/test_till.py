@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+import sdk.asking as module
 from onecard.money.v1.money_pb2 import Money
 from onecard.payments.v1.outcomes_pb2 import REASON_INSUFFICIENT_FUNDS
 from onecard.payments.v1.payments_pb2 import (
@@ -19,7 +20,6 @@ from onecard.payments.v1.payments_pb2 import (
 )
 from onecard.payments.v1.payments_pb2_grpc import PaymentsServiceServicer, add_PaymentsServiceServicer_to_server
 from sdk.merchant.access import open_line
-from sdk.till import till as module
 from sdk.till.errors import NotAcceptedError, OutcomeUnknownError
 from sdk.till.till import Till, reference
 from services.common.errors import Code, DomainError
