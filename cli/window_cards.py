@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from cli.counter import CertificatesOption, RequestIdOption
+from cli.counter import CertificatesOption, RequestIdOption, console
 from cli.desk import HALL, WINDOW, CardApiOption, CardIdArgument, OfficeOption, WindowOption, print_card, window_of
 from cli.forms import DOCUMENT_KINDS, ask_document
+from cli.merchant.show import yuan
 from onecard.card.v1 import applications_pb2 as applications
 from onecard.card.v1 import cards_pb2 as messages
 
@@ -97,4 +98,6 @@ def cancel(
         answer = asked.cancel(
             card, reason.replace("-", "_"), presented, remainder_to=remainder_to, request_id=request_id
         )  # fmt: skip
-        print_card(answer)
+    print_card(answer)
+    rest = "; more follows by itself" if answer.remainder_to_come else ""
+    console.print(f"to be handed out: {yuan(answer.remainder_fen)} yuan{rest}", highlight=False)

@@ -23,6 +23,10 @@ from card.card c left join card.card s on s.id = c.successor"""
 PROJECTION = """
 select c.card_identifier, c.account_id, a.cards::text from payments.card c join payments.account a on a.id = c.account_id
 where c.card_identifier = any($1::text[])"""
+FEES_ASTRAY = """
+select count(*) from card.fee f join card.application a on a.id = f.application
+where f.state = 1 or (f.state = 2 and a.state in (7, 8, 10))"""
+"""At rest every fee belongs to a card, to an open application, or has been returned."""
 LIVE = frozenset({1, 2, 3, 4})
 """Official codes: normal, formally lost, locked, lost for a time."""
 
@@ -103,6 +107,8 @@ async def _compare(owner_url: str) -> Compared:
                 card.card_identifier: card for _, _, cards in rows for card in msgspec.json.decode(cards, type=list[Projected])
             }
             found = differences(registry, pointers, projected)
+            if astray := await connection.fetchval(FEES_ASTRAY):
+                found.append(f"{astray} fees have no card, no open application and no refund")
             if not found or time.monotonic() > deadline:
                 live = sum(card.social in LIVE for card in registry)
                 return Compared(len(registry), live, [*doubles(registry), *found])

@@ -46,6 +46,10 @@ class CardAnswer:
     request_id: str
     card: cards.CardSummary
     refusal: applications.Refusal | None
+    remainder_fen: int = 0
+    """Of a cancellation: what was left on the account and is handed out now."""
+    remainder_to_come: bool = False
+    """Not all of it could be paid out yet; it follows by itself."""
 
     @property
     def done(self) -> bool:
@@ -258,7 +262,10 @@ class Window:
             reason=f"CANCEL_REASON_{reason.upper()}",
             remainder_to=f"REMAINDER_TO_{remainder_to.upper()}",
         )
-        return self._change(self._cards.Cancel, request, request_id)
+        request.request_id = request_id or new_request_id()
+        answer = self._asking.ask(self._cards.Cancel, request, request.request_id)
+        refusal = answer.refusal if answer.HasField("refusal") else None
+        return CardAnswer(request.request_id, answer.card, refusal, answer.remainder_fen, answer.remainder_to_come)
 
     def allowed_actions(self, card_id: int) -> cards.ListAllowedActionsResponse:
         """What may be done to a card now, and for the rest why not."""

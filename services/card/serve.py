@@ -30,6 +30,7 @@ from services.card.config import Config
 from services.card.domain.settings import CitySettings
 from services.card.handlers.keep_time import KeepTime
 from services.card.handlers.relay_events import RelayEvents
+from services.card.handlers.settle_money import SettleMoney
 from services.card.handlers.sign_in import Accounts, SignIn
 from services.card.handlers.view_holder import ViewHolder
 from services.common.announce import Announcer
@@ -49,9 +50,15 @@ _MIGRATED: Final = text("select from card.installation")
 _REVOKED: Final = text("select serial from card.revoked_certificate")
 
 
-def duties(engine: AsyncEngine, sealing: Sealing, settings: CitySettings, announcer: Announcer) -> list[Group]:
+def duties(
+    engine: AsyncEngine, sealing: Sealing, settings: CitySettings, announcer: Announcer, money: SettleMoney
+) -> list[Group]:
     """What one process of all does; each group has a session of its own."""
-    return [[Duty(0.05, RelayEvents(sealing, announcer))], [Duty(1, KeepTime(engine, sealing, settings))]]
+    return [
+        [Duty(0.05, RelayEvents(sealing, announcer))],
+        [Duty(1, KeepTime(engine, sealing, settings))],
+        [Duty(0.5, money)],
+    ]
 
 
 async def serve(config: Config, listen: Listen) -> None:
@@ -64,7 +71,9 @@ async def serve(config: Config, listen: Listen) -> None:
     engine = make_engine(config.database_url, "card-api", sessions=_SESSIONS, looked_at=True)
     await _wait_for_schema(engine)
     announcer = Announcer(config.kafka)
-    groups = duties(engine, sealing, settings, announcer)
+    payments = PaymentsDesk(config.payments, listen.tls) if config.payments else None
+    money = SettleMoney(engine, payments)
+    groups = duties(engine, sealing, settings, announcer, money)
     housekeeping = make_engine(config.database_url, "card-housekeeping", sessions=len(groups) + 1)
 
     async def revoked() -> Set[str]:
@@ -75,14 +84,13 @@ async def serve(config: Config, listen: Listen) -> None:
     photos = PhotoChecker(settings.photo)
     # The stubs know gRPC's own server only; ours takes what they bring.
     actors = Actors(engine)
-    applications = ApplicationService(engine, sealing, settings, actors, photos)
+    applications = ApplicationService(engine, sealing, settings, actors, photos, money)
     add_ApplicationServiceServicer_to_server(applications, server)
     passwords = Passwords(vault, PasswordHasher())
     signing, accounts = SignIn(engine, vault, passwords, settings.staff), Accounts(engine, vault, passwords)
     add_StaffServiceServicer_to_server(StaffService(actors, signing, accounts), server)
-    add_CardServiceServicer_to_server(CardService(engine, sealing, settings, actors), server)
+    add_CardServiceServicer_to_server(CardService(engine, sealing, settings, actors, money), server)
     add_ApprovalServiceServicer_to_server(ApprovalService(engine, actors), server)
-    payments = PaymentsDesk(config.payments, listen.tls) if config.payments else None
     view = ViewHolder(engine, sealing, settings.staff, payments)
     add_WindowServiceServicer_to_server(WindowService(engine, sealing, settings, actors, view, applications), server)
     try:

@@ -27,6 +27,7 @@ from services.card.api.approvals import ApprovalService
 from services.card.api.cards import CardService
 from services.card.api.staff import StaffService
 from services.card.api.window import WindowService
+from services.card.handlers.settle_money import SettleMoney
 from services.card.handlers.sign_in import Accounts, SignIn
 from services.card.handlers.view_holder import ViewHolder
 from services.common.grpc.listen import Listen, Tls
@@ -122,11 +123,12 @@ async def open_hall(
     server: Any = make_server(listen, RevocationList(revoked))
     photos = PhotoChecker(registry.settings.photo)
     parts = (registry.engine, registry.sealing, registry.settings, Actors(registry.engine))
-    applications = ApplicationService(*parts, photos)
+    money = SettleMoney(registry.engine, payments)
+    applications = ApplicationService(*parts, photos, money)
     add_ApplicationServiceServicer_to_server(applications, server)
     view = ViewHolder(registry.engine, registry.sealing, registry.settings.staff, payments)
     add_WindowServiceServicer_to_server(WindowService(*parts, view, applications), server)
-    add_CardServiceServicer_to_server(CardService(*parts), server)
+    add_CardServiceServicer_to_server(CardService(*parts, money), server)
     add_ApprovalServiceServicer_to_server(ApprovalService(registry.engine, parts[-1]), server)
     passwords = Passwords(registry.vault, PasswordHasher(1, 64, 1))
     accounts = Accounts(registry.engine, registry.vault, passwords)

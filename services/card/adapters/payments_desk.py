@@ -1,13 +1,18 @@
-"""What payments knows of a holder, asked over gRPC. It may be away: then a window goes on without it."""
+"""Payments, asked over gRPC for what a holder has, and to post fees and remainders. It may be away: then one goes on."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 import structlog
 
+from onecard.money.v1.money_pb2 import Money as Amount
+from onecard.payments.v1 import ledger_pb2 as ledger
 from onecard.payments.v1 import payments_pb2 as messages
+from onecard.payments.v1.ledger_pb2_grpc import LedgerServiceStub
+from onecard.payments.v1.outcomes_pb2 import Reason
 from onecard.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from services.common.grpc.listen import Tls
 
@@ -38,6 +43,7 @@ class PaymentsDesk:
         self._channel = _channel(address, tls)
         self._metadata = None if tls else _SUBJECT
         self._stub = PaymentsServiceStub(self._channel)
+        self._ledger = LedgerServiceStub(self._channel)
 
     async def money_of(self, card_identifier: str) -> Money | None:
         """Of the card's holder; None: payments has never heard of the card. Raises Away."""
@@ -50,15 +56,65 @@ class PaymentsDesk:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return None
-            log.warning("payments_away", code=error.code().name)
-            raise Away from None
+            raise _away(error) from None
+
+    async def post(self, request_id: str, debit: str | int, credit: str | int, amount_fen: int) -> str:
+        """Move money between accounts, by name or by holder; a repeat is answered with the first verdict.
+
+        Answers why it was declined; empty: it was posted. Accounts that have a name are opened when there is none yet.
+        Raises Away.
+        """
+        amount = Amount(amount_fen=amount_fen)
+        sides = ((debit, ledger.SIDE_DEBIT), (credit, ledger.SIDE_CREDIT))
+        entries = [ledger.PostEntry(account=_account(who), side=side, amount=amount) for who, side in sides]
+        request = ledger.PostRequest(request_id=request_id, entries=entries)
+        try:
+            answer = await self._ask(self._ledger.Post, request)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise _away(error) from None
+            await self._open(name for name in (debit, credit) if isinstance(name, str))
+            answer = await self._ask_or_away(self._ledger.Post, request)
+        declined = answer.receipt.decision == messages.DECISION_DECLINED
+        return Reason.Name(answer.receipt.reason).removeprefix("REASON_") if declined else ""
+
+    async def purse_of(self, holder: int) -> tuple[int, int]:
+        """What a holder has, and what of it is held, in fen; nothing where payments does not know the holder. Raises Away."""
+        try:
+            answer = await self._ask(self._ledger.GetAccount, ledger.GetAccountRequest(account=_account(holder)))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return 0, 0
+            raise _away(error) from None
+        return answer.account.balance_fen, answer.account.debits_pending_fen
 
     async def close(self) -> None:
         """Close the connection."""
         await self._channel.close()
 
+    async def _open(self, names: Iterable[str]) -> None:
+        """One that is there already answers that its name is taken, which is as good."""
+        for name in names:
+            request = ledger.OpenAccountRequest(request_id=f"open-{name}", name=name)
+            await self._ask_or_away(self._ledger.OpenAccount, request)
+
+    async def _ask_or_away(self, call: Any, request: Any) -> Any:
+        try:
+            return await self._ask(call, request)
+        except grpc.aio.AioRpcError as error:
+            raise _away(error) from None
+
     async def _ask(self, call: Any, request: Any) -> Any:
         return await call(request, timeout=_PATIENCE_SECONDS, metadata=self._metadata)
+
+
+def _away(error: grpc.aio.AioRpcError) -> Away:
+    log.warning("payments_away", code=error.code().name)
+    return Away()
+
+
+def _account(who: str | int) -> ledger.AccountReference:
+    return ledger.AccountReference(name=who) if isinstance(who, str) else ledger.AccountReference(account_id=who)
 
 
 def _channel(address: str, tls: Tls | None) -> grpc.aio.Channel:

@@ -31,6 +31,7 @@ from services.card.domain.staff import Right, may
 from services.card.handlers.approve import behind_second_person
 from services.card.handlers.handle_application import Handled, add_photo, handle_application
 from services.card.handlers.once import Once
+from services.card.handlers.settle_money import SettleMoney
 from services.card.handlers.submit import CheckedPhoto, Decided, Submission, submit
 from services.card.handlers.submit_batch import Row, SubmitBatch, Unreadable
 from services.common.clock import SHANGHAI, instant, now_ms
@@ -47,13 +48,20 @@ class ApplicationService(ApplicationServiceServicer):
     """Reads forms, asks the handlers, writes answers."""
 
     def __init__(
-        self, engine: AsyncEngine, sealing: Sealing, settings: CitySettings, actors: Actors, photos: PhotoChecker
+        self,
+        engine: AsyncEngine,
+        sealing: Sealing,
+        settings: CitySettings,
+        actors: Actors,
+        photos: PhotoChecker,
+        money: SettleMoney,
     ) -> None:
         self._engine = engine
         self._sealing = sealing
         self._settings = settings
         self._actors = actors
         self._photos = photos
+        self._money = money
         self._once = Once(engine, sealing)
         self._batches = SubmitBatch(engine, sealing, settings)
 
@@ -81,6 +89,8 @@ class ApplicationService(ApplicationServiceServicer):
             return await behind_second_person(driver, digests, self._waiver(submission), actor, now, try_it)
 
         decided = await self._once(actor.terminal, asked, "Submit", content, Decided, act, final=lambda d: not d.approval)
+        if decided.refusal is None and decided.application and submission.wanted.fee:
+            await self._money.fee_of(decided.application)
         outcome, reason = ("REFUSED", decided.refusal.name) if decided.refusal else ("ACCEPTED", "")
         metrics.APPLICATIONS.labels(submission.wanted.route.name, outcome, reason).inc()
         return messages.SubmitResponse(

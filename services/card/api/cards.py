@@ -21,6 +21,7 @@ from services.card.domain.application import Step
 from services.card.domain.approval import Case
 from services.card.domain.card import Card, CardKind
 from services.card.domain.life_cycle import REPRESENTATIVES, TABLE, Need, Party, Verb, allowed, needs_of
+from services.card.domain.remainder import PayTo
 from services.card.domain.settings import CitySettings
 from services.card.domain.staff import Right
 from services.card.handlers.approve import behind_second_person
@@ -28,6 +29,7 @@ from services.card.handlers.change_card import Change, Changed, change_card
 from services.card.handlers.handle_application import Handled
 from services.card.handlers.once import Once
 from services.card.handlers.produce import begin_production, end_production
+from services.card.handlers.settle_money import SettleMoney
 from services.common.clock import SHANGHAI, instant, now_ms
 from services.common.database import driver_session
 from services.common.errors import Code, DomainError
@@ -42,11 +44,14 @@ _RIGHTS: Final = {Verb.REPORT_TEMPORARY_LOSS: Right.REPORT_TEMPORARY_LOSS, Verb.
 class CardService(CardServiceServicer):
     """Reads requests, asks the handlers, writes answers."""
 
-    def __init__(self, engine: AsyncEngine, sealing: Sealing, settings: CitySettings, actors: Actors) -> None:
+    def __init__(
+        self, engine: AsyncEngine, sealing: Sealing, settings: CitySettings, actors: Actors, money: SettleMoney
+    ) -> None:
         self._engine = engine
         self._sealing = sealing
         self._settings = settings
         self._actors = actors
+        self._money = money
         self._once = Once(engine, sealing)
 
     async def Collect(self, request: messages.CollectRequest, context: Any) -> messages.CollectResponse:  # noqa: N802
@@ -98,7 +103,11 @@ class CardService(CardServiceServicer):
         if not request.reason or not request.remainder_to:
             raise bad("remainder_to" if request.reason else "reason", "it must be named")
         card, refusal = await self._change(Verb.CANCEL, request, context)
-        return messages.CancelResponse(card=card, refusal=refusal)
+        if refusal:
+            return messages.CancelResponse(card=card, refusal=refusal)
+        left = await self._money.remainder_of(card.card_id)
+        to_come = left is not None and not left.done
+        return messages.CancelResponse(card=card, remainder_fen=left.paid_fen if left else 0, remainder_to_come=to_come)
 
     async def ListAllowedActions(  # noqa: N802
         self, request: messages.ListAllowedActionsRequest, context: Any
@@ -220,17 +229,17 @@ def read_change(verb: Verb, request: Any, now: int) -> Change | NotAccepted:
         needs.add(Need.BALANCE_SETTLED)  # it is named where what is left goes
     if presented.old_card_returned:
         needs.add(Need.OLD_CARD_RETURNED)
-    if party in REPRESENTATIVES and presented.HasField("representative"):
-        papers = read_papers(presented.representative, instant(now).astimezone(SHANGHAI).date())
-        if isinstance(papers, NotAccepted):
-            return papers
+    acting = party in REPRESENTATIVES and presented.HasField("representative")
+    papers = read_papers(presented.representative, instant(now).astimezone(SHANGHAI).date()) if acting else None
+    if isinstance(papers, NotAccepted):
+        return papers
+    if papers:
         needs.add(Need.PAPERS)
-        return Change(request.card_id, verb, party, frozenset(needs), _reason(request), papers)
-    return Change(request.card_id, verb, party, frozenset(needs), _reason(request))
-
-
-def _reason(request: Any) -> int:
-    return request.reason if isinstance(request, messages.CancelRequest) else 0
+    if isinstance(request, messages.CancelRequest):
+        return Change(
+            request.card_id, verb, party, frozenset(needs), request.reason, PayTo(request.remainder_to), papers
+        )  # fmt: skip
+    return Change(request.card_id, verb, party, frozenset(needs), papers=papers)
 
 
 def _case(change: Change, changed: Changed) -> Case:

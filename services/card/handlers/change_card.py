@@ -10,14 +10,16 @@ from services.card import metrics
 from services.card.adapters import audit
 from services.card.adapters.applications import lock_application, move_application
 from services.card.adapters.cards import application_of, lock_card, store_card
+from services.card.adapters.money import add_remainder
 from services.card.adapters.people import read_holders
 from services.card.adapters.sealing import Sealing, encode_papers
 from services.card.domain.actor import Actor
 from services.card.domain.application import Papers, Step, advance
-from services.card.domain.card import LIVE, Card
+from services.card.domain.card import LIVE, Card, CardKind
 from services.card.domain.life_cycle import Need, Party, Shown, Verb, decide
 from services.card.domain.person import Field
 from services.card.domain.refusal import Refusal
+from services.card.domain.remainder import PayTo
 from services.card.domain.settings import CitySettings
 from services.common.clock import SHANGHAI, instant
 from services.common.errors import Code, DomainError
@@ -36,6 +38,8 @@ class Change:
     needs_met: frozenset[Need] = frozenset()
     reason: int = 0
     """Of a cancellation."""
+    pay_to: PayTo | None = None
+    """Of a cancellation: where what is left on the account goes."""
     papers: Papers | None = None
     """Who acts for the holder, and what was shown for it."""
 
@@ -68,6 +72,8 @@ async def change_card(
         await _end_predecessor(driver, settings, card.predecessor, card.id, actor, now_ms)
     papers = await _seal(driver, sealing, card, change.papers) if change.papers else None
     await store_card(driver, after, change.verb, change.party, actor, now_ms, reason=change.reason, papers=papers)
+    if change.pay_to and card.kind is CardKind.ORDINARY:
+        await add_remainder(driver, card.id, card.holder, change.pay_to, actor.terminal)
     if step := _STEPS.get(change.verb):
         await _step(driver, card, step, actor, now_ms)
     detail: dict[str, str | int] = {"verb": change.verb.name, "party": change.party.name, "version": after.version}

@@ -11,12 +11,14 @@ import asyncpg
 from services.card.adapters import audit
 from services.card.adapters.applications import Application, lock_application, move_application
 from services.card.adapters.cards import NewCard, add_card, draw_numbers, lock_card, read_cards_of, store_card
+from services.card.adapters.money import read_fee
 from services.card.adapters.people import add_lookups, read_holders
 from services.card.adapters.sealing import Sealing
 from services.card.domain.actor import Actor
 from services.card.domain.application import ApplicationKind, Step, advance
 from services.card.domain.card import LIVE, Card, CardKind, FinancialStatus, Production
 from services.card.domain.card_number import card_identifier, card_number
+from services.card.domain.fee import may_be_made
 from services.card.domain.life_cycle import Party, Shown, Verb, decide
 from services.card.domain.person import Field, LookupField
 from services.card.domain.refusal import Refusal
@@ -45,6 +47,9 @@ async def begin_production(
     to = advance(application.state, step)
     if isinstance(to, Refusal):
         return Handled(number, to)
+    fee = await read_fee(driver, number)
+    if fee and not may_be_made(fee.source, fee.state):
+        return Handled(number, Refusal.FEE_NOT_SETTLED)
     card = await _add_card(driver, sealing, settings, application, actor, now_ms)
     await move_application(driver, application, step, to, actor, now_ms, card=card)
     await audit.record(driver, actor, "card.begin", holder=application.holder, card=card, application=number)

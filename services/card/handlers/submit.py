@@ -19,6 +19,7 @@ from services.card.adapters.applications import (
     read_open_applications,
 )
 from services.card.adapters.cards import read_cards_of
+from services.card.adapters.money import NewFee, add_fees
 from services.card.adapters.people import (
     Holder,
     NewHolder,
@@ -35,6 +36,7 @@ from services.card.adapters.work_calendar import after_working_days
 from services.card.domain.actor import Actor
 from services.card.domain.application import Applicant, ApplicationState, Mode, Wanted, fee_fen, judge
 from services.card.domain.document import Document
+from services.card.domain.fee import FeeSource
 from services.card.domain.person import Field, LookupField, Person
 from services.card.domain.refusal import Refusal
 from services.card.domain.settings import ApplicationRules, CitySettings
@@ -220,6 +222,8 @@ async def _save(
     new = [_application(settings, one, number, now_ms) for one, number in zip(papers, numbers, strict=True)]
     await add_applications(driver, new, actor, now_ms)
     await add_photos(driver, list(_photos(papers, known.photos)), now_ms)
+    if fees := list(_fees(papers, new)):
+        await add_fees(driver, fees, actor, now_ms)
     for one, number in zip(papers, numbers, strict=True):
         decided[one.index] = Decided(number, one.holder)
     await _record(driver, actor, new)
@@ -281,6 +285,13 @@ def _photos(papers: Sequence[_Accepted], newest: dict[int, int]) -> Iterator[New
             yield NewPhoto(
                 one.holder, number, one.cipher.seal(Field.PHOTO, photo.jpeg), list(photo.overrides), photo.reason
             )  # fmt: skip
+
+
+def _fees(papers: Sequence[_Accepted], new: Sequence[NewApplication]) -> Iterator[NewFee]:
+    for one, application in zip(papers, new, strict=True):
+        source = one.submission.wanted.fee
+        if application.fee_fen and source not in (None, FeeSource.WAIVED):
+            yield NewFee(application.id, application.fee_fen, source)
 
 
 async def _record(driver: "asyncpg.Connection[Any]", actor: Actor, new: Sequence[NewApplication]) -> None:
