@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.payments import payments_of_the_city
+from cli.services import payments_of_the_city
 
 app = typer.Typer(no_args_is_help=True, help="One card of the running city.")
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import authority_commands, card, ledger, merchant, till, window
+from cli import admin, audit, authority_commands, card, ledger, merchant, till, window
 from cli.city import commands as city
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     - `onecard window top-up CARD 50` brings money to it
     - `onecard city clerks` shows who can sign in at a window: `onecard window sign-in clerk-3`
     - `onecard window apply --mode instant --photo FILE`, then `onecard window view`
+    - `onecard audit verify` proves what was written down of every act
     - `onecard merchant emit FILE` sends transactions of your own from CSV or JSON Lines
     - `onecard merchant outcomes` shows what became of them
     """,
@@ -30,4 +31,6 @@ app.add_typer(window.app, name="window")
 app.add_typer(merchant.app, name="merchant")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(card.app, name="card")
+app.add_typer(audit.app, name="audit")
+app.add_typer(admin.app, name="admin")
 app.add_typer(authority_commands.app, name="authority")

@@ -84,6 +84,7 @@ class City:
             card_api=f"{HOST}:{self._card_port}",
             certificates=str(self._certificates.folder),
             clerks=str(folder / "clerks.jsonl"),
+            card=self._card_settings(),
             metrics={name: address(port) for name, port in self._ports.items()},
             checkpoints=str(self._checkpoints),
         )
@@ -96,6 +97,11 @@ class City:
     def environment(self) -> dict[str, str]:
         """The variables by which services and commands find the city."""
         return self._state.environment()
+
+    @property
+    def card_environment(self) -> dict[str, str]:
+        """What the commands of the card service need beside it."""
+        return self._state.card
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -267,7 +273,12 @@ class City:
         api.result()  # the certificates are there
         with self._steps.step("card service, and its clerks"):
             self._certificates.stand_in_for("issuance")
-            environment = self._card_environment()
+            environment = {
+                **self._state.card,
+                **self._certificates.of_the_service("card"),
+                "ONECARD_VAULT_SO_PIN": _keep_secret(self.folder / "card.so-pin"),
+                "ONECARD_METRICS_PORT": str(self._ports[CARD_API]),
+            }
             if not Path(environment["ONECARD_VAULT"]).exists():
                 self._processes.run("card-vault", CARD, "vault", "create", "--development", env=environment)
             self._processes.run("card-migrate", CARD, "migrate", env=environment)
@@ -279,17 +290,14 @@ class City:
             child = self._processes.keep(CARD_API, CARD, "serve", env=environment)
             child.wait_ready(lambda: listening(self._card_port), f"it serves on {self._state.card_api}", READY_SECONDS)
 
-    def _card_environment(self) -> dict[str, str]:
-        pin = _keep_secret(self.folder / "card.pin")
+    def _card_settings(self) -> dict[str, str]:
+        """What the commands of the card service need, too."""
         return {
-            **self._certificates.of_the_service("card"),
             "ONECARD_DATABASE_URL": self._postgres.url_of("card"),
             "ONECARD_VAULT": str(self.folder / "card.token"),
-            "ONECARD_VAULT_PIN": pin,
-            "ONECARD_VAULT_SO_PIN": _keep_secret(self.folder / "card.so-pin"),
-            "ONECARD_PAYMENTS": self._state.api,
-            "ONECARD_GRPC_LISTEN": self._state.card_api,
-            "ONECARD_METRICS_PORT": str(self._ports[CARD_API]),
+            "ONECARD_VAULT_PIN": _keep_secret(self.folder / "card.pin"),
+            "ONECARD_PAYMENTS": f"{HOST}:{self._api_port}",
+            "ONECARD_GRPC_LISTEN": f"{HOST}:{self._card_port}",
         }
 
     def _start_windows(self) -> None:

@@ -9,7 +9,7 @@ from cli.city.cards import EXAMPLES, compare
 from cli.city.city import City
 from cli.city.metrics import Scrape
 from cli.city.reconcile import reconcile
-from cli.payments import run_payments
+from cli.services import run_card, run_payments
 
 CARDS_AGREE = "✓ one live card a person, every state the same in payments, every pointer right"
 AWAITED_SECONDS = 60.0
@@ -23,8 +23,10 @@ def everything_is_accounted_for(city: City, console: Console) -> bool:
     report = reconcile(city.spools, city.environment["ONECARD_DATABASE_URL"])
     console.print(report.render())
     agreed = _cards_agree(city, console)
-    balanced = run_payments(["check"], {**os.environ, **city.environment}) == 0
-    return balanced and agreed and not report.problems
+    environment = {**os.environ, **city.environment}
+    balanced = run_payments(["check"], environment) == 0
+    whole = run_card(["verify-audit"], {**environment, **city.card_environment}) == 0
+    return balanced and whole and agreed and not report.problems
 
 
 def _cards_agree(city: City, console: Console) -> bool:

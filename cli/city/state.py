@@ -10,6 +10,7 @@ from cli import paths
 from cli.servers.mark import Mark, mark_of, read_mark
 
 ASKED = "ONECARD_DATABASE_URL"
+VAULT = "ONECARD_VAULT"
 
 
 class NoCityError(RuntimeError):
@@ -35,6 +36,8 @@ class State(msgspec.Struct, frozen=True):
     """host:port of the card service."""
     clerks: str
     """File of the demo clerks, with everything that it takes to sign in."""
+    card: dict[str, str]
+    """The variables of the card service, beside the others."""
     metrics: dict[str, str]
     """Addresses of the Prometheus endpoints, by process."""
     checkpoints: str = ""
@@ -72,6 +75,16 @@ def read_state(folder: Path = paths.CITY) -> State | None:
     except FileNotFoundError:
         return None
     return state if state.runner.process() else None
+
+
+def card_environment(folder: Path = paths.CITY, env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Our environment with the variables of the running city's card service; one that names a vault is taken as it is."""
+    if VAULT in env:
+        return dict(env)
+    state = read_state(folder)
+    if state is None:
+        raise NoCityError(f"no city runs in {folder}: start one with `onecard city run`, or set {VAULT} and its companions")
+    return {**env, **state.environment(), **state.card}
 
 
 def environment(folder: Path = paths.CITY, env: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -26,6 +26,7 @@ from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
 
 T = TypeVar("T")
+_SHOWN = 50
 
 app = typer.Typer(
     help="The card service: applications, the life of a card, holders. Settings come from ONECARD_… variables (see config.py).",
@@ -146,6 +147,65 @@ def retire_index(version: Annotated[int, typer.Argument(help="the version that i
         "taking rows away", owner, lambda engine, sealing, progress: retire(engine, sealing, version, progress)
     )
     out.print(f"{gone} rows of version {version} are gone; its key can be destroyed")
+
+
+@app.command()
+def verify_audit(
+    without_topic: Annotated[
+        bool, typer.Option("--without-topic", help="the database alone: a tail that was cut off is not seen then")
+    ] = False,
+) -> None:
+    """Verify the audit: every row, every seal, and what was published of the seals; exits with 1 when something is wrong.
+
+    It shows rows that were altered, inserted or removed, seals that are missing, a tail that was cut off, and a chain that was
+    made anew. Needs the key of the audit, and for the last two the topic `audit.seals`.
+    """
+    from services.card.adapters.published_seals import read_published  # noqa: PLC0415
+    from services.card.handlers.verify_audit import Verified  # noqa: PLC0415
+    from services.card.handlers.verify_audit import verify_audit as verify  # noqa: PLC0415
+
+    published = [] if without_topic else read_published(required(os.environ, "ONECARD_KAFKA", "host:port of a Kafka broker"))
+    vault = _vault()
+    found: list[Verified] = []
+    with Progress(console=out, transient=True) as bar:
+        progress = partial(_advance, bar, bar.add_task("seals", total=None))
+
+        async def look(engine: AsyncEngine) -> None:
+            found.append(await verify(engine, vault, published, progress))
+
+        asyncio.run(_with_engine(None, look))
+    verified = found[0]
+    out.print(f"{verified.seals:,} seals over {verified.rows:,} rows; {verified.published:,} seals compared with the topic")
+    if verified.retired:
+        out.print(f"{verified.retired:,} rows were taken away after their time: their digests are proved, they are not")
+    if without_topic:
+        out.print("the topic was not looked at: a tail that was cut off, or a chain made anew with the key, is not seen")
+    for finding in verified.findings[:_SHOWN]:
+        out.print(f"✗ {finding.kind.value}: {finding.number}", style="red")
+    if verified.findings:
+        out.print(f"{len(verified.findings):,} findings", style="red")
+        raise typer.Exit(1)
+    out.print("the audit is whole", style="green")
+
+
+@app.command()
+def retire_audit() -> None:
+    """Take away rows of the audit whose time is over, as the owner of the database; their seals and digests stay."""
+    from services.card.adapters.audit_seals import retire  # noqa: PLC0415
+    from services.card.adapters.city_settings import read_city_settings  # noqa: PLC0415
+    from services.card.config import settings_file  # noqa: PLC0415
+    from services.common.database import driver_session  # noqa: PLC0415
+
+    days = read_city_settings(settings_file(os.environ)).retention.audit_days
+    gone: list[tuple[int, int]] = []
+
+    async def work(engine: AsyncEngine) -> None:
+        async with driver_session(engine) as driver:
+            gone.append(await retire(driver, days))
+
+    asyncio.run(_with_engine(required(os.environ, "ONECARD_OWNER_DATABASE_URL", "the database's owner"), work))
+    seal, rows = gone[0]
+    out.print(f"{rows:,} rows older than {days} days are gone, up to seal {seal}" if seal else "nothing is that old")
 
 
 def _with_progress(

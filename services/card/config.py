@@ -47,8 +47,13 @@ class Config:
             payments=env.get("ONECARD_PAYMENTS", ""),
             redis=env.get("ONECARD_REDIS", ""),
             metrics_port=int(port),
-            settings=Path(env.get("ONECARD_SETTINGS") or _SETTINGS),
+            settings=settings_file(env),
         )
+
+
+def settings_file(env: Mapping[str, str]) -> Path:
+    """What differs from city to city."""
+    return Path(env.get("ONECARD_SETTINGS") or _SETTINGS)
 
 
 def required(env: Mapping[str, str], name: str, what: str) -> str:

@@ -30,6 +30,7 @@ from services.card.config import Config
 from services.card.domain.settings import CitySettings
 from services.card.handlers.keep_time import KeepTime
 from services.card.handlers.relay_events import RelayEvents
+from services.card.handlers.seal_audit import SealAudit
 from services.card.handlers.settle_money import SettleMoney
 from services.card.handlers.sign_in import Accounts, SignIn
 from services.card.handlers.view_holder import ViewHolder
@@ -41,7 +42,7 @@ from services.common.grpc.server import make_server, serve_until_signal
 from services.common.housekeeping import Duty, Group, Housekeeping
 from services.common.keyvault.process import harden
 from services.common.keyvault.software import open_token
-from services.common.keyvault.vault import VaultError
+from services.common.keyvault.vault import KeyVault, VaultError
 
 ELECTION: Final = "card.housekeeping"
 _SESSIONS: Final = 10
@@ -51,13 +52,19 @@ _REVOKED: Final = text("select serial from card.revoked_certificate")
 
 
 def duties(
-    engine: AsyncEngine, sealing: Sealing, settings: CitySettings, announcer: Announcer, money: SettleMoney
+    engine: AsyncEngine,
+    vault: KeyVault,
+    sealing: Sealing,
+    settings: CitySettings,
+    announcer: Announcer,
+    money: SettleMoney,
 ) -> list[Group]:
     """What one process of all does; each group has a session of its own."""
     return [
         [Duty(0.05, RelayEvents(sealing, announcer))],
         [Duty(1, KeepTime(engine, sealing, settings))],
         [Duty(0.5, money)],
+        [Duty(0.5, SealAudit(vault, announcer))],
     ]
 
 
@@ -73,7 +80,7 @@ async def serve(config: Config, listen: Listen) -> None:
     announcer = Announcer(config.kafka)
     payments = PaymentsDesk(config.payments, listen.tls) if config.payments else None
     money = SettleMoney(engine, payments)
-    groups = duties(engine, sealing, settings, announcer, money)
+    groups = duties(engine, vault, sealing, settings, announcer, money)
     housekeeping = make_engine(config.database_url, "card-housekeeping", sessions=len(groups) + 1)
 
     async def revoked() -> Set[str]:

@@ -1,10 +1,13 @@
 """What differs from city to city, section by section as in the file of settings; the file says what each one means."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from services.card.domain.life_cycle import LifeRules
 from services.card.domain.photo import PhotoRules
+
+_LEAST_AUDIT_DAYS: Final = 184
+"""Six months: Cybersecurity Law Art. 21."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,10 @@ class Retention:
 
     request_days: int
     audit_days: int
+
+    def __post_init__(self) -> None:
+        if self.audit_days < _LEAST_AUDIT_DAYS:
+            raise ValueError(f"audit_days: logs are kept for {_LEAST_AUDIT_DAYS} days at least")
 
 
 @dataclass(frozen=True, slots=True)

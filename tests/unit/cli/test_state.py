@@ -24,6 +24,7 @@ def state(runner: Mark) -> State:
         card_api="127.0.0.1:20005",
         certificates="/certificates",
         clerks="/clerks",
+        card={"ONECARD_VAULT": "/token"},
         metrics={"payments-1": "http://127.0.0.1:20002/metrics"},
     )
 

@@ -1,0 +1,87 @@
+"""Seals of the audit: which rows each covers, how it follows from the one before, and what a look at them can find."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NamedTuple
+
+FIRST_HEAD: Final = bytes(32)
+"""What the first seal follows."""
+_SEPARATOR: Final = b"\x00"
+
+
+class AuditRow(NamedTuple):
+    """A row as it is sealed."""
+
+    id: int
+    at_us: int
+    """UTC microseconds since 1970."""
+    actor: str
+    shift: int | None
+    terminal: str
+    act: str
+    holder: int | None
+    card: int | None
+    application: int | None
+    purpose: str
+    detail: str
+    """As the database writes it."""
+
+    def content(self) -> bytes:
+        """What its digest is over. No text holds a NUL, so no two rows have the same."""
+        return _SEPARATOR.join(b"" if value is None else str(value).encode() for value in self)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSeal:
+    """One link of the chain."""
+
+    number: int
+    """From 1, without a gap."""
+    rows: int
+    last_row: int
+    head: bytes
+    key_version: int
+    time_ms: int
+
+    def content(self, head_before: bytes, digests: Iterable[bytes]) -> bytes:
+        """What its head is over: the head before, what the seal says, and the digests of its rows in order."""
+        said = f"{self.number} {self.rows} {self.last_row} {self.key_version} {self.time_ms}\n".encode()
+        return head_before + said + b"".join(digests)
+
+
+class Kind(Enum):
+    """What can be wrong, as people read it."""
+
+    ALTERED = "a row was altered"
+    REMOVED = "a row was removed"
+    INSERTED = "a row was inserted behind the seals"
+    SEAL_MISSING = "a seal is missing from the chain"
+    SEAL_BROKEN = "a seal does not follow from the one before and its rows"
+    TAIL_CUT = "a seal that was published is not in the database"
+    RECOMPUTED = "a seal is not the one that was published"
+
+
+class Finding(NamedTuple):
+    """Something that is wrong, and where."""
+
+    kind: Kind
+    number: int
+    """Of the row or of the seal."""
+
+
+def missing_numbers(numbers: Sequence[int]) -> Iterator[int]:
+    """The numbers from 1 to the highest that are not there, in order."""
+    expected = 1
+    for number in numbers:
+        yield from range(expected, number)
+        expected = number + 1
+
+
+def against_published(seals: dict[int, bytes], published: Iterable[tuple[int, bytes]]) -> Iterator[Finding]:
+    """What the topic says otherwise; each (number, head) that was published must be in the database."""
+    for number, head in sorted(set(published)):
+        if number not in seals:
+            yield Finding(Kind.TAIL_CUT, number)
+        elif seals[number] != head:
+            yield Finding(Kind.RECOMPUTED, number)

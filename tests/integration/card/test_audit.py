@@ -1,0 +1,236 @@
+"""The sealed audit: whatever is done to it afterwards is found, by somebody who has the key."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import asyncpg
+import pytest
+
+from onecard.card.v1.audit_seals_pb2 import AuditSeal
+from services.card.adapters import audit, audit_seals
+from services.card.adapters.published_seals import read_published
+from services.card.domain.actor import TIMER
+from services.card.domain.audit_seal import Finding, Kind
+from services.card.handlers.seal_audit import SealAudit, row_digest, seal_head
+from services.card.handlers.verify_audit import Verified, verify_audit
+from services.common.announce import Announcer
+from services.common.database import driver_session
+from tests.support.cardholders import CLERK, Registry
+from tests.support.hall import Owner
+
+Topic = list[tuple[int, bytes]]
+
+
+class Broker:
+    """Takes what is published."""
+
+    def __init__(self) -> None:
+        self.published: Topic = []
+        self.before: Callable[[], None] = lambda: None
+
+    async def send(self, topic: str, messages: Iterable[tuple[bytes | None, bytes]]) -> None:
+        assert topic == "audit.seals"
+        self.before()
+        for key, value in messages:
+            assert key == b"card"
+            seal = AuditSeal.FromString(value)
+            self.published.append((seal.seal_number, seal.head))
+
+
+class Book:
+    """An audit with whoever writes, seals and verifies it."""
+
+    def __init__(self, registry: Registry, owner: Owner) -> None:
+        self.registry = registry
+        self.owner = owner
+        self.broker = Broker()
+        self.sealer = self.another_sealer()
+
+    def another_sealer(self) -> SealAudit:
+        return SealAudit(self.registry.vault, self.broker)  # type: ignore[arg-type]  # a broker in memory
+
+    async def write(self, rows: int = 3) -> None:
+        async with driver_session(self.registry.engine) as driver:
+            for number in range(rows):
+                await audit.record(driver, CLERK, "test.act", holder=5, purpose="核对", detail={"row": number})
+
+    async def seal(self, sealer: SealAudit | None = None) -> object:
+        async with self.registry.engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            return await (sealer or self.sealer)(connection)
+
+    async def verify(self, published: Topic | None = None) -> Verified:
+        topic = self.broker.published if published is None else published
+        return await verify_audit(self.registry.engine, self.registry.vault, topic, lambda *_: None)
+
+    async def found(self) -> list[Finding]:
+        return (await self.verify()).findings
+
+
+@pytest.fixture
+async def book(registry: Registry, owner: Owner) -> Book:
+    made = Book(registry, owner)
+    for _ in range(3):
+        await made.write()
+        await made.seal()
+    return made
+
+
+async def test_what_was_not_touched_is_whole(book: Book) -> None:
+    verified = await book.verify()
+    assert (verified.seals, verified.rows, verified.published, verified.findings) == (3, 9, 3, [])
+    assert await book.seal() is True
+    assert (await book.verify()).seals == 3  # an idle audit makes none
+
+
+async def test_an_altered_row_is_found(book: Book) -> None:
+    for change in ("actor = 'staff:8'", "holder = 6", "at = at + interval '1 second'", "detail = '{}'", "purpose = ''"):
+        await book.owner.execute("begin")
+        await book.owner.execute(f"update card.audit set {change} where id = 4")
+        await book.owner.execute("commit")
+        assert Finding(Kind.ALTERED, 4) in await book.found()
+        await book.owner.execute(
+            """update card.audit a set actor = b.actor, holder = b.holder, at = a.at, purpose = b.purpose
+               from card.audit b where a.id = 4 and b.id = 5"""
+        )
+        await book.owner.execute("update card.audit set detail = '{\"row\": 0}' where id = 4")
+        if change.startswith("at"):
+            await book.owner.execute("update card.audit set at = at - interval '1 second' where id = 4")
+    assert await book.found() == []
+
+
+async def test_a_removed_and_an_inserted_row_are_found(book: Book) -> None:
+    await book.owner.execute("delete from card.audit where id = 5")
+    assert await book.found() == [Finding(Kind.REMOVED, 5)]
+    await book.owner.execute(
+        """insert into card.audit (id, at, actor, act) overriding system value
+           values (-1, now() - interval '1 year', 'staff:9', 'test.act')"""
+    )
+    assert await book.found() == [Finding(Kind.REMOVED, 5), Finding(Kind.INSERTED, -1)]
+
+
+async def test_a_row_that_was_removed_with_its_digest_breaks_its_seal(book: Book) -> None:
+    await book.owner.execute("delete from card.audit_sealed where audit = 5")
+    await book.owner.execute("delete from card.audit where id = 5")
+    assert await book.found() == [Finding(Kind.SEAL_BROKEN, 2)]
+
+
+async def test_a_seal_that_is_missing_in_the_middle_is_found(book: Book) -> None:
+    await book.owner.execute("delete from card.audit_sealed where seal = 2")
+    await book.owner.execute("delete from card.audit_seal where number = 2")
+    kinds = {(finding.kind, finding.number) for finding in await book.found()}
+    assert {(Kind.SEAL_MISSING, 2), (Kind.SEAL_BROKEN, 3), (Kind.TAIL_CUT, 2)} <= kinds
+
+
+async def test_a_tail_that_was_cut_off_is_found_against_the_topic(book: Book) -> None:
+    for table, column in (("audit_sealed", "seal"), ("audit_seal", "number")):
+        await book.owner.execute(f"delete from card.{table} where {column} = 3")
+    await book.owner.execute("delete from card.audit where id > 6")
+    assert (await book.verify([])).findings == []  # the database alone cannot tell
+    assert await book.found() == [Finding(Kind.TAIL_CUT, 3)]
+
+
+async def test_a_chain_made_anew_without_the_key_is_broken(book: Book) -> None:
+    await book.owner.execute("update card.audit set actor = 'staff:8' where id = 4")
+    await book.owner.execute("update card.audit_sealed set digest = sha256('forged') where audit = 4")
+    await book.owner.execute("update card.audit_seal set head = sha256('forged') where number = 2")
+    kinds = {(finding.kind, finding.number) for finding in await book.found()}
+    assert {(Kind.ALTERED, 4), (Kind.SEAL_BROKEN, 2), (Kind.SEAL_BROKEN, 3), (Kind.RECOMPUTED, 2)} <= kinds
+
+
+async def test_a_chain_made_anew_with_the_key_is_not_the_one_that_was_published(book: Book) -> None:
+    await book.owner.execute("update card.audit set actor = 'staff:8' where id = 8")
+    async with driver_session(book.registry.engine) as driver:
+        *_, before, seal = await audit_seals.all_seals(driver)
+        rows = await audit_seals.rows_of_seal(driver, seal.number)
+    vault = book.registry.vault
+    digests = [row_digest(vault, seal.key_version, row.now) for row in rows if row.now]
+    for row, digest in zip(rows, digests, strict=True):
+        await book.owner.execute("update card.audit_sealed set digest = $2 where audit = $1", row.id, digest)
+    head = seal_head(vault, before.head, seal, digests)
+    await book.owner.execute("update card.audit_seal set head = $2 where number = $1", seal.number, head)
+    assert (await book.verify([])).findings == []
+    assert await book.found() == [Finding(Kind.RECOMPUTED, 3)]
+
+
+async def test_a_lower_number_that_is_committed_later_joins_the_next_seal(book: Book) -> None:
+    late = await asyncpg.connect(book.registry.engine.url.render_as_string(False).replace("+asyncpg", ""))
+    transaction = late.transaction()
+    await transaction.start()
+    await audit.record(late, TIMER, "test.late")
+    await book.write(2)
+    await book.seal()
+    await transaction.commit()
+    await late.close()
+    await book.seal()
+    counts = await book.owner.fetch("select seal, array_agg(audit order by audit) from card.audit_sealed group by 1 order by 1")
+    assert [list(row[1]) for row in counts][3:] == [[11, 12], [10]]
+    assert await book.found() == []
+
+
+async def test_two_sealers_make_one_chain(book: Book) -> None:
+    sealers = [book.another_sealer() for _ in range(4)]
+    for _ in range(5):
+        await book.write(4)
+        await asyncio.gather(*(book.seal(sealer) for sealer in sealers))
+    await book.seal()
+    verified = await book.verify()
+    assert (verified.rows, verified.findings) == (29, [])
+
+
+async def test_a_seal_whose_publication_was_cut_off_is_published_by_the_next(book: Book) -> None:
+    def dies() -> None:
+        raise KeyboardInterrupt
+
+    await book.write()
+    book.broker.before = dies
+    with pytest.raises(KeyboardInterrupt):
+        await book.seal()
+    assert len(book.broker.published) == 3
+    book.broker.before = lambda: None
+    await book.seal(book.another_sealer())
+    assert [number for number, _ in book.broker.published] == [1, 2, 3, 4]
+    assert await book.found() == []
+
+
+async def test_rows_are_taken_away_after_their_time_and_the_chain_still_proves_the_rest(book: Book) -> None:
+    await book.owner.execute("update card.audit_seal set at = at - interval '400 days' where number = 1")
+    assert Finding(Kind.SEAL_BROKEN, 1) in await book.found()  # even a seal's time is part of it
+    await book.owner.execute("update card.audit_seal set at = at + interval '400 days' where number = 1")
+    assert await audit_seals.retire(book.owner, 184) == (0, 0)
+    assert await audit_seals.retire(book.owner, 0) == (3, 9)
+    verified = await book.verify()
+    assert (verified.retired, verified.rows, verified.findings) == (9, 9, [])
+    await book.write()
+    await book.seal()
+    await book.owner.execute("delete from card.audit where id = 10")
+    assert await book.found() == [Finding(Kind.REMOVED, 10)]
+
+
+async def test_the_service_itself_can_change_nothing(registry: Registry, book: Book) -> None:
+    async with driver_session(registry.engine) as driver:
+        for statement in (
+            "update card.audit set act = ''",
+            "delete from card.audit",
+            "delete from card.audit_seal",
+            "update card.audit_seal set head = ''",
+            "update card.audit_sealed set digest = ''",
+            "insert into card.audit_retired (up_to_seal, rows) values (1, 1)",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await driver.execute(statement)
+
+
+async def test_what_was_published_is_read_from_a_broker(registry: Registry, owner: Owner, broker: Any) -> None:
+    announcer = Announcer(broker.bootstrap)
+    await announcer.start()
+    book = Book(registry, owner)
+    sealer = SealAudit(registry.vault, announcer)
+    for _ in range(3):
+        await book.write()
+        await book.seal(sealer)
+    published = await asyncio.to_thread(read_published, broker.bootstrap)
+    await announcer.stop()
+    assert sorted(number for number, _ in published) == [1, 2, 3]
+    assert (await book.verify(published)).findings == []
