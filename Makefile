@@ -19,8 +19,22 @@ help: ## list the targets
 run: $(VENV)/city.stamp ## bring a small city to life on the screen (FOR=30: thirty seconds, then reconcile and stop)
 	@$(BIN)/onecard city run $(if $(FOR),--for $(FOR)) $(if $(CARDS),--cards $(CARDS)) $(if $(RATE),--rate $(RATE))
 
+# Some tests compute, the others mostly wait: side by side they take little more than either. What measures how quick something
+# is comes last, when the machine is its own.
+COMPUTING := $(addprefix tests/,unit property conformance integration)
+MEASURING := $(addprefix tests/integration/payments/test_,rate_limits.py api_callers.py)
+
 test: $(VENV)/dev.stamp ## run every test on real servers (ARGS="-k name" picks some)
+ifdef ARGS
 	$(BIN)/pytest $(ARGS)
+else
+	@mkdir -p build; echo "beside the others, shown when both have ended: $(COMPUTING)"
+	@trap 'kill $$beside; exit 130' INT TERM; \
+	$(BIN)/pytest $(COMPUTING) $(addprefix --ignore=,$(MEASURING)) >build/tests-beside.log 2>&1 & beside=$$!; \
+	$(BIN)/pytest $(addprefix --ignore=,$(COMPUTING)); first=$$?; \
+	wait $$beside; second=$$?; cat build/tests-beside.log; \
+	$(BIN)/pytest $(MEASURING) && exit $$((first | second))
+endif
 
 check: $(VENV)/dev.stamp ## format, lint, types, import rules, protobuf rules (nothing released may break)
 	$(BIN)/ruff format --check .
@@ -30,8 +44,8 @@ check: $(VENV)/dev.stamp ## format, lint, types, import rules, protobuf rules (n
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against proto/released.txtpb
 
-bench: $(VENV)/dev.stamp ## measure: taps and calls a second, latency, where the time goes (QUICK=1: a few minutes)
-	$(BIN)/python -m bench $(if $(QUICK),--quick)
+bench: $(VENV)/dev.stamp ## measure: taps and calls a second, latency, where the time goes (QUICK=1: a few minutes; SCALE=city: 4.6 million people)
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(SCALE),--scale $(SCALE))
 
 kafka: $(VENV)/city.stamp ## fetch Apache Kafka's jars by their Maven coordinates and start one node on loopback
 	@$(BIN)/onecard city kafka

@@ -29,13 +29,18 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="A few minutes: to see whether something moved.")] = False,
+    scale: Annotated[str, typer.Option(envvar="SCALE", help="city: look-ups among all holders of a city")] = "",
     broker: Annotated[str, typer.Option(envvar="BROKER", help="kafka (the figures that count) or tansu")] = "tansu",
 ) -> None:
     """Measure the platform on real servers, which are started and ended here."""
     console = Console()
     try:
         kind = kind_of(broker)
+        if scale not in ("", "city"):
+            raise ValueError(f"there is no scale {scale!r}: SCALE=city, or none")  # noqa: TRY301 - said like all the others
         plan = (QUICK if quick else FULL).on(kind)
+        if scale:
+            plan = plan.for_city()
         if not quick:
             h2load.require()
         console.print(f"measuring on {kind}, about {plan.minutes} minutes where nothing else runs", highlight=False)

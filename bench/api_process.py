@@ -1,7 +1,7 @@
 """API processes on the stage, and what they say of themselves when they have ended."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from bench.errors import BenchError
 from bench.programs.api import Served
 from bench.stage import Stage
 from cli.authority import Authority, Issued
+from cli.servers.child import Child
 from cli.servers.ports import HOST, free_port, listening
 
 _SERVICE: Final = "onecard://service/payments"
@@ -48,30 +49,40 @@ async def api_process(
     Processes of one ledger have different numbers.
     """
     name = f"api-{'one-by-one' if one_by_one else number}"
-    health, result = free_port(), stage.folder / f"{name}.json"
+    result = stage.folder / f"{name}.json"
     address = address or f"{HOST}:{free_port()}"
     env = {
         **stage.environment(ledger),
-        "ONECARD_GRPC_LISTEN": address,
-        "ONECARD_HEALTH_LISTEN": f"{HOST}:{health}",
-        **(_tls(authority) if authority else {"ONECARD_GRPC_PLAINTEXT": "1"}),
+        **(tls_of(_SERVICE, authority) if authority else {"ONECARD_GRPC_PLAINTEXT": "1"}),
     }
     arguments = [str(result), f"--first={number * _NUMBERS}", *(["--one-by-one"] if one_by_one else [])]
-    with stage.process(name, "bench.programs.api", *arguments, env=env) as child:
+    async with serving(stage, name, address, "bench.programs.api", *arguments, env=env) as child:
+        api = Api(address, child.pid)
+        yield api
+    api.served = msgspec.json.decode(result.read_bytes(), type=Served)
+
+
+@asynccontextmanager
+async def serving(
+    stage: Stage, name: str, address: str, *command: str, env: Mapping[str, str]
+) -> AsyncIterator[Child]:  # fmt: skip
+    """A process that serves gRPC on an address for the time of the block; raises BenchError unless it starts and ends well."""
+    health = free_port()
+    listen = {"ONECARD_GRPC_LISTEN": address, "ONECARD_HEALTH_LISTEN": f"{HOST}:{health}"}
+    with stage.process(name, *command, env={**env, **listen}) as child:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while not listening(health):  # it is opened last
                 if not child.alive:
                     raise BenchError(f"{name} ended with status {child.exit_code}\n{child.last_lines()}")
                 await asyncio.sleep(0.05)
-        api = Api(address, child.pid)
-        yield api
+        yield child
     if child.exit_code != 0:
         raise BenchError(f"{name} ended with status {child.exit_code}\n{child.last_lines()}")
-    api.served = msgspec.json.decode(result.read_bytes(), type=Served)
 
 
-def _tls(authority: Authority) -> dict[str, str]:
-    ours = authority.issue(_SERVICE, hosts=["localhost", HOST])
+def tls_of(service: str, authority: Authority) -> dict[str, str]:
+    """How a process is told to serve with a certificate."""
+    ours = authority.issue(service, hosts=["localhost", HOST])
     return {
         "ONECARD_TLS_CERTIFICATE": str(ours.certificate),
         "ONECARD_TLS_KEY": str(ours.key),

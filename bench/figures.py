@@ -5,6 +5,7 @@ from typing import Final
 
 from bench import contenders
 from bench.backlog import Drain, Span
+from bench.card_figures import CardFigures
 from bench.contenders import Contender
 from bench.ledger_figures import LedgerFigures
 from bench.measure import Measured
@@ -23,6 +24,7 @@ class Figures:
         self.measured = measured
         self.online = OnlineFigures(measured.online) if measured.online else None
         self.ledger = LedgerFigures(measured.ledger, measured.plan.history)
+        self.card = CardFigures(measured.card, measured.plan.many_holders)
 
     def speed(self, contender: Contender) -> float:
         """Taps a second."""
@@ -102,6 +104,7 @@ class Figures:
             "over_per_record_faust_per_cpu_second": self.thriftier(contenders.PER_RECORD_FAUST),
             **self.ledger.flat(),
             **(self.online.flat() if self.online else {}),
+            **self.card.flat(),
             "worker_rss_at_start_mb": measured.memory[0].rss_mb,
             "worker_rss_mb": self.worker_rss_mb,
             "worker_rss_after_taps": measured.memory[-1].taps,

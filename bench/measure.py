@@ -6,6 +6,7 @@ from typing import Final
 
 from bench import contenders, h2load
 from bench.backlog import Drain, drain
+from bench.card_part import CardMeasured, measure_card
 from bench.generator import fill
 from bench.history import write_history
 from bench.ledger_part import LedgerRound, LedgerWithPast, measure_ledger, prepare_pgbench
@@ -39,6 +40,7 @@ class Measured:
     """Empty where h2load is missing."""
     ledger: list[LedgerRound] = field(default_factory=list)
     steps: list[StepTime] = field(default_factory=list)
+    card: CardMeasured = field(default_factory=CardMeasured)
 
 
 async def measure(stage: Stage, plan: Plan, busy_before_percent: float, show: Steps) -> Measured:
@@ -59,6 +61,7 @@ async def measure(stage: Stage, plan: Plan, busy_before_percent: float, show: St
         async with steady_worker(stage, reader) as worker:
             await _hold_rates(worker, measured, show)
             await _watch_memory(worker, measured, show)
+    measured.card = await measure_card(stage, plan, show)
     return measured
 
 

@@ -3,7 +3,10 @@
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from functools import partial
+from pathlib import Path
 from typing import Final, NamedTuple
+
+import msgspec
 
 from bench import h2load
 from bench.api_process import Api, api_process, options_of
@@ -12,9 +15,11 @@ from bench.cpu import CpuMeter
 from bench.database import LedgerCopy
 from bench.errors import BenchError, NotReconciledError
 from bench.plan import CALLS_IN_FLIGHT
-from bench.request import SUBJECT
+from bench.programs.caller import Questions
+from bench.request import REQUEST, SUBJECT
 from bench.stage import Stage
 from cli.authority import Authority
+from services.common.grpc.callers import SUBJECT_KEY
 
 _AUTHORIZE: Final = "/onecard.payments.v1.PaymentsService/Authorize"
 _EMPTY: Final = "/bench.Bench/Empty"
@@ -22,6 +27,7 @@ _FEWEST: Final = 200
 _EACH: Final = 8
 """Calls of a warm-up, at least and for each in flight; it also tells how many calls fill the time."""
 _MOST_DECLINED: Final = 0.02
+_QUESTIONS: Final = Questions(_AUTHORIZE, [REQUEST], [(SUBJECT_KEY, SUBJECT)])
 TWO_PROCESSES_IN_FLIGHT: Final = 256
 TLS_IN_FLIGHT: Final = 64
 
@@ -76,7 +82,7 @@ async def _states(stage: Stage, seconds: float, number: int) -> dict[tuple[State
                     api = single if state is State.ONE_TX else product
                     method = _EMPTY if state is State.EMPTY_RPC else _AUTHORIZE
                     ask = count.counted(state, partial(h2load.ask, stage.folder, api.address, method, in_flight))
-                    loads[state, in_flight] = await _hold(stage, [api], ask, in_flight, seconds)
+                    loads[state, in_flight] = await hold(stage, [api], ask, in_flight, seconds)
         if product.served.empty != count.asked[State.EMPTY_RPC]:
             raise NotReconciledError(f"{count.asked[State.EMPTY_RPC]} empty calls, {product.served.empty} answered well")
         await _reconcile(ledger, [product], count.asked[State.AUTHORISE])
@@ -94,14 +100,14 @@ async def _processes_and_tls(stage: Stage, seconds: float) -> tuple[Load, Load, 
         async with api_process(stage, ledger, 1) as first:
             async with api_process(stage, ledger, 2, address=first.address) as second:
                 ask = counted(partial(h2load.ask, stage.folder, first.address, _AUTHORIZE, TWO_PROCESSES_IN_FLIGHT))
-                both = await _hold(stage, [first, second], ask, TWO_PROCESSES_IN_FLIGHT, seconds)
+                both = await hold(stage, [first, second], ask, TWO_PROCESSES_IN_FLIGHT, seconds)
             if not second.served.authorised:
                 raise BenchError("two processes shared a port, and one of them was asked nothing")
             async with api_process(stage, ledger, 3, authority=authority) as encrypted:
-                ask = counted(partial(_ask_in_python, stage, first.address, TLS_IN_FLIGHT, []))
-                plain = await _hold(stage, [first], ask, TLS_IN_FLIGHT, seconds)
-                ask = counted(partial(_ask_in_python, stage, encrypted.address, TLS_IN_FLIGHT, shown))
-                tls = await _hold(stage, [encrypted], ask, TLS_IN_FLIGHT, seconds)
+                ask = counted(partial(ask_in_python, stage, _QUESTIONS, first.address, TLS_IN_FLIGHT, []))
+                plain = await hold(stage, [first], ask, TLS_IN_FLIGHT, seconds)
+                ask = counted(partial(ask_in_python, stage, _QUESTIONS, encrypted.address, TLS_IN_FLIGHT, shown))
+                tls = await hold(stage, [encrypted], ask, TLS_IN_FLIGHT, seconds)
         await _reconcile(ledger, [first, second, encrypted], count.asked[State.AUTHORISE])
     return both, plain, tls
 
@@ -122,7 +128,8 @@ class Count:
         return count
 
 
-async def _hold(stage: Stage, apis: Sequence[Api], ask: Ask, in_flight: int, seconds: float) -> Load:
+async def hold(stage: Stage, apis: Sequence[Api], ask: Ask, in_flight: int, seconds: float) -> Load:
+    """Ask for so many seconds, after a warm-up, with so many calls in flight."""
     fewest = max(_FEWEST, _EACH * in_flight)
     warm_up = middle(await ask(fewest))
     meter = CpuMeter({"api": [api.pid for api in apis], "postgresql": [stage.postgres.child.pid]})
@@ -132,10 +139,23 @@ async def _hold(stage: Stage, apis: Sequence[Api], ask: Ask, in_flight: int, sec
     return Load(answers, used["api"] / answers.calls * 1e6, used["postgresql"] / answers.calls * 1e6)
 
 
-async def _ask_in_python(stage: Stage, address: str, in_flight: int, options: Sequence[str], calls: int) -> list[Answered]:
-    log = stage.folder / "caller.log"
-    await stage.run("caller", "bench.programs.caller", address, str(in_flight), str(calls), str(log), *options)
+async def ask_in_python(
+    stage: Stage, questions: Questions, address: str, in_flight: int, options: Sequence[str], calls: int
+) -> list[Answered]:
+    """Ask with the client in Python; `options` name the certificate that it shows."""
+    asked, log = stage.folder / "questions.json", _log(stage)
+    asked.write_bytes(msgspec.json.encode(questions))
+    await stage.run("caller", "bench.programs.caller", address, str(in_flight), str(calls), str(asked), str(log), *options)
     return read_log(log.read_text())
+
+
+def last_answer(stage: Stage) -> bytes:
+    """What the client in Python heard last."""
+    return _log(stage).with_suffix(".answer").read_bytes()
+
+
+def _log(stage: Stage) -> Path:
+    return stage.folder / "caller.log"
 
 
 async def _reconcile(ledger: LedgerCopy, apis: Sequence[Api], asked: int) -> None:

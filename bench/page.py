@@ -4,12 +4,40 @@ from textwrap import fill
 from typing import Final
 
 from bench import contenders
+from bench.bulk import WRITTEN
 from bench.figures import FAMILIES, Figures
 from bench.h2load import MISSING
+from bench.losses import RATE as LOSSES_RATE
 from bench.online_figures import OnlineFigures, api_cpu_us
-from bench.plan import CALLS_A_CONNECTION, CARDS, LEDGER_BATCH, ONE_BY_ONE_LANES, PGBENCH_CLIENTS, PGBENCH_SCALE
+from bench.plan import (
+    CALLS_A_CONNECTION,
+    CARDS,
+    CITY,
+    IN_FLIGHT,
+    LEDGER_BATCH,
+    ONE_BY_ONE_LANES,
+    PGBENCH_CLIENTS,
+    PGBENCH_SCALE,
+)
+from bench.programs.look_up import IN_FLIGHT as LOOK_UPS_IN_FLIGHT
 from bench.stage import LINGER_MS
-from bench.tables import BACKLOG, CALLS, LEDGER, RATIOS, STEPS, TARGETS, WAITS, Rows, machine, tables
+from bench.tables import (
+    BACKLOG,
+    BULK,
+    CALLS,
+    LEDGER,
+    LOOK_UPS,
+    LOSSES,
+    RATIOS,
+    STEPS,
+    TARGETS,
+    VIEWS,
+    WAITS,
+    Rows,
+    machine,
+    tables,
+)
+from services.card.handlers.submit_batch import ROWS_A_TRANSACTION
 
 _WIDTH: Final = 128
 
@@ -67,6 +95,42 @@ flight, without Kafka: decided, with verdict, transfers, balances and keyed dige
 table of a fresh ledger, as many a transaction, as many in flight. The past was written by the server itself, half of it into
 this month's partition, half into those of six months before; its books balance before and after.
 
+## Everything of a holder
+
+{views}
+
+The card service as it runs: mutual TLS, a clerk who is signed in, each view written into the audit before it is answered, the
+audit sealed beside it. {viewed:,} holders with a card and a timeline each are asked for in turn by their document, masked, by a
+client in Python, which is the same for all three. The RPC that selects one row has the same edge and the same sessions.
+Payments is away where nobody listens; with it, the balance and the last entries of each holder come from the payments API on
+the same cores.
+
+## Applications in bulk
+
+{bulk}
+
+Photos apart. An employer's row is checked, its person looked for, sealed under a key of their own, and stored with digests,
+timeline, verdict and audit; {bulk_rows:,} rows a batch, {in_flight} batches at once, {bulk_rows_a_transaction} rows a
+transaction. COPY writes the rows that they left in {bulk_tables} tables, all of them and nothing else, into the same tables of
+a fresh registry, as many a transaction, as many in flight.
+
+## Look-ups
+
+{look_ups}
+
+Anybody as likely as anybody else, {lanes} at once in one process: the keyed digest of a number, and the product's statement
+that finds its holder. Both registries are loaded by COPY on the same server, and asked in turn, a quarter of a second each.
+`SCALE=city` loads {city:,} people.
+
+## From a loss report to the refusal
+
+{losses}
+
+{losses_count} cards are reported lost at a window, four a second, while {losses_rate:,} taps a second flow. From the moment in
+which the window asks, which is before the commit: online to the answer that declines a payment as lost, asked again and again;
+in the stream to the instant from which on every tap is refused, tapped fifty times a second. The card service, a worker, the
+payments API and the generator share the cores.
+
 ## Where the worker's time goes
 
 {steps}
@@ -84,7 +148,7 @@ at most.
 ## Again
 
 `BROKER=kafka make bench` measures on Apache Kafka (Java 17), and those are the figures that count; `make bench` alone measures
-on the embedded broker. `QUICK=1` takes about four minutes and measures each state once, with a shorter past. Calls need h2load
+on the embedded broker. `QUICK=1` takes about six minutes and measures each state once, with a shorter past. Calls need h2load
 (Debian's `nghttp2-client`). The same figures for programs, flat: `build/bench.json`.
 """
 
@@ -119,6 +183,19 @@ def page(figures: Figures) -> str:
         ledger=_markdown(shown[LEDGER]),
         ledger_batch=LEDGER_BATCH,
         steps=_markdown(shown[STEPS]),
+        views=_markdown(shown[VIEWS]),
+        viewed=plan.viewed,
+        bulk=_markdown(shown[BULK]),
+        bulk_rows=plan.bulk_rows,
+        in_flight=IN_FLIGHT,
+        bulk_rows_a_transaction=ROWS_A_TRANSACTION,
+        bulk_tables=len(WRITTEN),
+        look_ups=_markdown(shown[LOOK_UPS]),
+        lanes=LOOK_UPS_IN_FLIGHT,
+        losses=_markdown(shown[LOSSES]),
+        losses_count=plan.losses,
+        losses_rate=LOSSES_RATE,
+        city=CITY,
         **costs,
         tap_us=sum(costs.values()),
         largest="; ".join(f"{step.name} ({step.cpu_us:.1f})" for step in largest),

@@ -19,6 +19,10 @@ CALLS_IN_FLIGHT: Final = (1, 16, 64, 256)
 CALLS_A_CONNECTION: Final = 8
 ONE_BY_ONE_LANES: Final = 16
 """Transactions side by side where each call has one of its own."""
+VIEWS_IN_FLIGHT: Final = 64
+"""Questions for everything of a holder, at once."""
+CITY: Final = 4_600_000
+"""Holders of a whole city."""
 PGBENCH_SCALE: Final = 20
 PGBENCH_CLIENTS: Final = 16
 
@@ -46,6 +50,15 @@ class Plan:
     memory_taps: int
     """Taps that one worker posts while its memory is watched."""
     memory_round: int
+    viewed: int
+    """Holders who are looked at."""
+    bulk_batches: int
+    bulk_rows: int
+    """Of each batch."""
+    many_holders: int
+    """Of the registry with many people."""
+    losses: int
+    """Cards that are lost while taps flow."""
     disk_gb: int
     """What topics, ledgers and their logs may need."""
     minutes: int
@@ -54,6 +67,10 @@ class Plan:
     def on(self, broker: Kind) -> "Plan":
         """Tansu keeps everything in memory, so there the memory run is shorter."""
         return replace(self, memory_taps=min(self.memory_taps, 1_000_000)) if broker == "tansu" else self
+
+    def for_city(self) -> "Plan":
+        """Look-ups among all holders of a city, which takes its time to be loaded."""
+        return replace(self, many_holders=CITY, disk_gb=self.disk_gb + 10, minutes=self.minutes + 8)
 
 
 FULL: Final = Plan(
@@ -69,8 +86,13 @@ FULL: Final = Plan(
     step_batches=24,
     memory_taps=5_000_000,
     memory_round=500_000,
+    viewed=1_000,
+    bulk_batches=8,
+    bulk_rows=2_000,
+    many_holders=500_000,
+    losses=240,
     disk_gb=20,
-    minutes=28,
+    minutes=35,
 )
 QUICK: Final = Plan(
     pairs=1,
@@ -85,6 +107,11 @@ QUICK: Final = Plan(
     step_batches=12,
     memory_taps=100_000,
     memory_round=50_000,
+    viewed=200,
+    bulk_batches=4,
+    bulk_rows=2_000,
+    many_holders=200_000,
+    losses=60,
     disk_gb=4,
-    minutes=4,
+    minutes=6,
 )

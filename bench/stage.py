@@ -99,18 +99,26 @@ class Stage:
     @asynccontextmanager
     async def ledger(self) -> AsyncIterator[LedgerCopy]:
         """A fresh copy of the seeded ledger; gone when the block ends."""
-        name = f"bench_{next(self._numbers)}"
-        owner = await asyncpg.connect(_named(driver_url(self.postgres.owner_url), "postgres"))
-        try:
-            await owner.execute(f"create database {name} template {DATABASE}")
-            await owner.execute("checkpoint")
-            owner_url = _named(driver_url(self.postgres.owner_url), name)
+        async with self.copy_of(DATABASE) as name:
+            owner_url = named(driver_url(self.postgres.owner_url), name)
             watching = await asyncpg.connect(owner_url)
             try:
-                application_url = _named(self.postgres.application_url, name)
+                application_url = named(self.postgres.application_url, name)
                 yield LedgerCopy(application_url, owner_url, watching, self._last_seeded_batch)
             finally:
                 await watching.close()
+
+    @asynccontextmanager
+    async def copy_of(self, template: str) -> AsyncIterator[str]:
+        """The name of a fresh copy of a database; gone when the block ends."""
+        name = f"bench_{next(self._numbers)}"
+        owner = await asyncpg.connect(named(driver_url(self.postgres.owner_url), "postgres"))
+        try:
+            await owner.execute(f"create database {name} template {template}")
+            await owner.execute("checkpoint")
+            try:
+                yield name
+            finally:
                 await owner.execute(f"drop database {name} with (force)")
         finally:
             await owner.close()
@@ -134,9 +142,8 @@ class Stage:
 
     def environment(self, ledger: LedgerCopy, key_version: int = 1) -> dict[str, str]:
         """What a payments process reads; the version of the batch key tells the batches of two workers apart."""
-        foreign = [name for name in os.environ if name.startswith("ONECARD_")]
         return {
-            **dict.fromkeys(foreign, ""),
+            **nothing_foreign(),
             "ONECARD_DATABASE_URL": ledger.application_url,
             "ONECARD_KAFKA": self.broker.bootstrap,
             "ONECARD_BROKER": self.kind,
@@ -152,5 +159,11 @@ class Stage:
             self.emitted += records
 
 
-def _named(url: str, database: str) -> str:
+def nothing_foreign() -> dict[str, str]:
+    """Settings that stand in our own environment are not for those who are measured."""
+    return dict.fromkeys((name for name in os.environ if name.startswith("ONECARD_")), "")
+
+
+def named(url: str, database: str) -> str:
+    """The address of another database of the same server."""
     return url.rsplit("/", 1)[0] + f"/{database}"

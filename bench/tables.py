@@ -5,13 +5,17 @@ from functools import partial
 from typing import Final
 
 from bench import contenders
+from bench.card_figures import CardFigures
+from bench.card_part import FEW_HOLDERS
 from bench.contenders import Contender
 from bench.figures import FAMILIES, Figures
 from bench.ledger_figures import LedgerFigures
+from bench.losses import Refused
 from bench.online import TLS_IN_FLIGHT, TWO_PROCESSES_IN_FLIGHT, State
 from bench.online_figures import OnlineFigures, Value, api_cpu_us, p50_ms, p99_ms, per_second, postgresql_cpu_us
-from bench.plan import CALLS_IN_FLIGHT
+from bench.plan import CALLS_IN_FLIGHT, VIEWS_IN_FLIGHT
 from bench.programs.steps import DIGEST
+from bench.statistics import percentile
 from bench.targets import targets
 
 Rows = Sequence[Sequence[str]]
@@ -21,6 +25,10 @@ BACKLOG: Final = "A backlog is emptied"
 WAITS: Final = "How long a tap waits for its outcome"
 CALLS: Final = "Calls that wait for an answer"
 LEDGER: Final = "The ledger alone"
+VIEWS: Final = "Everything of a holder"
+BULK: Final = "Applications in bulk"
+LOOK_UPS: Final = "Look-ups"
+LOSSES: Final = "From a loss report to the refusal"
 RATIOS: Final = "One against the other"
 TARGETS: Final = "Targets"
 STEPS: Final = "Where the worker's time goes"
@@ -35,6 +43,10 @@ def tables(figures: Figures) -> dict[str, Rows]:
         RATIOS: _ratios(figures),
         **({CALLS: _calls(figures.online)} if figures.online else {}),
         LEDGER: _ledger(figures.ledger),
+        VIEWS: _views(figures.card),
+        BULK: _bulk(figures.card),
+        LOOK_UPS: _look_ups(figures.card),
+        LOSSES: _losses(figures.card.losses),
         STEPS: _steps(figures),
     }
 
@@ -114,6 +126,56 @@ def _ledger(ledger: LedgerFigures) -> Rows:
             f"{ledger.past_over_empty:.2f} × of the empty one",
         ),
     ]
+
+
+def _views(card: CardFigures) -> Rows:
+    header = ("", "calls/s", "p50, ms", "p99, ms", "API, CPU µs a call", "postgresql, CPU µs a call", "over one row")
+    names = {
+        "one_row_rpc": "an RPC that selects one row",
+        "holder_view": "everything of a holder, payments away",
+        "holder_view_with_payments": "everything of a holder, with payments",
+    }
+    rows = [
+        (*_call(f"{VIEWS_IN_FLIGHT} in flight: {told}", partial(card.view, name)), f"{card.view_over_one_row(name):.2f} ×")
+        for name, told in names.items()
+    ]
+    return [header, *rows]
+
+
+def _bulk(card: CardFigures) -> Rows:
+    header = ("", "applications/s", "CPU µs an application", "postgresql, CPU µs an application", "over COPY")
+    names = {"bulk_applications": "over gRPC", "bulk_handler": "the handler alone", "bulk_copied": "COPY of the same rows"}
+    rows = [
+        (
+            told,
+            f"{card.bulk_per_second(name):,.0f}",
+            f"{card.bulk(name, lambda bulk: bulk.taker_cpu_us):.0f}",
+            f"{card.bulk(name, lambda bulk: bulk.postgresql_cpu_us):.0f}",
+            f"{card.bulk_over_copy:.3f} ×" if name == "bulk_applications" else "",
+        )
+        for name, told in names.items()
+    ]
+    return [header, *rows]
+
+
+def _look_ups(card: CardFigures) -> Rows:
+    def row(holders: int, *, many: bool) -> Sequence[str]:
+        half, most = (card.looked_up(value, many=many) for value in (lambda f: f.p50_us, lambda f: f.p99_us))
+        return f"{holders:,} people", f"{card.looked_up(lambda f: f.per_second, many=many):,.0f}", f"{half:.0f}", f"{most:.0f}"
+
+    return [
+        ("among", "look-ups/s", "p50, µs", "p99, µs"),
+        row(FEW_HOLDERS, many=False),
+        row(card.many_holders, many=True),
+        ("time of a look-up, the second over the first", f"{card.look_up_many_over_few:.3f} ×", "", ""),
+    ]
+
+
+def _losses(losses: Refused) -> Rows:
+    def row(what: str, waits: Sequence[float]) -> Sequence[str]:
+        return what, *(f"{percentile(waits, percent) * 1000:,.0f}" for percent in (50, 99, 100))
+
+    return [("", "p50, ms", "p99, ms", "longest, ms"), row("online", losses.online), row("in the stream", losses.stream)]
 
 
 def _steps(figures: Figures) -> Rows:

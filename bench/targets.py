@@ -1,6 +1,7 @@
 """What this platform set out to reach, and how far it came."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from bench.figures import Figures
 from bench.online import State
@@ -16,7 +17,8 @@ class Target:
     figure: float | None
     """None: not measured."""
     at_least: bool = True
-    percent: bool = False
+    unit: Literal["×", "%", "/s", "ms"] = "×"
+    """%: the figure is a part of one."""
 
     @property
     def reached(self) -> float:
@@ -49,14 +51,19 @@ class Target:
         return f"missed by {abs(self.figure / self.bound - 1):.1%}".replace("%", " %")
 
     def _told(self, value: float) -> str:
-        if self.percent:
-            return f"{value * 100:.3g} %"
+        match self.unit:
+            case "%":
+                return f"{value * 100:.3g} %"
+            case "/s":
+                return f"{value:,.0f}/s"
+            case "ms":
+                return f"{value:,.0f} ms"
         return f"{value:.3g} ×"
 
 
 def targets(figures: Figures) -> list[Target]:
     """All of them, in the order in which they are told."""
-    ledger = figures.ledger
+    ledger, card = figures.ledger, figures.card
 
     def over(state: State, in_flight: int, value: Value = per_second) -> float | None:
         return figures.online.over(state, in_flight, value) if figures.online else None
@@ -68,5 +75,12 @@ def targets(figures: Figures) -> list[Target]:
         Target("ledger part over pgbench TPC-B", 15, ledger.over_pgbench),
         Target("ledger part over COPY of the same transfers", 0.15, ledger.over_copy),
         Target(f"posting on {ledger.history:,} transfers over an empty ledger", 0.9, ledger.past_over_empty),
-        Target("keyed digest of the poster's CPU", 0.03, figures.digest_share, at_least=False, percent=True),
+        Target("keyed digest of the poster's CPU", 0.03, figures.digest_share, at_least=False, unit="%"),
+        Target(
+            "everything of a holder over an RPC that selects a row, payments away", 0.3, card.view_over_one_row("holder_view")
+        ),
+        Target("applications in bulk", 2_000, card.bulk_per_second("bulk_applications"), unit="/s"),
+        Target("applications in bulk over COPY of the same rows", 0.15, card.bulk_over_copy),
+        Target(f"a look-up among {card.many_holders:,} people over 50,000", 1.1, card.look_up_many_over_few, at_least=False),
+        Target("p99 from a loss report to the refusal", 1_000, card.losses.percentile_ms(99), at_least=False, unit="ms"),
     ]

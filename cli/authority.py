@@ -8,23 +8,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from services.common.certificates import DEVELOPMENT, host_name, sign_authority, sign_caller
 from services.common.peer import SCHEME, Subject
 
 LIFE: Final = timedelta(days=30)
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 RENEWED_BEHIND: Final = 2 / 3
 """A certificate with less than a third of its life left is issued anew."""
-CLOCKS_DIFFER: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,33 +61,23 @@ class Authority:
     def _begin(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         # A name of its own: two authorities are never mistaken for each other.
-        name = _name(f"onecard development authority {secrets.token_hex(4)}")
-        builder = _certificate(name, name, key.public_key(), key.public_key(), AUTHORITY_LIFE)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        builder = builder.add_extension(_usage(authority=True), critical=True)
+        certificate = sign_authority(f"{DEVELOPMENT} {secrets.token_hex(4)}", key, AUTHORITY_LIFE)
         _write(self._key, _pem(key))
-        _write(self.certificate, builder.sign(key, SHA256()).public_bytes(Encoding.PEM))
+        _write(self.certificate, certificate.public_bytes(Encoding.PEM))
 
     def _sign(self, issued: Issued, subject: str, hosts: Sequence[str]) -> None:
         authority, authority_key = _load(self.certificate), _load_key(self._key)
         key = ec.generate_private_key(ec.SECP256R1())
-        purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if hosts else [])]
-        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(subject), *map(_host, hosts)]
-        # The subject stands in the URI alone: a common name is too short for it.
-        builder = _certificate(_name("onecard"), authority.subject, key.public_key(), authority_key.public_key(), LIFE)
-        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(_usage(authority=False), critical=True)
-        builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        certificate = sign_caller(subject, key.public_key(), authority, authority_key, LIFE, hosts)
         _write(issued.key, _pem(key))
-        _write(issued.certificate, builder.sign(authority_key, SHA256()).public_bytes(Encoding.PEM))
+        _write(issued.certificate, certificate.public_bytes(Encoding.PEM))
 
     def _good(self, issued: Issued, hosts: Sequence[str]) -> bool:
         if not _usable(issued.certificate, issued.key):
             return False
         certificate = _load(issued.certificate)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return certificate.issuer == _load(self.certificate).subject and set(map(_host, hosts)) == {
+        return certificate.issuer == _load(self.certificate).subject and set(map(host_name, hosts)) == {
             name for name in names if not isinstance(name, x509.UniformResourceIdentifier)
         }
 
@@ -129,52 +116,6 @@ def read(file: Path) -> Shown:
         begins=certificate.not_valid_before_utc,
         ends=certificate.not_valid_after_utc,
     )
-
-
-def _certificate(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    issuer_key: ec.EllipticCurvePublicKey,
-    life: timedelta,
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(secrets.randbits(128) or 1)
-        .not_valid_before(now - CLOCKS_DIFFER)
-        .not_valid_after(now + life)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
-    )
-
-
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _usage(*, authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not authority,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _host(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
 
 
 def _usable(certificate: Path, key: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +14,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.city.state import read_state
+from cli.city.state import State, read_state
 from cli.merchant.show import yuan
+from cli.place import Place
 from sdk.merchant.access import Line, credentials_in, open_line, terminal_credentials
 from sdk.merchant.files import CITY_TIME
 from sdk.till.errors import NotAcceptedError, OutcomeUnknownError
@@ -24,14 +25,6 @@ from sdk.till.till import Till
 
 _AMOUNT = re.compile(r"(\d{1,13})(?:\.(\d{1,2}))?")
 
-ApiOption = Annotated[
-    str | None,
-    typer.Option("--api", metavar="HOST:PORT", envvar="ONECARD_API", help="where it asks; by default the running city"),
-]
-CertificatesOption = Annotated[
-    Path | None,
-    typer.Option("--certificates", metavar="FOLDER", envvar="ONECARD_CERTIFICATES", help="by default the running city's"),
-]
 RequestIdOption = Annotated[
     str, typer.Option("--request-id", metavar="ID", help="ask again what was asked under this id; by default a new one")
 ]
@@ -59,25 +52,58 @@ PartArgument = Annotated[
 
 
 @contextmanager
-def till_of(merchant_id: str, terminal_id: str, api: str | None, certificates: Path | None) -> Iterator[Till]:
+def till_of(at: Place) -> Iterator[Till]:
     """A till of the running city, or of whatever was named. What goes wrong is said, with what to do next."""
-    if api is None and (state := read_state()):
-        api, certificates = state.api, certificates or Path(state.certificates)
-    if api is None:
+    line = line_of(in_the_city(at, lambda city: city.api), "--api")
+    with said(), Till(line, trouble=tell) as till:
+        yield till
+
+
+def in_the_city(at: Place, api_of: Callable[[State], str]) -> Place:
+    """A place that names no service is one of the running city."""
+    if at.api is None and (city := read_state()):
+        return at._replace(api=api_of(city), certificates=at.certificates or Path(city.certificates))
+    return at
+
+
+def line_of(at: Place, option: str) -> Line:
+    """A connection of a merchant, or of one terminal; `option` names the service. Exits with 2 when there can be none."""
+    if not at.api:
         typer.echo(
-            "no city runs here: start one with `onecard city run`, or name --api HOST:PORT --certificates FOLDER", err=True
+            f"no city runs here: start one with `onecard city run`, or name {option} HOST:PORT --certificates FOLDER", err=True
         )
         raise typer.Exit(2)
     try:
-        line = line_to(api, certificates, merchant_id, terminal_id)
+        return _line_to(at.api, at)
     except (OSError, ValueError) as error:
         typer.echo(error, err=True)
         raise typer.Exit(2) from None
+
+
+def _line_to(api: str, at: Place) -> Line:
+    subject = f"onecard://merchant/{quote(at.office, safe='')}"
+    if at.terminal:
+        subject += f"/terminal/{quote(at.terminal, safe='')}"
+    if at.certificates is None:
+        return open_line(api, subject, None)
+    if at.terminal:
+        found = terminal_credentials(at.certificates, at.office, at.terminal)
+    else:
+        found = credentials_in(at.certificates)(at.office)
+    if found is None:
+        raise FileNotFoundError(f"{at.certificates} holds no certificate of {at.office} {at.terminal}".rstrip())
+    return open_line(api, subject, found)
+
+
+@contextmanager
+def said(also: Callable[[str], str] = lambda _: "") -> Iterator[None]:
+    """Says why a question was not accepted (exit 2; `also` adds to a reason what to do next), or that no answer came (3)."""
     try:
-        with Till(line, trouble=lambda trouble: typer.echo(f"{trouble}; asking again …", err=True)) as till:
-            yield till
+        yield
     except NotAcceptedError as error:
         typer.echo(f"{error.message} ({error.reason})", err=True)
+        if more := also(error.reason):
+            typer.echo(more, err=True)
         raise typer.Exit(2) from None
     except OutcomeUnknownError as error:
         typer.echo(error, err=True)
@@ -86,17 +112,9 @@ def till_of(merchant_id: str, terminal_id: str, api: str | None, certificates: P
         raise typer.Exit(3) from None
 
 
-def line_to(api: str, folder: Path | None, merchant_id: str, terminal_id: str) -> Line:
-    """A connection of a merchant, or of one terminal. Raises OSError or ValueError."""
-    subject = f"onecard://merchant/{quote(merchant_id, safe='')}"
-    if terminal_id:
-        subject += f"/terminal/{quote(terminal_id, safe='')}"
-    if folder is None:
-        return open_line(api, subject, None)
-    found = terminal_credentials(folder, merchant_id, terminal_id) if terminal_id else credentials_in(folder)(merchant_id)
-    if found is None:
-        raise FileNotFoundError(f"{folder} holds no certificate of {merchant_id} {terminal_id}".rstrip())
-    return open_line(api, subject, found)
+def tell(trouble: str) -> None:
+    """An attempt failed."""
+    typer.echo(f"{trouble}; asking again …", err=True)
 
 
 def print_receipt(receipt: Receipt) -> None:

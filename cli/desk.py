@@ -4,84 +4,69 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import quote
 
 import typer
 from rich.table import Table
 
-from cli.city.state import read_state
-from cli.counter import console, line_to, time_of
+from cli.counter import console, in_the_city, line_of, said, tell, time_of
 from cli.merchant.show import yuan
+from cli.place import Place
 from onecard.card.v1 import applications_pb2 as applications
 from onecard.card.v1 import cards_pb2 as cards
-from sdk.till.errors import NotAcceptedError, OutcomeUnknownError
-from sdk.window.window import ApplicationAnswer, CardAnswer, Session, Window
+from sdk.window.answers import ApplicationAnswer, CardAnswer
+from sdk.window.kiosk import Kiosk
+from sdk.window.terminal import Terminal
+from sdk.window.window import Window
 
-HALL, WINDOW = "CITY-HALL", "WINDOW-1"
-WindowOption = Annotated[
-    str,
-    typer.Option("--window", metavar="WINDOW", envvar="ONECARD_WINDOW", help="which one, with a certificate of its own"),
-]
-OfficeOption = Annotated[str, typer.Option("--office", metavar="OFFICE", envvar="ONECARD_OFFICE", help="whose window it is")]
-CardApiOption = Annotated[
-    str | None,
-    typer.Option(
-        "--card-api", metavar="HOST:PORT", envvar="ONECARD_CARD_API", help="the card service; by default the running city's"
-    ),
-]
+W = TypeVar("W", bound=Terminal)
+
 CardIdArgument = Annotated[int, typer.Argument(metavar="CARD-ID", help="the card's number, as `onecard window view` shows it")]
 ApplicationArgument = Annotated[int, typer.Argument(metavar="APPLICATION", help="the application's number")]
 
-_SIGN_IN_ANEW = {"SIGN_IN_NEEDED", "SHIFT_ENDED", "WRONG_TERMINAL"}
+_SIGN_IN_ANEW = {"SIGN_IN_NEEDED", "SHIFT_ENDED", "SESSION_ENDED", "WRONG_TERMINAL"}
+_WHO_FIRST = (
+    "sign in first: onecard window sign-in LOGIN --window {window}",
+    "show a card first: onecard kiosk show-card CARD --kiosk {window}",
+)
+
+
+def window_of(at: Place) -> AbstractContextManager[Window]:
+    """A window of the running city, or of whatever was named, with who is signed in there. What goes wrong is said."""
+    return desk_of(Window, at)
 
 
 @contextmanager
-def window_of(office: str, window: str, api: str | None, certificates: Path | None) -> Iterator[Window]:
-    """A window of the running city, or of whatever was named, with who is signed in there. What goes wrong is said."""
-    folder = certificates
-    if api is None and (state := read_state()):
-        api, folder = state.card_api, folder or Path(state.certificates)
-    if not api:
-        typer.echo(
-            "no city runs here: start one with `onecard city run`, or name --card-api HOST:PORT --certificates FOLDER", err=True
-        )
-        raise typer.Exit(2)
-    try:
-        line = line_to(api, folder, office, window)
-    except (OSError, ValueError) as error:
-        typer.echo(error, err=True)
-        raise typer.Exit(2) from None
-    token = _read_token(_session_file(folder, office, window))
-    try:
-        with Window(line, token=token, trouble=lambda trouble: typer.echo(f"{trouble}; asking again …", err=True)) as asked:
-            yield asked
-    except NotAcceptedError as error:
-        typer.echo(f"{error.message} ({error.reason})", err=True)
-        if error.reason in _SIGN_IN_ANEW:
-            typer.echo(f"sign in first: onecard window sign-in LOGIN --window {window}", err=True)
-        raise typer.Exit(2) from None
-    except OutcomeUnknownError as error:
-        typer.echo(error, err=True)
-        if error.request_id:
-            typer.echo(f"ask again with --request-id {error.request_id}: nothing is done twice", err=True)
-        raise typer.Exit(3) from None
+def desk_of(kind: type[W], at: Place) -> Iterator[W]:
+    """The same, for whoever asks more than every window does, or at a kiosk."""
+    at = _in_the_city(at)
+    line, token = line_of(at, "--card-api"), _read_token(_session_file(at))
+
+    def who_first(reason: str) -> str:
+        return _WHO_FIRST[kind is Kiosk].format(window=at.terminal) if reason in _SIGN_IN_ANEW else ""
+
+    with said(who_first), kind(line, token=token, trouble=tell) as asked:
+        yield asked
 
 
-def keep_session(office: str, window: str, certificates: Path | None, session: Session | None) -> None:
-    """Remember who is signed in at a window, beside the window's key and as secret; None: nobody."""
-    state = read_state()
-    file = _session_file(certificates or (Path(state.certificates) if state else None), office, window)
+def keep_session(at: Place, token: str) -> None:
+    """Remember who is signed in at a window, or stands at a kiosk, beside its key and as secret; empty: nobody."""
+    file = _session_file(_in_the_city(at))
     file.unlink(missing_ok=True)
-    if session:
+    if token:
         with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
-            kept.write(session.token)
+            kept.write(token)
 
 
-def _session_file(folder: Path | None, office: str, window: str) -> Path:
-    return (folder or Path()) / f"{quote(window, safe='')}@{quote(office, safe='')}.session"
+def _in_the_city(at: Place) -> Place:
+    return in_the_city(at, lambda city: city.card_api)
+
+
+def _session_file(at: Place) -> Path:
+    return (at.certificates or Path()) / f"{quote(at.terminal, safe='')}@{quote(at.office, safe='')}.session"
 
 
 def _read_token(file: Path) -> str:
@@ -91,14 +76,27 @@ def _read_token(file: Path) -> str:
         return ""
 
 
+def ask_pin() -> str:
+    """Keyed in by whoever stands there, and not shown."""
+    pin: str = typer.prompt("PIN", hide_input=True)
+    return pin
+
+
+def ask_new_pin() -> str:
+    """Twice, and not shown."""
+    pin: str = typer.prompt("new PIN, six digits", hide_input=True, confirmation_prompt=True)
+    return pin
+
+
 def print_refusal(refusal: applications.Refusal, request_id: str = "") -> None:
     """Why it was not done, in the words that can be said; exits with 1."""
     console.print(f"[yellow]{refusal.message}[/] ({refusal.reason}{f', {refusal.field}' if refusal.field else ''})")
     for fault in refusal.photo_faults:
-        passable = "  一项可由工作人员注明原因放行" if fault.overridable else ""
+        passable = f"（可注明原因放行：--let-pass {fault.point}=原因）" if fault.overridable else ""
         console.print(f"  {fault.message}：实测 {fault.measured}，要求 {fault.demanded}{passable}")
     for other in refusal.possible_holders:
-        console.print(f"  可能为同一人：{other.masked_name} {other.masked_document_number}（编号 {other.holder_id}）")
+        different = f"不是同一人：--other-person {other.holder_id}"
+        console.print(f"  可能为同一人：{other.masked_name} {other.masked_document_number}（{different}）")
     if refusal.approval_id:
         console.print(f"a second person is asked under {refusal.approval_id}: onecard window approve {refusal.approval_id}")
         console.print(f"then give the same command again with --request-id {request_id}")
@@ -116,6 +114,8 @@ def print_application(answer: ApplicationAnswer) -> None:
     """An application after a step; the exit status is 1 when nothing was done."""
     if answer.application:
         console.print(application_table([answer.application]))
+    for sentence in answer.not_carried + answer.hints:
+        console.print(f"[yellow]{sentence}[/]")
     if answer.refusal:
         print_refusal(answer.refusal, answer.request_id)
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import admin, audit, authority_commands, card, ledger, merchant, till, window
+from cli import admin, audit, authority_commands, card, kiosk, ledger, merchant, till, window
 from cli.city import commands as city
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
     - `onecard city run` brings a small city to life on the screen; leave it running
     - `onecard ledger check`, in another terminal, adds up its books
     - `onecard card statement CARD` shows what one card paid
+    - `onecard card hotlist` names the cards that terminals must refuse
     - `onecard till pay CARD 7.50` pays at a till, and waits for the answer
     - `onecard window top-up CARD 50` brings money to it
     - `onecard city clerks` shows who can sign in at a window: `onecard window sign-in clerk-3`
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.add_typer(city.app, name="city")
 app.add_typer(till.app, name="till")
 app.add_typer(window.app, name="window")
+app.add_typer(kiosk.app, name="kiosk")
 app.add_typer(merchant.app, name="merchant")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(card.app, name="card")

@@ -6,9 +6,7 @@ import typer
 
 from cli.counter import (
     AmountArgument,
-    ApiOption,
     CardArgument,
-    CertificatesOption,
     PartArgument,
     PaymentArgument,
     RequestIdOption,
@@ -16,13 +14,13 @@ from cli.counter import (
     print_receipt,
     till_of,
 )
+from cli.place import Place, at_till
 
 app = typer.Typer(no_args_is_help=True, help="A till that waits for the answer: pay, hold, capture, void, refund.")
 
-MerchantOption = Annotated[
-    str, typer.Option("--merchant", metavar="MERCHANT", envvar="ONECARD_MERCHANT", help="whose till it is")
+TokenOption = Annotated[
+    bool, typer.Option("--token", help="what stands in CARD's place is a token that the holder shows, good for once")
 ]
-_CAMPUS = "CAMPUS-LAKE"
 
 
 @app.callback()
@@ -34,91 +32,70 @@ def till() -> None:
 
 
 @app.command()
+@at_till
 def pay(
-    card: CardArgument,
-    amount: AmountArgument,
-    merchant: MerchantOption = _CAMPUS,
-    request_id: RequestIdOption = "",
-    api: ApiOption = None,
-    certificates: CertificatesOption = None,
+    at: Place, card: CardArgument, amount: AmountArgument, token: TokenOption = False, request_id: RequestIdOption = ""
 ) -> None:
-    """Take money of a card at once.
+    """Take money of a card at once, or of an electronic card.
 
     Example, while a city runs in another terminal:
 
         onecard till pay 440700D1000000000000000000000178 7.50
     """
-    with till_of(merchant, "", api, certificates) as asked:
-        print_receipt(asked.pay(card, amount, request_id=request_id))
+    with till_of(at) as asked:
+        print_receipt(asked.pay("" if token else card, amount, token=card if token else "", request_id=request_id))
 
 
 @app.command()
+@at_till
 def hold(
+    at: Place,
     card: CardArgument,
     amount: AmountArgument,
     seconds: Annotated[int, typer.Option("--for", metavar="SECONDS", min=0, help="0: as long as the city lets it")] = 0,
-    merchant: MerchantOption = _CAMPUS,
     request_id: RequestIdOption = "",
-    api: ApiOption = None,
-    certificates: CertificatesOption = None,
 ) -> None:
     """Hold money of a card, to be captured later.
 
     Example: onecard till hold 440700D1000000000000000000000178 30 --for 600
     """
-    with till_of(merchant, "", api, certificates) as asked:
+    with till_of(at) as asked:
         print_receipt(asked.hold(card, amount, hold_seconds=seconds, request_id=request_id))
 
 
 @app.command()
+@at_till
 def capture(
+    at: Place,
     payment: PaymentArgument,
     amount: PartArgument = None,
     more_to_come: Annotated[bool, typer.Option("--more-to-come", help="keep the rest held")] = False,
-    merchant: MerchantOption = _CAMPUS,
     request_id: RequestIdOption = "",
-    api: ApiOption = None,
-    certificates: CertificatesOption = None,
 ) -> None:
     """Take held money; the rest is let go."""
-    with till_of(merchant, "", api, certificates) as asked:
+    with till_of(at) as asked:
         print_receipt(asked.capture(payment, amount, more_to_come=more_to_come, request_id=request_id))
 
 
 @app.command()
-def void(
-    payment: PaymentArgument,
-    merchant: MerchantOption = _CAMPUS,
-    request_id: RequestIdOption = "",
-    api: ApiOption = None,
-    certificates: CertificatesOption = None,
-) -> None:
+@at_till
+def void(at: Place, payment: PaymentArgument, request_id: RequestIdOption = "") -> None:
     """Let a hold go, or take back a payment (冲正); one that has not arrived will be refused."""
-    with till_of(merchant, "", api, certificates) as asked:
+    with till_of(at) as asked:
         print_receipt(asked.void(payment, request_id=request_id))
 
 
 @app.command()
-def refund(
-    payment: PaymentArgument,
-    amount: PartArgument = None,
-    merchant: MerchantOption = _CAMPUS,
-    request_id: RequestIdOption = "",
-    api: ApiOption = None,
-    certificates: CertificatesOption = None,
-) -> None:
+@at_till
+def refund(at: Place, payment: PaymentArgument, amount: PartArgument = None, request_id: RequestIdOption = "") -> None:
     """Give back what was paid, never more than that."""
-    with till_of(merchant, "", api, certificates) as asked:
+    with till_of(at) as asked:
         print_receipt(asked.refund(payment, amount, request_id=request_id))
 
 
 @app.command()
-def show(
-    payment: PaymentArgument,
-    merchant: MerchantOption = _CAMPUS,
-    api: ApiOption = None,
-    certificates: CertificatesOption = None,
-) -> None:
+@at_till
+def show(at: Place, payment: PaymentArgument) -> None:
     """A payment of this merchant as it is now."""
-    with till_of(merchant, "", api, certificates) as asked:
+    with till_of(at) as asked:
         print_payment(asked.find(payment))

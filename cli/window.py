@@ -5,25 +5,16 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from cli import window_applications, window_cards, window_people
-from cli.counter import (
-    AmountArgument,
-    ApiOption,
-    CardArgument,
-    CertificatesOption,
-    RequestIdOption,
-    console,
-    print_receipt,
-    till_of,
-    time_of,
-)
-from cli.desk import HALL, WINDOW, OfficeOption, WindowOption
+from cli import window_applications, window_cards, window_electronic, window_people, window_pins, window_privacy
+from cli.counter import AmountArgument, CardArgument, RequestIdOption, console, print_receipt, till_of, time_of
 from cli.merchant.show import yuan
+from cli.place import Place, at_counter
 from onecard.payments.v1.payments_pb2 import TransferCode
 
 app = typer.Typer(no_args_is_help=True, help="A window of the city: applications, cards, holders; top-ups and balances.")
-for part in (window_people, window_applications, window_cards):
+for part in (window_people, window_applications, window_cards, window_pins, window_privacy):
     app.registered_commands += part.app.registered_commands
+app.add_typer(window_electronic.app, name="electronic")
 
 
 @app.callback()
@@ -35,15 +26,13 @@ def window() -> None:
 
 
 @app.command("top-up")
+@at_counter
 def top_up(
+    at: Place,
     card: CardArgument,
     amount: AmountArgument,
     bank: Annotated[bool, typer.Option("--bank", help="from the holder's bank account; otherwise cash")] = False,
-    office: OfficeOption = HALL,
-    window: WindowOption = WINDOW,
     request_id: RequestIdOption = "",
-    api: ApiOption = None,
-    certificates: CertificatesOption = None,
 ) -> None:
     """Bring money to a card.
 
@@ -51,20 +40,15 @@ def top_up(
 
         onecard window top-up 440700D1000000000000000000000178 50
     """
-    with till_of(office, window, api, certificates) as asked:
+    with till_of(at) as asked:
         print_receipt(asked.top_up(card, amount, bank=bank, request_id=request_id))
 
 
 @app.command()
-def balance(
-    card: CardArgument,
-    office: OfficeOption = HALL,
-    window: WindowOption = WINDOW,
-    api: ApiOption = None,
-    certificates: CertificatesOption = None,
-) -> None:
+@at_counter
+def balance(at: Place, card: CardArgument) -> None:
     """What a holder has."""
-    with till_of(office, window, api, certificates) as asked:
+    with till_of(at) as asked:
         answer = asked.balance(card)
     table = Table("purse", "until")
     for column in ("balance, yuan", "free to spend"):
@@ -77,16 +61,12 @@ def balance(
 
 
 @app.command()
+@at_counter
 def entries(
-    card: CardArgument,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="how many of the latest")] = 20,
-    office: OfficeOption = HALL,
-    window: WindowOption = WINDOW,
-    api: ApiOption = None,
-    certificates: CertificatesOption = None,
+    at: Place, card: CardArgument, limit: Annotated[int, typer.Option(min=1, max=500, help="how many of the latest")] = 20
 ) -> None:
     """The latest entries of a holder's account, newest first."""
-    with till_of(office, window, api, certificates) as asked:
+    with till_of(at) as asked:
         answer = asked.entries(card, limit=limit)
     table = Table()
     table.add_column("posted", no_wrap=True)

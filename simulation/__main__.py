@@ -16,11 +16,13 @@ from sdk.merchant.access import Access, credentials_in
 from simulation.bank import Habits, SimulatedBank, serve
 from simulation.example import write_example
 from simulation.files import write_files
+from simulation.pockets import Pockets
 from simulation.registry import Registry
 from simulation.taps import Plan, Street
 
 app = typer.Typer(help="A city that lives: riders, lines, canteens, gates.", no_args_is_help=True, add_completion=False)
 
+PocketsOption = Annotated[Path | None, typer.Option(help="File in which the windows note whose card is where.")]
 Cards = Annotated[int, typer.Option(min=1, help="How many cards the city has.")]
 
 
@@ -60,6 +62,7 @@ def taps(
     faults: Annotated[float, typer.Option(min=0, max=1, help="Which part of the taps is bad on purpose.")] = 0.002,
     offline_every: Annotated[float, typer.Option(min=1, help="A validator loses coverage every so many seconds.")] = 60.0,
     linger_ms: Annotated[int, typer.Option(min=0, help="How long producers gather; 0: what suits ONECARD_BROKER.")] = 0,
+    pockets: PocketsOption = None,
     metrics_port: Annotated[int, typer.Option(min=0, help="Prometheus endpoint on 127.0.0.1; 0: none.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Repeat the same doings.")] = None,
 ) -> None:
@@ -68,7 +71,7 @@ def taps(
     if metrics_port:
         start_http_server(metrics_port, addr="127.0.0.1")
     linger_ms = linger_ms or (100 if os.environ.get("ONECARD_BROKER") == "tansu" else 30)
-    plan = Plan(cards=cards, rate=rate, faults=faults, offline_every_seconds=offline_every, linger_ms=linger_ms, seed=seed)
+    plan = Plan(cards, rate, faults, offline_every, linger_ms, pockets, seed)
     Street(_bootstrap(), _access(), spools, plan).run(stopping, leaving, seconds)
 
 
@@ -84,21 +87,45 @@ def bank(
 
 
 @app.command()
-def windows(
-    clerks: Annotated[Path, typer.Option(help="File of the clerks, with everything that it takes to sign in.")],
+def sms(
+    listen: Annotated[str, typer.Option(help="host:port on this machine.")] = "127.0.0.1:0",
     metrics_port: Annotated[int, typer.Option(min=0, help="Prometheus endpoint on 127.0.0.1; 0: none.")] = 0,
-    seed: Annotated[int | None, typer.Option(help="Repeat the same doings.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Repeat the same moods.")] = None,
 ) -> None:
-    """Serve residents at the windows of the city hall until SIGTERM: new cards, losses, finds, reissues."""
-    from simulation.windows import CityHall, read_clerks  # noqa: PLC0415 - pictures take their time to import
+    """Take short messages as a gateway does, and send none, until SIGTERM; ONECARD_TLS_… name its certificate."""
+    from simulation.sms import Moods, SimulatedGateway, start  # noqa: PLC0415
 
     stopping, _ = _signals()
     if metrics_port:
         start_http_server(metrics_port, addr="127.0.0.1")
-    address, folder = os.environ.get("ONECARD_CARD_API"), os.environ.get("ONECARD_CERTIFICATES")
-    if not (address and folder):
-        raise typer.BadParameter("set ONECARD_CARD_API to the card service's host:port, and ONECARD_CERTIFICATES")
-    CityHall(address, Path(folder), read_clerks(clerks), seed).run(stopping)
+    names = [os.environ.get(f"ONECARD_TLS_{what}") for what in ("CERTIFICATE", "KEY", "AUTHORITY")]
+    certificate, key, authority = (Path(name) if name else None for name in names)
+    files = (certificate, key, authority) if certificate and key and authority else None
+    if files is None and listen.rpartition(":")[0] not in ("127.0.0.1", "localhost"):
+        raise typer.BadParameter("numbers go in plain text to 127.0.0.1 alone: set ONECARD_TLS_…")
+    server, _ = start(SimulatedGateway(Moods(), seed), listen, files)
+    stopping.wait()
+    server.stop(1).wait()
+
+
+@app.command()
+def windows(
+    clerks: Annotated[Path, typer.Option(help="File of the clerks, with everything that it takes to sign in.")],
+    pockets: Annotated[Path, typer.Option(help="File in which it is noted whose card is where.")],
+    metrics_port: Annotated[int, typer.Option(min=0, help="Prometheus endpoint on 127.0.0.1; 0: none.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Repeat the same doings.")] = None,
+) -> None:
+    """Serve residents at the windows of the city hall until SIGTERM: new cards, losses, finds, reissues."""
+    from simulation.windows import Addresses, CityHall, read_clerks  # noqa: PLC0415 - pictures take their time to import
+
+    stopping, _ = _signals()
+    if metrics_port:
+        start_http_server(metrics_port, addr="127.0.0.1")
+    try:
+        card, payments, folder = (os.environ[f"ONECARD_{name}"] for name in ("CARD_API", "API", "CERTIFICATES"))
+    except KeyError:
+        raise typer.BadParameter("set ONECARD_CARD_API and ONECARD_API to host:port, and ONECARD_CERTIFICATES") from None
+    CityHall(Addresses(card, payments), Path(folder), read_clerks(clerks), Pockets(pockets), seed).run(stopping)
 
 
 def _signals() -> tuple[threading.Event, threading.Event]:

@@ -100,7 +100,7 @@ class SimulatedBank:
     def _decide(self, asked: Asked, chance: Random) -> Answered:
         if chance.random() < self._habits.refuses:
             return Answered(asked, REFUSED, "", chance.choice(CAUSES))
-        return Answered(asked, ACCEPTED, account_number(asked.application), NO_CAUSE)
+        return Answered(asked, ACCEPTED, asked.account or account_number(asked.application), NO_CAUSE)
 
 
 def account_number(application: int) -> str:
@@ -135,7 +135,7 @@ def _other_verdict(rows: Sequence[Answered], chance: Random) -> list[Answered]:
     row = rows[place]
     if row.verdict == ACCEPTED:
         return _with(rows, place, replace(row, verdict=REFUSED, account="", cause=OTHER_CAUSE))
-    account = account_number(row.asked.application)
+    account = row.asked.account or account_number(row.asked.application)
     return _with(rows, place, replace(row, verdict=ACCEPTED, account=account, cause=NO_CAUSE))
 
 

@@ -18,7 +18,7 @@ APPLICATIONS_HEADER: Widths = (
 )
 APPLICATIONS_ROW: Widths = (
     *((1, BLANKS), (6, ZEROS), (12, ZEROS), (2, ZEROS), (20, BLANKS)),
-    *((100, BLANKS), (1, ZEROS), (8, ZEROS), (15, BLANKS), (2, ZEROS)),
+    *((100, BLANKS), (1, ZEROS), (8, ZEROS), (15, BLANKS), (2, ZEROS), (19, BLANKS)),
 )
 RETURN_HEADER: Widths = (*APPLICATIONS_HEADER[:5], (4, ZEROS), (8, ZEROS), (6, ZEROS), (6, ZEROS), (18, ZEROS))
 RETURN_ROW: Widths = (
@@ -35,6 +35,8 @@ class Asked:
     application: int
     document_number: str = field(repr=False)
     name: str = field(repr=False)
+    account: str = field(repr=False, default="")
+    """The one that was accepted beforehand; empty: none."""
 
 
 class Applications(NamedTuple):
@@ -65,8 +67,8 @@ def read_applications(data: bytes) -> Applications:
     _, layout, city, bank, batch, date, count, total = _read(APPLICATIONS_HEADER, first, 1, by_pipe)
     rows = []
     for number, line in enumerate(lines, 2):
-        _, row, application, _, document_number, name, *_ = _read(APPLICATIONS_ROW, line, number, by_pipe)
-        rows.append(Asked(int(row), int(application), document_number, name))
+        _, row, application, _, document_number, name, *_, account = _read(APPLICATIONS_ROW, line, number, by_pipe)
+        rows.append(Asked(int(row), int(application), document_number, name, account))
     if (layout, int(count), int(total)) != ("A01", len(rows), sum(row.application for row in rows)):
         raise ValueError("line 1: the header does not agree with the rows")
     return Applications(city, bank, int(batch), date, tuple(rows), by_pipe)

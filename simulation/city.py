@@ -72,6 +72,7 @@ SITES = (
 )
 CITY_HALL = "CITY-HALL"
 WINDOWS = ("WINDOW-1", "WINDOW-2")
+KIOSK = "KIOSK-1"
 MERCHANTS = BUS_COMPANIES + CAMPUSES + SITES
 LINES = tuple(place for company in BUS_COMPANIES for place in company.places)
 GATES = tuple(place for site in SITES for place in site.places)

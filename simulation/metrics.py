@@ -7,6 +7,7 @@ FAULTS = Counter("onecard_simulation_faults", "Bad records sent on purpose", ["f
 ANSWERED = Counter("onecard_simulation_answered", "Outcomes that came back", ["channel", "outcome"])
 PENDING = Gauge("onecard_simulation_pending", "Transactions that wait for their outcome")
 WINDOW_ACTS = Counter("onecard_simulation_window_acts", "What was done at the windows, or refused", ["act", "outcome"])
+MESSAGES = Counter("onecard_simulation_messages", "Short messages that the gateway was asked to send", ["outcome"])
 TAP_TO_OUTCOME = Histogram(
     "onecard_simulation_tap_to_outcome_seconds",
     "From the tap's submission to its outcome; taps held back by a validator out of coverage are long",

@@ -21,6 +21,7 @@ from simulation.city import LINES, MERCHANTS
 from simulation.habits import Life
 from simulation.happenings import LOOK_BACK_MS, LOSS_EVERY_MS, NEWCOMER_EVERY_MS, losses, newcomers
 from simulation.mischief import Mischief
+from simulation.pockets import PocketReader, Residents
 from simulation.riders import card_identifier, rider
 
 log = logging.getLogger("onecard.simulation.taps")
@@ -42,6 +43,8 @@ class Plan:
     offline_every_seconds: float = 60.0
     """How often a validator loses coverage."""
     linger_ms: int = 30
+    pockets: Path | None = None
+    """Where the windows note whose card is where."""
     seed: int | None = None
 
 
@@ -107,6 +110,7 @@ class Street:
         self._plan = plan
         self._chance = Random(plan.seed)  # noqa: S311  # a city, not a secret
         self._life = Life(plan.cards, self._chance)
+        self._residents = Residents(PocketReader(plan.pockets), self._life, self._chance) if plan.pockets else None
         self._coverage = Coverage(self._chance, plan.offline_every_seconds)
         self._boardings: deque[SignedRecord] = deque(maxlen=200)
         self._spool = Spool(spools / "fleet.spool")
@@ -142,6 +146,8 @@ class Street:
             now_ms = _now_ms()
             self._coverage.advance(now)
             taps = [self._life.next_tap(now_ms) for _ in range(count)] + news.advance(now_ms)
+            if self._residents:
+                taps += self._residents.advance(now_ms)
             self._submit(taps, now)
             bad += len(taps) * self._plan.faults
             self._mischief.do(int(bad), now_ms, self._boardings)

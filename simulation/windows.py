@@ -11,11 +11,14 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any, NamedTuple, TypeVar
 
 import grpc
 import pyotp
@@ -29,15 +32,27 @@ from onecard.card.v1 import window_pb2 as messages
 from onecard.card.v1.cards_pb2_grpc import CardServiceStub
 from sdk.merchant.access import Credentials, open_line, terminal_credentials
 from sdk.till.errors import NotAcceptedError, TillError
-from sdk.window.window import IN_PERSON, Window
+from sdk.till.till import Till
+from sdk.window.cards import IN_PERSON
+from sdk.window.window import Window
 from simulation.city import CITY_HALL, WINDOWS
 from simulation.metrics import WINDOW_ACTS
+from simulation.pockets import Noted, Pockets, Where
 
 log = logging.getLogger("onecard.simulation.windows")
+
+P = TypeVar("P")
 
 PAUSE_SECONDS = 0.5
 """Between two people at one window."""
 REMEMBERED = 200
+ORDINARY = 0.3
+"""Of those who are new: their card waits for the bank, and then for the factory."""
+OPENING_FEN = 10_000
+LOST_FOR_MS = 4_000
+HEARING_LOOKS = 20
+HEARING_SECONDS = 0.1
+OLD_CARD_RETURNED = cards.Presented(party=cards.PARTY_HOLDER_IN_PERSON, identity_verified=True, old_card_returned=True)
 _SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡林郭何高罗"
 _GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰"
 _FACE = (134, 10, 310, 227)
@@ -60,17 +75,28 @@ def read_clerks(file: Path) -> list[Clerk]:
     return [Clerk(line["login"], line["role"], line["password"], line["totp_secret"]) for line in lines]
 
 
+class Addresses(NamedTuple):
+    """host:port of the services that a window asks."""
+
+    card: str
+    payments: str
+
+
 class CityHall:
     """The windows of the city, a thread each, and what they know of the cards in people's hands."""
 
-    def __init__(self, address: str, certificates: Path, clerks: list[Clerk], seed: int | None) -> None:
-        self._address = address
+    def __init__(
+        self, addresses: Addresses, certificates: Path, clerks: list[Clerk], pockets: Pockets, seed: int | None
+    ) -> None:
+        self._addresses = addresses
+        self._pockets = pockets
         self._certificates = certificates
         self._clerks = [clerk for clerk in clerks if clerk.role == "CLERK"]
         self._chief = next(clerk for clerk in clerks if clerk.role == "SUPERVISOR")
         self._seed = seed
         self._cards: deque[_Held] = deque(maxlen=REMEMBERED)
-        self._issuance = _Issuance(address, certificates)
+        self._applied: deque[_Applied] = deque(maxlen=REMEMBERED)
+        self._issuance = _Issuance(addresses.card, certificates)
 
     def run(self, stopping: threading.Event) -> None:
         """Work until told to stop."""
@@ -86,15 +112,14 @@ class CityHall:
 
     def _serve(self, name: str, clerk: Clerk, stopping: threading.Event) -> None:
         random = Random(time.time_ns() if self._seed is None else f"{self._seed} {name}")  # noqa: S311 - a city, no secret
-        line = open_line(self._address, "", self._credentials(name))
-        with Window(line, trouble=lambda trouble: log.warning("%s: %s; asking again", name, trouble)) as window:
+        with self._open(name) as desk:
             signed_in = False
             while not stopping.is_set():
                 try:
                     if not signed_in:
-                        sign_in(window, clerk)
+                        sign_in(desk.window, clerk)
                         signed_in = True
-                    self._somebody(window, random)
+                    self._somebody(desk, random)
                 except NotAcceptedError as error:
                     WINDOW_ACTS.labels("error", error.reason).inc()
                     if error.reason in ("SHIFT_ENDED", "SIGN_IN_NEEDED"):
@@ -105,66 +130,141 @@ class CityHall:
                     log.warning("%s: %s", name, error)
                 stopping.wait(random.expovariate(1 / PAUSE_SECONDS))
 
-    def _somebody(self, window: Window, random: Random) -> None:
+    @contextmanager
+    def _open(self, name: str) -> Iterator[_Desk]:
+        """A window's two lines, under one certificate."""
+        credentials = self._credentials(name)
+        card, payments = (open_line(address, "", credentials) for address in self._addresses)
+
+        def trouble(said: object) -> None:
+            log.warning("%s: %s; asking again", name, said)
+
+        with Window(card, trouble=trouble) as window, Till(payments, trouble=trouble) as till:
+            yield _Desk(window, till)
+
+    def _somebody(self, desk: _Desk, random: Random) -> None:
         """The next person in the queue."""
-        if not self._cards or random.random() < 0.4:
-            self._newcomer(window, random)
-            return
-        held = self._cards.popleft()
+        chance = random.random()
+        if chance < 0.15 and (applied := _next(self._applied)):
+            self._ask_after(desk, applied)
+        elif chance < 0.65 and (held := _next(self._cards)):
+            self._holder(desk, held, random)
+        else:
+            self._newcomer(desk, random)
+
+    def _holder(self, desk: _Desk, held: _Held, random: Random) -> None:
         try:
-            random.choice((self._lose_and_find, self._lose_and_reissue, self._look))(window, held)
+            if held.lost_ms:
+                self._find(desk, held)
+            else:
+                random.choice((self._lose, self._lose_and_reissue, self._replace, self._look))(desk, held)
         finally:
             self._cards.append(held)
 
-    def _newcomer(self, window: Window, random: Random) -> None:
-        person = new_person(random)
+    def _newcomer(self, desk: _Desk, random: Random) -> None:
+        person, ordinary = new_person(random), random.random() < ORDINARY
         request = applications.SubmitRequest(
             kind=applications.APPLICATION_KIND_FIRST,
-            mode=applications.MODE_INSTANT,
+            mode=applications.MODE_ORDINARY if ordinary else applications.MODE_INSTANT,
             route=applications.ROUTE_SELF,
             person=person,
             photo=photo(),
             resident=random.random() < 0.8,
         )
-        answer = window.submit(request)
+        answer = desk.window.submit(request)
         _count("apply", answer.refusal)
-        if answer.done and answer.application:
-            card = self._make(window, answer.application.application_id)
-            self._cards.append(_Held(person, card))
+        if not (answer.done and answer.application):
+            return
+        number = answer.application.application_id
+        if ordinary:
+            self._applied.append(_Applied(person, number))
+        else:
+            self._first_card(desk, person, self._issuance.make(number))
 
-    def _make(self, window: Window, application: int) -> int:
-        card = self._issuance.make(application)
-        for act, what in ((window.collect, "collect"), (window.enable, "enable")):
-            _count(what, act(card).refusal)
-        return card
+    def _ask_after(self, desk: _Desk, applied: _Applied) -> None:
+        """Once the bank has opened the account the factory makes the card; who is refused there gives up."""
+        state = desk.window.application(applied.number).application.state
+        if state == applications.APPLICATION_STATE_IN_PRODUCTION:
+            self._first_card(desk, applied.person, self._issuance.deliver(applied.number))
+        elif state == applications.APPLICATION_STATE_REFUSED:
+            _count("withdraw", desk.window.withdraw(applied.number).refusal)
+        else:
+            self._applied.append(applied)
+
+    def _first_card(self, desk: _Desk, person: applications.Person, number: int) -> None:
+        held = _Held(person, self._hand_over(desk, number))
+        self._cards.append(held)
+        self._bring_money(desk, held)
 
     @staticmethod
-    def _lose_and_find(window: Window, held: _Held) -> None:
-        _count("temporary loss", window.report_temporary_loss(held.card).refusal)
-        _count("release", window.release(held.card).refusal)
+    def _hand_over(desk: _Desk, number: int, presented: cards.Presented = IN_PERSON) -> cards.CardSummary:
+        _count("collect", desk.window.collect(number, presented).refusal)
+        enabled = desk.window.enable(number)
+        _count("enable", enabled.refusal)
+        return enabled.card
 
-    def _lose_and_reissue(self, window: Window, held: _Held) -> None:
-        lost = messages.VisitItem(report_formal_loss=cards.ReportFormalLossRequest(card_id=held.card, presented=IN_PERSON))
-        again = messages.VisitItem(
-            submit=applications.SubmitRequest(
-                kind=applications.APPLICATION_KIND_REISSUE,
-                mode=applications.MODE_INSTANT,
-                route=applications.ROUTE_SELF,
-                person=held.person,
-                photo=photo(),
-                fee_source=applications.FEE_SOURCE_CASH,
-            )
+    def _bring_money(self, desk: _Desk, held: _Held) -> None:
+        """The first yuan, and out into the street. Payments hears of a new card within the second."""
+        for _ in range(HEARING_LOOKS):
+            try:
+                desk.till.top_up(held.card.card_identifier, OPENING_FEN)
+            except NotAcceptedError as error:
+                if error.reason != "UNKNOWN_CARD":
+                    raise
+                time.sleep(HEARING_SECONDS)
+            else:
+                _count("top up", None)
+                break
+        self._note(held, Where.IN_HAND)
+
+    def _lose(self, desk: _Desk, held: _Held) -> None:
+        """By the telephone or here: whoever lost a card comes back when it is found."""
+        answer = desk.window.report_temporary_loss(held.card.card_id)
+        _count("temporary loss", answer.refusal)
+        if answer.done:
+            held.lost_ms = _now_ms()
+            self._note(held, Where.LOST)
+
+    def _find(self, desk: _Desk, held: _Held) -> None:
+        if _now_ms() - held.lost_ms < LOST_FOR_MS:
+            return
+        answer = desk.window.release(held.card.card_id)
+        _count("release", answer.refusal)
+        held.lost_ms = 0
+        if answer.done:
+            self._note(held, Where.IN_HAND)
+
+    def _lose_and_reissue(self, desk: _Desk, held: _Held) -> None:
+        lost = messages.VisitItem(
+            report_formal_loss=cards.ReportFormalLossRequest(card_id=held.card.card_id, presented=IN_PERSON)
         )
-        receipt = window.visit([lost, again])
+        again = messages.VisitItem(submit=_another(held.person, applications.APPLICATION_KIND_REISSUE))
+        receipt = desk.window.visit([lost, again])
         for line in receipt.lines:
             _count(line.what.lower().replace("_", " "), line.refusal if line.HasField("refusal") else None)
+        if not receipt.lines[0].HasField("refusal"):
+            self._note(held, Where.LOST)
         if not receipt.lines[-1].HasField("refusal"):
-            held.card = self._make(window, receipt.lines[-1].application_id)
+            held.card = self._hand_over(desk, self._issuance.make(receipt.lines[-1].application_id))
+            self._note(held, Where.IN_HAND)
+
+    def _replace(self, desk: _Desk, held: _Held) -> None:
+        """A damaged card: it works until its successor does, and is given back for it."""
+        answer = desk.window.submit(_another(held.person, applications.APPLICATION_KIND_REPLACE))
+        _count("replace", answer.refusal)
+        if answer.done and answer.application:
+            enabled = self._hand_over(desk, self._issuance.make(answer.application.application_id), OLD_CARD_RETURNED)
+            self._note(held, Where.REPLACED)
+            held.card = enabled
+            self._note(held, Where.IN_HAND)
 
     @staticmethod
-    def _look(window: Window, held: _Held) -> None:
-        window.view(document=held.person.document)
+    def _look(desk: _Desk, held: _Held) -> None:
+        desk.window.view(document=held.person.document)
         _count("view", None)
+
+    def _note(self, held: _Held, where: Where) -> None:
+        self._pockets.note(Noted(held.card.card_identifier, where, _now_ms()))
 
     def _credentials(self, name: str) -> Credentials:
         found = terminal_credentials(self._certificates, CITY_HALL, name)
@@ -173,12 +273,28 @@ class CityHall:
         return found
 
 
+class _Desk(NamedTuple):
+    """What a window asks: the card service, and payments."""
+
+    window: Window
+    till: Till
+
+
 @dataclass(slots=True)
 class _Held:
     """A card in somebody's hand."""
 
     person: applications.Person
-    card: int
+    card: cards.CardSummary
+    lost_ms: int = 0
+    """Since when it is lost for a time; 0: it is not."""
+
+
+class _Applied(NamedTuple):
+    """Somebody who waits for the bank, and for the factory."""
+
+    person: applications.Person
+    number: int
 
 
 class _Issuance:
@@ -190,20 +306,49 @@ class _Issuance:
         self._stub = CardServiceStub(self._channel)
 
     def make(self, application: int) -> int:
-        """The card of an application, made."""
-        begin = cards.BeginProductionRequest(request_id=f"begin-{application}", application_id=application)
-        end = cards.EndProductionRequest(request_id=f"end-{application}", application_id=application, made=True)
+        """The card of an application, made at once."""
+        self._ask(
+            self._stub.BeginProduction,
+            cards.BeginProductionRequest(request_id=f"begin-{application}", application_id=application),
+        )
+        return self.deliver(application)
+
+    def deliver(self, application: int) -> int:
+        """The card of an application whose making has begun."""
+        request = cards.EndProductionRequest(request_id=f"end-{application}", application_id=application, made=True)
+        card: int = self._ask(self._stub.EndProduction, request).application.card_id
+        return card
+
+    @staticmethod
+    def _ask(ask: Any, request: Any) -> Any:
         try:
-            self._stub.BeginProduction(begin, timeout=10, wait_for_ready=True)
-            made = self._stub.EndProduction(end, timeout=10, wait_for_ready=True)
+            return ask(request, timeout=10, wait_for_ready=True)
         except grpc.RpcError as error:
             raise TillError(f"issuance: {error}") from None
-        card: int = made.application.card_id
-        return card
 
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
+
+
+def _next(queue: deque[P]) -> P | None:
+    """Whoever comes next; the windows are threads, and another one may have been quicker."""
+    try:
+        return queue.popleft()
+    except IndexError:
+        return None
+
+
+def _another(person: applications.Person, kind: applications.ApplicationKind) -> applications.SubmitRequest:
+    """For a card in place of the one that the person has, paid in cash."""
+    return applications.SubmitRequest(
+        kind=kind,
+        mode=applications.MODE_INSTANT,
+        route=applications.ROUTE_SELF,
+        person=person,
+        photo=photo(),
+        fee_source=applications.FEE_SOURCE_CASH,
+    )
 
 
 def sign_in(window: Window, clerk: Clerk) -> None:
@@ -235,3 +380,7 @@ def photo() -> bytes:
 
 def _count(act: str, refusal: applications.Refusal | None) -> None:
     WINDOW_ACTS.labels(act, refusal.reason if refusal else "done").inc()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -18,10 +16,18 @@ from services.common.database import make_engine
 from services.payments.adapters.topics import create_topics
 from services.payments.handlers.migrate import migrate
 from tests.support.databases import drop_database, make_database
+from tests.support.memory import quick_folder
 from tests.support.outcome_api import OutcomeApi
 from tests.support.road import PARTITIONS, Road
 from tests.support.terminals import Terminals
 from tests.support.town import Database, build_town
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What meets a broker is worth a run on each kind of it: `-m broker` picks it."""
+    for item in items:
+        if "broker_kind" in getattr(item, "fixturenames", ()):
+            item.add_marker("broker")
 
 
 @pytest.fixture(scope="session")
@@ -31,11 +37,9 @@ def broker_kind() -> Kind:
 
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
-    """A folder that the database's user may enter, unlike pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="onecard-tests-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    """Where PostgreSQL and Valkey keep their data."""
+    with quick_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal
 from services.payments.adapters.callers import Callers
 from services.payments.adapters.directory import Directory
+from services.payments.adapters.electronic_tokens import ElectronicTokens
 from services.payments.adapters.freshness import ProjectionFreshness
 from services.payments.adapters.rate_limits import Allowance, Allowances, RateLimits
 from services.payments.adapters.registry import Registry
@@ -33,6 +34,7 @@ from services.payments.api.desk import Desk
 from services.payments.api.payments import PaymentsService
 from services.payments.batcher import Batcher
 from services.payments.config import Config
+from services.payments.handlers.find_token import FindToken
 from services.payments.handlers.operate import Operate
 
 UNLIMITED = Allowances(Allowance(10**9, 10**9), Allowance(10**9, 10**9))
@@ -50,7 +52,8 @@ class FreshPayments(PaymentsService):
     """Makes a payment of its own of every arrival."""
 
     def __init__(self, desk: Desk, engine: AsyncEngine, config: Config, first: int) -> None:
-        super().__init__(desk, engine, Directory(engine), config.hold_seconds)
+        find_token = FindToken(engine, ElectronicTokens(""))
+        super().__init__(desk, engine, Directory(engine), config.hold_seconds, find_token)
         self._numbers = count(first)
         self._cards = list(cards())
 

@@ -1,4 +1,4 @@
-"""Compares the registry of cards with what payments knows: one live card a person, each state the same, each pointer right."""
+"""Compares the registry of cards with what payments knows of it: live cards, states, pointers, fees and the hotlist."""
 
 from __future__ import annotations
 
@@ -25,8 +25,14 @@ select c.card_identifier, c.account_id, a.cards::text from payments.card c join 
 where c.card_identifier = any($1::text[])"""
 FEES_ASTRAY = """
 select count(*) from card.fee f join card.application a on a.id = f.application
-where f.state = 1 or (f.state = 2 and a.state in (7, 8, 10))"""
-"""At rest every fee belongs to a card, to an open application, or has been returned."""
+where f.state = 1 or (f.state = 2 and (
+    a.state = 7 or (a.state in (8, 10) and (f.source <> 1 or f.return_terminal is not null))))"""
+"""At rest every fee belongs to a card, to an open application, or has been returned, or waits in cash to be handed out."""
+HOTLIST_ASTRAY = """
+select count(*) from card.card c
+full join (select card from card.hotlist_entry where left_in is null) e on e.card = c.id
+where (c.social in (2, 3, 4, 9)) is distinct from (e.card is not null)"""
+"""Who is barred stands on the newest hotlist, and nobody else."""
 LIVE = frozenset({1, 2, 3, 4})
 """Official codes: normal, formally lost, locked, lost for a time."""
 
@@ -109,6 +115,8 @@ async def _compare(owner_url: str) -> Compared:
             found = differences(registry, pointers, projected)
             if astray := await connection.fetchval(FEES_ASTRAY):
                 found.append(f"{astray} fees have no card, no open application and no refund")
+            if astray := await connection.fetchval(HOTLIST_ASTRAY):
+                found.append(f"{astray} cards stand on the hotlist and are not barred, or are barred and do not")
             if not found or time.monotonic() > deadline:
                 live = sum(card.social in LIVE for card in registry)
                 return Compared(len(registry), live, [*doubles(registry), *found])

@@ -40,6 +40,11 @@ class Certificates:
             "ONECARD_TLS_AUTHORITY": str(self._authority.certificate),
         }
 
+    def of_the_issuer(self) -> Mapping[str, str]:
+        """The variables by which the card service finds who signs for terminals."""
+        key = self._authority.certificate.with_suffix(".key")
+        return {"ONECARD_ISSUER_CERTIFICATE": str(self._authority.certificate), "ONECARD_ISSUER_KEY": str(key)}
+
     def hand_out(self, registered: Iterable[Registered]) -> None:
         """Give each merchant its certificate, and each window its own; one that is good for some time yet stays."""
         self.folder.mkdir(mode=0o700, exist_ok=True)

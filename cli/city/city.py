@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 
 from cli import paths
 from cli.city.certificates import Certificates, Registered
+from cli.city.figures import Figures, Watch
 from cli.city.metrics import Scrape, address, scrape
 from cli.city.processes import EndingError, Processes
 from cli.city.state import State, mark_runner, runner_file, write_state
@@ -35,10 +37,14 @@ CARD = "services.card"
 SIMULATION = "simulation"
 API = "payments-api"
 CARD_API = "card-api"
+SMS = "sms"
 OUTLET = "440703-01"
 OWN_HOLDERS = "alter sequence card.holder_id restart with 1099511627776"
 """The simulated registry's holders lie below: the card service registers its own beside them."""
+BANK_EVERY_SECONDS = "5"
+"""A city that shows itself does not gather applications for half an hour."""
 READY_SECONDS = 60.0
+FIRST_SECONDS = 120.0
 CARDS_KNOWN_SECONDS = 180.0
 CARDS_ARE_KNOWN = """
 select max(committed_up_to) > now() - interval '3 seconds' and (select count(*) from payments.card) >= {cards}
@@ -67,10 +73,12 @@ class City:
         self._broker = make_broker(plan.broker, folder)
         self._valkey = Valkey(folder)
         self._workers = [f"payments-{number}" for number in range(1, plan.workers + 1)]
-        self._ports = {name: free_port() for name in [*self._workers, API, CARD_API, "taps", "windows"]}
-        self._api_port, self._card_port = free_port(), free_port()
+        self._ports = {name: free_port() for name in [*self._workers, API, CARD_API, SMS, "taps", "windows"]}
+        self._api_port, self._card_port, self._sms_port = free_port(), free_port(), free_port()
         self._certificates = Certificates(folder)
         self._checkpoints = folder / "checkpoints.jsonl"
+        self._pockets = folder / "pockets.jsonl"
+        self._bank = folder / "bank"
         self._state = State(
             runner=mark_runner(folder),
             broker=plan.broker,
@@ -104,6 +112,11 @@ class City:
         return self._state.card
 
     @property
+    def clerks(self) -> Path:
+        """Who can sign in at its windows, a line each."""
+        return Path(self._state.clerks)
+
+    @property
     def addresses(self) -> dict[str, str]:
         """Where each process shows its metrics."""
         return self._state.metrics
@@ -125,11 +138,11 @@ class City:
         self._await(seed, ledger, road, self._begin(self._start_shared))
         write_state(self.folder, self._state)
         sown, api = self._begin(self._sow, seed.result()), self._begin(self._start_api, seed.result())
-        card = self._begin(self._start_card_service, api)
         self._await(sown, api, *(self._begin(self._start_worker, name) for name in self._workers))
         self._wait_for_cards()
-        self._start_taps()
-        self._await(card)
+        # Whoever waits sees taps first: the card service would take the processor from what they need.
+        self._await(self._begin(self._start_taps), self._begin(self._start_card_service))
+        self._start_bank()
         self._start_windows()
 
     def supervise(self, say: Callable[[str], None]) -> None:
@@ -217,10 +230,11 @@ class City:
         self._processes.start(self._registry)  # which ends the one that speaks to the broker of before
 
     def _forget_the_past(self) -> None:
-        """A new ledger knows nothing of what was posted before: spools, topics, seed and checkpoints belong to the old one."""
-        for name in ("spools", "kafka", "seed"):
+        """A new ledger knows nothing of what was posted before: spools, topics, checkpoints and the like are the old one's."""
+        for name in ("spools", "kafka", "seed", "bank"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         self._checkpoints.unlink(missing_ok=True)
+        self._pockets.unlink(missing_ok=True)
 
     # Merchants, accounts and cards
 
@@ -269,15 +283,17 @@ class City:
             child = self._processes.keep(API, PAYMENTS, "serve", env=environment)
             child.wait_ready(lambda: listening(self._api_port), f"it serves on {self._state.api}", READY_SECONDS)
 
-    def _start_card_service(self, api: Future[Any]) -> None:
-        api.result()  # the certificates are there
+    def _start_card_service(self) -> None:
         with self._steps.step("card service, and its clerks"):
             self._certificates.stand_in_for("issuance")
             environment = {
                 **self._state.card,
                 **self._certificates.of_the_service("card"),
+                **self._certificates.of_the_issuer(),
                 "ONECARD_VAULT_SO_PIN": _keep_secret(self.folder / "card.so-pin"),
                 "ONECARD_METRICS_PORT": str(self._ports[CARD_API]),
+                "ONECARD_BANK_FOLDER": str(self._bank),
+                "ONECARD_BANK_EVERY_SECONDS": BANK_EVERY_SECONDS,
             }
             if not Path(environment["ONECARD_VAULT"]).exists():
                 self._processes.run("card-vault", CARD, "vault", "create", "--development", env=environment)
@@ -287,8 +303,15 @@ class City:
             clerks = ("--outlet", OUTLET, "--out", self._state.clerks)
             self._processes.run("card-clerks", CARD, "create-demo-staff", *clerks, env=environment)
             self._processes.run("card-rights", PAYMENTS, "grant", "card", "back_office")
+            self._start_sms_gateway()
             child = self._processes.keep(CARD_API, CARD, "serve", env=environment)
             child.wait_ready(lambda: listening(self._card_port), f"it serves on {self._state.card_api}", READY_SECONDS)
+
+    def _start_sms_gateway(self) -> None:
+        """What it is asked before it listens is asked again."""
+        options = {"listen": f"{HOST}:{self._sms_port}", "metrics-port": self._ports[SMS]}
+        env = self._certificates.of_the_service("sms-gateway")
+        self._processes.keep(SMS, SIMULATION, "sms", *(f"--{name}={value}" for name, value in options.items()), env=env)
 
     def _card_settings(self) -> dict[str, str]:
         """What the commands of the card service need, too."""
@@ -297,12 +320,21 @@ class City:
             "ONECARD_VAULT": str(self.folder / "card.token"),
             "ONECARD_VAULT_PIN": _keep_secret(self.folder / "card.pin"),
             "ONECARD_PAYMENTS": f"{HOST}:{self._api_port}",
+            "ONECARD_SMS": f"{HOST}:{self._sms_port}",
             "ONECARD_GRPC_LISTEN": f"{HOST}:{self._card_port}",
         }
 
+    def _start_bank(self) -> None:
+        """It reads what goes out, and its returns come in."""
+        folders = ("--inbox", str(self._bank / "out"), "--outbox", str(self._bank / "in"))
+        self._processes.keep("bank", SIMULATION, "bank", *folders)
+
     def _start_windows(self) -> None:
-        options = {"clerks": self._state.clerks, "metrics-port": self._ports["windows"]}
-        self._processes.keep("windows", SIMULATION, "windows", *(f"--{name}={value}" for name, value in options.items()))
+        options = {"clerks": self._state.clerks, "pockets": self._pockets, "metrics-port": self._ports["windows"]}
+        with self._steps.step("windows, and the first card in somebody's hand"):
+            arguments = (f"--{name}={value}" for name, value in options.items())
+            child = self._processes.keep("windows", SIMULATION, "windows", *arguments)
+            child.wait_ready(lambda: "enable" in self._figures().windows, "a card was enabled", FIRST_SECONDS, every=0.25)
 
     def _start_worker(self, name: str) -> None:
         port = self._ports[name]
@@ -311,8 +343,22 @@ class City:
             child.wait_ready(lambda: scrape(port) is not None, f"it showed metrics on {address(port)}", READY_SECONDS)
 
     def _start_taps(self) -> None:
-        options = {"rate": self.plan.rate, "cards": self.plan.cards, "spools": self.spools, "metrics-port": self._ports["taps"]}
-        self._processes.keep("taps", SIMULATION, "taps", *(f"--{name}={value}" for name, value in options.items()))
+        options = {
+            "rate": self.plan.rate,
+            "cards": self.plan.cards,
+            "spools": self.spools,
+            "pockets": self._pockets,
+            "metrics-port": self._ports["taps"],
+        }
+        with self._steps.step("taps, and the first one in the ledger"):
+            child = self._processes.keep("taps", SIMULATION, "taps", *(f"--{name}={value}" for name, value in options.items()))
+            child.wait_ready(lambda: self._figures().posted > 0, "a tap was posted", FIRST_SECONDS, every=0.1)
+        self._steps.say(f"the first tap was posted {time.time() - psutil.Process().create_time():.1f} s after the start")
+
+    def _figures(self) -> Figures:
+        """What has happened since the start. A process that has failed meanwhile ends the waiting for it, too."""
+        self._processes.check()
+        return Watch().observe(time.monotonic(), self.read_metrics())
 
     # Threads
 

@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import msgspec
-import pyotp
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from cli import paths
 from cli.city.city import Plan
+from cli.city.clerks import clerk_table
 from cli.city.foreground import run_kafka
 from cli.city.run import run_city
 from cli.city.state import read_runner, read_state
@@ -19,20 +17,6 @@ from cli.servers.child import ServerFailedError
 from cli.servers.mark import end, end_leftovers
 from cli.servers.postgres import remove_postgres
 from cli.servers.quarters import outside_of
-
-BUSY_CLERKS = ("clerk-1", "clerk-2")
-"""Signed in at the windows of the simulation."""
-
-
-class DemoClerk(msgspec.Struct):
-    """Everything that it takes to sign in."""
-
-    login: str
-    role: str
-    outlet: str
-    password: str
-    totp_secret: str
-
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="A small city on this machine.")
 
@@ -94,14 +78,7 @@ def clerks() -> None:
     state = read_state(paths.CITY)
     if state is None:
         _fail("no city runs here: start one with `onecard city run`")
-    table = Table(box=None)
-    for column in ("login", "role", "password", "code", "outlet"):
-        table.add_column(column, no_wrap=True)
-    for line in Path(state.clerks).read_text().splitlines():
-        clerk = msgspec.json.decode(line, type=DemoClerk)
-        code = "at work" if clerk.login in BUSY_CLERKS else pyotp.TOTP(clerk.totp_secret).now()
-        table.add_row(clerk.login, clerk.role.lower(), clerk.password, code, clerk.outlet)
-    Console().print(table)
+    Console().print(clerk_table(Path(state.clerks)))
     Console().print("\nonecard window sign-in clerk-3\nonecard window sign-in chief-1 --window WINDOW-2", highlight=False)
     Console().print("They are for this machine alone: the card service refuses them when it serves others.", highlight=False)
 

@@ -11,7 +11,7 @@ from cli.city.metrics import Scrape
 from cli.city.reconcile import reconcile
 from cli.services import run_card, run_payments
 
-CARDS_AGREE = "✓ one live card a person, every state the same in payments, every pointer right"
+CARDS_AGREE = "✓ one live card a person, every state the same in payments, every pointer right, every fee and the hotlist, too"
 AWAITED_SECONDS = 60.0
 LINE_SECONDS = 2.0
 

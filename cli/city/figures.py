@@ -31,6 +31,9 @@ class Figures:
     windows: Mapping[str, int] = field(default_factory=dict)
     """What was done at the service windows, by act."""
     window_refusals: Mapping[str, int] = field(default_factory=dict)
+    messages_sent: int = 0
+    """Short messages to holders."""
+    messages_waiting: int = 0
     history: Sequence[float] = ()
     """Taps a second, oldest first."""
 
@@ -89,6 +92,9 @@ class Watch:
                 done[labels["act"]] += int(total)
             elif total:
                 turned_away[labels["outcome"]] += int(total)
+        told: Counter[str] = Counter()
+        for labels, total in self._counters.named("onecard_notifications_total"):
+            told[labels["outcome"]] += int(total)
         buckets: Counter[float] = Counter()
         for labels, total in self._counters.named("onecard_tap_to_ledger_seconds_bucket"):
             buckets[float(labels["le"])] += int(total)
@@ -112,6 +118,8 @@ class Watch:
             projection_age_seconds=_gauge(answered, "onecard_card_projection_age_seconds"),
             windows=dict(done.most_common()),
             window_refusals=dict(turned_away.most_common()),
+            messages_sent=told["SENT"],
+            messages_waiting=int(_gauge(answered, "onecard_notifications_waiting") or 0),
             history=tuple(self._history),
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cli import paths
-from cli.servers.child import Child
+from cli.servers.child import Child, ServerFailedError
 
 COMMAND_SECONDS = 300.0
 
@@ -51,6 +51,12 @@ class Processes:
         """Those that live as long as the city."""
         with self._lock:
             return list(self._children.values())
+
+    def check(self) -> None:
+        """Raises ServerFailedError, with its last lines, when one of those has failed."""
+        for child in self.kept:
+            if child.exit_code:
+                raise ServerFailedError(f"{child.name} ended with status {child.exit_code}\n{child.last_lines()}")
 
     def named(self, name: str) -> Child:
         """One of them."""

@@ -2,16 +2,16 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-import psutil
 from rich.console import Console
 from rich.live import Live
 
 from cli.city.city import City, Plan
+from cli.city.clerks import clerk_table
 from cli.city.ending import everything_is_accounted_for
 from cli.city.figures import Figures, Watch
 from cli.city.signals import interruptible, undisturbed
@@ -33,6 +33,7 @@ def run_city(folder: Path, plan: Plan, for_seconds: float | None, console: Conso
         try:
             with steps:
                 city.start()
+            console.print(clerk_table(city.clerks))
             if console.is_terminal and for_seconds is None:
                 _watch_live(city, console)
                 return 0
@@ -50,11 +51,11 @@ def _watch_live(city: City, console: Console) -> None:
         happenings.append(f"{datetime.now():%H:%M:%S} {text}")  # noqa: DTZ005 - the wall clock of whoever looks
 
     city.supervise(say)
-    say("who can sign in at a window: onecard city clerks")
+    say("their codes of each moment, to sign in at a window: onecard city clerks")
     title = f"onecard · {city.plan.cards:,} cards · {city.plan.workers} workers · {city.plan.broker}"
     with Live(console=console, auto_refresh=False) as live:
         try:
-            for figures in _readings(city, say):
+            for figures in _readings(city):
                 live.update(picture(figures, title, city.addresses, tuple(happenings)), refresh=True)
         except KeyboardInterrupt:
             return
@@ -67,12 +68,12 @@ def _watch_in_lines(city: City, for_seconds: float | None, console: Console) -> 
         console.print(f"{datetime.now():%H:%M:%S} {text}", highlight=False, markup=False, soft_wrap=True)  # noqa: DTZ005
 
     city.supervise(say)
-    say("who can sign in at a window: onecard city clerks")
+    say("their codes of each moment, to sign in at a window: onecard city clerks")
     for process, where in city.addresses.items():
         say(f"metrics of {process}: {where}")
     began = said = time.monotonic()
     try:
-        for figures in _readings(city, say):
+        for figures in _readings(city):
             now = time.monotonic()
             over = for_seconds is not None and now - began >= for_seconds
             if over or now - said >= LINE_SECONDS:
@@ -85,16 +86,11 @@ def _watch_in_lines(city: City, for_seconds: float | None, console: Console) -> 
             raise
 
 
-def _readings(city: City, say: Callable[[str], None]) -> Iterator[Figures]:
-    """Figures about once a second, for ever; the first posted tap is worth a line."""
+def _readings(city: City) -> Iterator[Figures]:
+    """Figures about once a second, for ever."""
     watch = Watch()
-    first = True
     while True:
-        figures = watch.observe(time.monotonic(), city.read_metrics())
-        if first and figures.posted:
-            first = False
-            say(f"the first tap was posted {time.time() - psutil.Process().create_time():.1f} s after the start")
-        yield figures
+        yield watch.observe(time.monotonic(), city.read_metrics())
         time.sleep(LOOK_SECONDS)
 
 

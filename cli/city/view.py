@@ -42,6 +42,11 @@ def counts(by_reason: Mapping[str, int]) -> str:
     return f"{total:,} ({parts})" if parts else f"{total:,}"
 
 
+def messages(figures: Figures) -> str:
+    """`12 sent, 1 waiting`."""
+    return f"{figures.messages_sent:,} sent, {figures.messages_waiting:,} waiting"
+
+
 def line(figures: Figures) -> str:
     """One reading in one line."""
     return " · ".join(
@@ -55,6 +60,7 @@ def line(figures: Figures) -> str:
             f"p99 {seconds(figures.p99_seconds)}",
             f"lag {seconds(figures.lag_seconds)}",
             f"windows {counts(figures.windows)}",
+            f"messages {messages(figures)}",
             f"imbalance {fen(figures.imbalance_fen)}",
             f"projection {seconds(figures.projection_age_seconds)}",
         ]
@@ -73,6 +79,7 @@ def picture(figures: Figures, title: str, addresses: Mapping[str, str], happenin
     flow.add_row("lag", seconds(figures.lag_seconds))
     flow.add_row("ledger's imbalance", _imbalance(figures.imbalance_fen))
     flow.add_row("card projection", f"{seconds(figures.projection_age_seconds)} old")
+    flow.add_row("short messages", messages(figures))
     refused = _reasons("refused", figures.refused, "yellow")
     dead = _reasons("dead letters", figures.dead_letters, "magenta")
     windows = _reasons("at the windows", figures.windows, "green")

@@ -2,15 +2,18 @@
 
 import random
 import socket
+from itertools import cycle, islice
 
 HOST = "127.0.0.1"
 # Below the range that systems take for outgoing connections, so that nothing takes the port before its server does.
 RANGE = range(20_000, 32_000)
 
+_shuffled = cycle(random.sample(RANGE, len(RANGE)))
+
 
 def free_port() -> int:
-    """A port that nobody listens on; another one almost every time."""
-    for port in random.sample(RANGE, 200):
+    """A port that nobody listens on. Each is given out once: whoever got it may begin to listen much later."""
+    for port in islice(_shuffled, 200):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -24,6 +24,7 @@ SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
     "max_connections": "100",
+    "max_locks_per_transaction": "256",  # an employer's rows lock the names of five hundred newcomers a transaction
     "shared_buffers": "1GB",  # the pages that ten million transfers are posted on, with their indexes
     "fsync": "on",  # the ledger's promise rests on these two
     "synchronous_commit": "on",

@@ -46,20 +46,27 @@ class Till:
         """Close the line."""
         self._asking.close()
 
-    def pay(self, card_identifier: str, amount_fen: int, *, request_id: str = "") -> Receipt:
-        """Take money of a card at once."""
-        request_id = request_id or new_request_id()
-        request = messages.AuthorizeRequest(
-            request_id=request_id, card_identifier=card_identifier, amount=Money(amount_fen=amount_fen), capture=True
-        )
-        return receipt_of(request_id, self._asking.ask(self._stub.Authorize, request, request_id).receipt)
-
-    def hold(self, card_identifier: str, amount_fen: int, *, hold_seconds: int = 0, request_id: str = "") -> Receipt:
-        """Hold money of a card, for so long, or as long as the city lets it."""
+    def pay(self, card_identifier: str, amount_fen: int, *, token: str = "", request_id: str = "") -> Receipt:
+        """Take money of a card at once; with a token of an electronic card, the identifier is empty."""
         request_id = request_id or new_request_id()
         request = messages.AuthorizeRequest(
             request_id=request_id,
             card_identifier=card_identifier,
+            token=token,
+            amount=Money(amount_fen=amount_fen),
+            capture=True,
+        )
+        return receipt_of(request_id, self._asking.ask(self._stub.Authorize, request, request_id).receipt)
+
+    def hold(
+        self, card_identifier: str, amount_fen: int, *, token: str = "", hold_seconds: int = 0, request_id: str = ""
+    ) -> Receipt:
+        """Hold money of a card, or by token as `pay`, for so long, or as long as the city lets it."""
+        request_id = request_id or new_request_id()
+        request = messages.AuthorizeRequest(
+            request_id=request_id,
+            card_identifier=card_identifier,
+            token=token,
             amount=Money(amount_fen=amount_fen),
             hold_seconds=hold_seconds,
         )

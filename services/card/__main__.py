@@ -3,7 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -14,6 +15,7 @@ from rich.progress import Progress, TaskID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.card.adapters.city_settings import CitySettingsError
+from services.card.adapters.issuer import IssuerError
 from services.card.adapters.sealing import Sealing
 from services.card.config import Config, ConfigError, required
 from services.card.keys import KEYS
@@ -78,8 +80,46 @@ def create_administrator(login: Annotated[str, typer.Argument(help="a staff numb
         f"login: {login}\npassword: {made[0].password}\nauthenticator: {made[0].totp_uri}", highlight=False, soft_wrap=True
     )
     out.print(
-        "This is shown once. Sign in at a terminal, which asks for another password; then make the accounts of the others."
+        "This is shown once. What to do next:\n"
+        "1. At the window: onecard admin make-request WINDOW --office OFFICE --certificates FOLDER\n"
+        "2. Here: python -m services.card enrol-first-terminal WINDOW@OFFICE.csr --out WINDOW@OFFICE.crt, back to that folder\n"
+        f"3. At the window: onecard window sign-in {login} --first, which asks for another password\n"
+        "4. onecard admin create-staff LOGIN --role security_administrator --outlet '': nobody changes their own account\n"
+        "5. The same for an operator, an auditor, supervisors and clerks; then onecard admin request-terminal for the others",
+        highlight=False,
+        soft_wrap=True,
     )
+
+
+@app.command()
+def enrol_first_terminal(
+    signing_request: Annotated[Path, typer.Argument(help="of `onecard admin make-request`", exists=True, dir_okay=False)],
+    out_file: Annotated[Path, typer.Option("--out", help="where the certificate is written")],
+    outlet: Annotated[str, typer.Option(help="where it stands")] = "",
+) -> None:
+    """Issue the certificate of the window at which the first administrator signs in; refused while any terminal has a good one.
+
+    Needs ONECARD_ISSUER_CERTIFICATE and ONECARD_ISSUER_KEY. Every later terminal is approved by a second person.
+    """
+    from services.card.adapters.city_settings import read_city_settings  # noqa: PLC0415
+    from services.card.adapters.issuer import Issuer, read_signing_request  # noqa: PLC0415
+    from services.card.config import settings_file  # noqa: PLC0415
+    from services.card.handlers.enrol_terminal import enrol_first  # noqa: PLC0415
+    from services.card.handlers.once import transact  # noqa: PLC0415
+
+    issuer = Issuer(
+        Path(required(os.environ, "ONECARD_ISSUER_CERTIFICATE", "the certificate of the issuing authority")),
+        Path(required(os.environ, "ONECARD_ISSUER_KEY", "its key")),
+        os.environ.get("ONECARD_ISSUER_PASSWORD", ""),
+    )
+    rules = read_city_settings(settings_file(os.environ)).terminal
+    request = read_signing_request(signing_request.read_text())
+
+    async def enrol(engine: AsyncEngine) -> str:
+        return await transact(engine, lambda driver: enrol_first(driver, issuer, rules, request, outlet))
+
+    out_file.write_text(asyncio.run(_with_engine(None, enrol)))
+    out.print(f"the certificate of {request.subject} is in {out_file}", highlight=False)
 
 
 @app.command()
@@ -138,7 +178,7 @@ def fill_index() -> None:
 def retire_index(version: Annotated[int, typer.Argument(help="the version that is no longer needed")]) -> None:
     """Take an older index away, as the owner named by ONECARD_OWNER_DATABASE_URL.
 
-    A process that knows no newer version is refused from then on.
+    A process that knows no newer version is refused from then on; those that know both go on.
     """
     from services.card.handlers.rotate import retire_index as retire  # noqa: PLC0415
 
@@ -150,6 +190,45 @@ def retire_index(version: Annotated[int, typer.Argument(help="the version that i
 
 
 @app.command()
+def after_restore(
+    pass_over: Annotated[
+        int, typer.Option(min=1, help="how many numbers of each kind are passed over: more than were drawn since the backup")
+    ] = 1_000_000,
+) -> None:
+    """In a database that was restored: draw no number again, and announce every card anew, in another epoch.
+
+    Run it before anybody is served, as the owner named by ONECARD_OWNER_DATABASE_URL; then reapply-deletions.
+    """
+    from services.card.handlers.after_restore import after_restore as restored  # noqa: PLC0415
+
+    owner = required(os.environ, "ONECARD_OWNER_DATABASE_URL", "the database's owner")
+    with _progress("announcing cards anew") as progress:
+        work = partial(restored, pass_over=pass_over, progress=progress)
+        done = asyncio.run(_with_engine(owner, work, patient=True))
+    out.print(f"{done.cards:,} cards are announced anew, in epoch {done.epoch}; next: reapply-deletions")
+
+
+@app.command()
+def reapply_deletions() -> None:
+    """Delete again, in a database that was restored, whoever was deleted since its backup: by the topic `card.deletions`.
+
+    Run it before anybody is served; it may be cut off and run again.
+    """
+    from services.card.adapters.topic_reader import read_topic  # noqa: PLC0415
+    from services.card.handlers.delete_holder import reapply_deletions as reapply  # noqa: PLC0415
+    from services.common.topics import CARD_DELETIONS  # noqa: PLC0415
+
+    listed = list(read_topic(required(os.environ, "ONECARD_KAFKA", "host:port of a Kafka broker"), CARD_DELETIONS))
+    sealing, back = Sealing(_vault()), list[int]()
+
+    async def work(engine: AsyncEngine) -> None:
+        back.append(await reapply(engine, sealing, listed))
+
+    asyncio.run(_with_engine(None, work, patient=True))
+    out.print(f"{len(listed)} deletions are listed; {back[0]} holders were back, and are deleted again")
+
+
+@app.command()
 def verify_audit(
     without_topic: Annotated[
         bool, typer.Option("--without-topic", help="the database alone: a tail that was cut off is not seen then")
@@ -158,26 +237,37 @@ def verify_audit(
     """Verify the audit: every row, every seal, and what was published of the seals; exits with 1 when something is wrong.
 
     It shows rows that were altered, inserted or removed, seals that are missing, a tail that was cut off, and a chain that was
-    made anew. Needs the key of the audit, and for the last two the topic `audit.seals`.
+    made anew. Needs the key of the audit, and for the last two the topic `audit.seals`. A row may be gone whose seal is older
+    than the city's audit_days.
     """
+    from services.card.adapters.city_settings import read_city_settings  # noqa: PLC0415
     from services.card.adapters.published_seals import read_published  # noqa: PLC0415
+    from services.card.config import settings_file  # noqa: PLC0415
+    from services.card.domain.audit_seal import over_before  # noqa: PLC0415
     from services.card.handlers.verify_audit import Verified  # noqa: PLC0415
     from services.card.handlers.verify_audit import verify_audit as verify  # noqa: PLC0415
+    from services.common.clock import now_ms  # noqa: PLC0415
 
-    published = [] if without_topic else read_published(required(os.environ, "ONECARD_KAFKA", "host:port of a Kafka broker"))
+    over_before_ms = over_before(read_city_settings(settings_file(os.environ)).retention.audit_days, now_ms())
+    kafka = "" if without_topic else required(os.environ, "ONECARD_KAFKA", "host:port of a Kafka broker")
     vault = _vault()
     found: list[Verified] = []
-    with Progress(console=out, transient=True) as bar:
-        progress = partial(_advance, bar, bar.add_task("seals", total=None))
+    with _progress("seals") as progress:
 
         async def look(engine: AsyncEngine) -> None:
-            found.append(await verify(engine, vault, published, progress))
+            found.append(await verify(engine, vault, read_published(kafka) if kafka else (), over_before_ms, progress))
 
-        asyncio.run(_with_engine(None, look))
+        asyncio.run(_with_engine(None, look, patient=True))
     verified = found[0]
     out.print(f"{verified.seals:,} seals over {verified.rows:,} rows; {verified.published:,} seals compared with the topic")
     if verified.retired:
         out.print(f"{verified.retired:,} rows were taken away after their time: their digests are proved, they are not")
+    if verified.late:
+        numbers = ", ".join(map(str, verified.late[:_SHOWN]))
+        out.print(
+            f"{len(verified.late):,} rows came later than an act's can: nobody sealed then, a clock was wrong, or somebody"
+            f" put them there; look at them: {numbers}"
+        )
     if without_topic:
         out.print("the topic was not looked at: a tail that was cut off, or a chain made anew with the key, is not seen")
     for finding in verified.findings[:_SHOWN]:
@@ -189,23 +279,49 @@ def verify_audit(
 
 
 @app.command()
-def retire_audit() -> None:
-    """Take away rows of the audit whose time is over, as the owner of the database; their seals and digests stay."""
-    from services.card.adapters.audit_seals import retire  # noqa: PLC0415
-    from services.card.adapters.city_settings import read_city_settings  # noqa: PLC0415
-    from services.card.config import settings_file  # noqa: PLC0415
+def hotlist(
+    out_file: Annotated[Path | None, typer.Option("--out", help="a file for it; without one it is printed")] = None,
+) -> None:
+    """Write the newest hotlist: epoch, version, when it was published and how many cards it names, then a card a line."""
+    from services.card.adapters.hotlist import Hotlist, newest_hotlist, read_standing  # noqa: PLC0415
+    from services.common.clock import instant  # noqa: PLC0415
     from services.common.database import driver_session  # noqa: PLC0415
 
+    found: list[tuple[Hotlist, list[str]]] = []
+
+    async def look(engine: AsyncEngine) -> None:
+        async with driver_session(engine) as driver, driver.transaction(isolation="repeatable_read", readonly=True):
+            found.append((await newest_hotlist(driver), [identifier async for identifier in read_standing(driver)]))
+
+    asyncio.run(_with_engine(None, look, patient=True))
+    ((newest, cards),) = found
+    header = f"{newest.epoch}|{newest.version}|{instant(newest.publish_ms).isoformat()}|{len(cards)}"
+    text = "".join(f"{line}\n" for line in (header, *cards))
+    if out_file:
+        out_file.write_text(text, encoding="utf-8")
+    else:
+        typer.echo(text, nl=False)
+
+
+@app.command()
+def retire_audit() -> None:
+    """Take away rows of the audit whose time is over, as the owner named by ONECARD_OWNER_DATABASE_URL.
+
+    Their seals and digests stay. It may be cut off and run again.
+    """
+    from services.card.adapters.city_settings import read_city_settings  # noqa: PLC0415
+    from services.card.config import settings_file  # noqa: PLC0415
+    from services.card.domain.audit_seal import over_before  # noqa: PLC0415
+    from services.card.handlers.retire_audit import retire_audit as retire  # noqa: PLC0415
+    from services.common.clock import now_ms  # noqa: PLC0415
+
     days = read_city_settings(settings_file(os.environ)).retention.audit_days
-    gone: list[tuple[int, int]] = []
-
-    async def work(engine: AsyncEngine) -> None:
-        async with driver_session(engine) as driver:
-            gone.append(await retire(driver, days))
-
-    asyncio.run(_with_engine(required(os.environ, "ONECARD_OWNER_DATABASE_URL", "the database's owner"), work))
-    seal, rows = gone[0]
-    out.print(f"{rows:,} rows older than {days} days are gone, up to seal {seal}" if seal else "nothing is that old")
+    owner = required(os.environ, "ONECARD_OWNER_DATABASE_URL", "the database's owner")
+    with _progress("taking rows away") as progress:
+        work = partial(retire, over_before_ms=over_before(days, now_ms()), progress=progress)
+        gone = asyncio.run(_with_engine(owner, work, patient=True))
+    said = f"{gone.rows:,} rows older than {days} days are gone, up to seal {gone.up_to_seal}"
+    out.print(said if gone.seals else "nothing is that old")
 
 
 def _with_progress(
@@ -213,10 +329,15 @@ def _with_progress(
 ) -> int:
     """Do long work on the database with the vault open, and show how far it is."""
     sealing = Sealing(_vault())
+    with _progress(what) as progress:
+        return asyncio.run(_with_engine(url, lambda engine: work(engine, sealing, progress), patient=True))
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for long work, which tells how many are done, of how many."""
     with Progress(console=out, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        progress = partial(_advance, bar, task)
-        return asyncio.run(_with_engine(url, lambda engine: work(engine, sealing, progress)))
+        yield partial(_advance, bar, bar.add_task(what, total=None))
 
 
 def _advance(bar: Progress, task: TaskID, done: int, total: int) -> None:
@@ -230,9 +351,10 @@ def _vault() -> SoftwareVault:
     )
 
 
-async def _with_engine(url: str | None, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
+async def _with_engine(url: str | None, work: Callable[[AsyncEngine], Awaitable[T]], *, patient: bool = False) -> T:
+    """`patient`: the work has statements over everybody, or over the whole audit."""
     database = url or required(os.environ, "ONECARD_DATABASE_URL", "the role of the card service")
-    engine = make_engine(database, "card-operator", sessions=2)
+    engine = make_engine(database, "card-operator", sessions=2, patient=patient)
     try:
         return await work(engine)
     finally:
@@ -243,7 +365,7 @@ def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         app()
-    except (ConfigError, CitySettingsError, VaultError, DomainError) as error:
+    except (ConfigError, CitySettingsError, IssuerError, VaultError, DomainError) as error:
         sys.exit(f"onecard card: {error}")
 
 

@@ -28,6 +28,18 @@ class Config:
     """host:port, for the electronic card's tokens; empty: there are none."""
     payments: str = ""
     """host:port of the payments API; empty: windows go without what it knows."""
+    bank_folder: Path | None = None
+    """Files to and from the bank; None: none are exchanged here."""
+    bank_every_seconds: int = 1800
+    """From one file of applications to the next."""
+    bank_online: str = ""
+    """host:port of a bank that opens accounts while the applicant waits; empty: none does."""
+    sms: str = ""
+    """host:port of the gateway of short messages; empty: they wait."""
+    issuer_certificate: Path | None = None
+    """Of the authority that signs for terminals; None: none is issued here."""
+    issuer_key: Path | None = None
+    issuer_password: str = field(default="", repr=False)
     metrics_port: int = 0
     """Prometheus endpoint on loopback; 0: none."""
     settings: Path = _SETTINGS
@@ -36,17 +48,21 @@ class Config:
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> "Config":
         """Read ONECARD_* variables. Raises ConfigError."""
-        port = env.get("ONECARD_METRICS_PORT") or "0"
-        if not port.isdecimal():
-            raise ConfigError(f"ONECARD_METRICS_PORT is {port!r}; it must be a whole number")
         return cls(
             database_url=required(env, "ONECARD_DATABASE_URL", "postgresql+asyncpg://role:password@host:port/onecard"),
             kafka=required(env, "ONECARD_KAFKA", "host:port of a Kafka broker"),
             vault=Path(required(env, "ONECARD_VAULT", "the file of the service's token: `vault create` makes one")),
             vault_pin=required(env, "ONECARD_VAULT_PIN", "the PIN of that token"),
             payments=env.get("ONECARD_PAYMENTS", ""),
+            sms=env.get("ONECARD_SMS", ""),
             redis=env.get("ONECARD_REDIS", ""),
-            metrics_port=int(port),
+            bank_folder=Path(folder) if (folder := env.get("ONECARD_BANK_FOLDER")) else None,
+            bank_every_seconds=_whole(env, "ONECARD_BANK_EVERY_SECONDS", 1800),
+            bank_online=env.get("ONECARD_BANK_ONLINE", ""),
+            issuer_certificate=_file(env, "ONECARD_ISSUER_CERTIFICATE"),
+            issuer_key=_file(env, "ONECARD_ISSUER_KEY"),
+            issuer_password=env.get("ONECARD_ISSUER_PASSWORD", ""),
+            metrics_port=_whole(env, "ONECARD_METRICS_PORT", 0),
             settings=settings_file(env),
         )
 
@@ -54,6 +70,17 @@ class Config:
 def settings_file(env: Mapping[str, str]) -> Path:
     """What differs from city to city."""
     return Path(env.get("ONECARD_SETTINGS") or _SETTINGS)
+
+
+def _file(env: Mapping[str, str], name: str) -> Path | None:
+    return Path(file) if (file := env.get(name)) else None
+
+
+def _whole(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdecimal():
+        raise ConfigError(f"{name} is {text!r}; it must be a whole number")
+    return int(text)
 
 
 def required(env: Mapping[str, str], name: str, what: str) -> str:

@@ -29,3 +29,8 @@ def milliseconds(at: datetime) -> int:
 def midnight_ms(day: date) -> int:
     """When a day of the city begins, as UTC milliseconds."""
     return milliseconds(datetime(day.year, day.month, day.day, tzinfo=SHANGHAI))
+
+
+def day_of(time_ms: int) -> date:
+    """The day of the city in which an instant lies."""
+    return instant(time_ms).astimezone(SHANGHAI).date()

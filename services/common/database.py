@@ -16,12 +16,18 @@ log = structlog.get_logger()
 DatabaseError = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, DBAPIError, OSError, TimeoutError)
 """What a statement may raise; statements on the driver's own connection bypass SQLAlchemy's wrapper."""
 
+_IMPATIENT: Final = {"transaction_timeout": "5s"}
+_PATIENT: Final = {"transaction_timeout": "0", "lock_timeout": "5s"}
 
-def make_engine(url: str, application_name: str, *, sessions: int = 5, looked_at: bool = False) -> AsyncEngine:
+
+def make_engine(
+    url: str, application_name: str, *, sessions: int = 5, looked_at: bool = False, patient: bool = False
+) -> AsyncEngine:
     """A pool for processes that hold row locks.
 
     A frozen process blocks its rows for seconds only: the server ends its transaction. `looked_at`: a session is tried before
-    it is used, at the price of a round trip, for those who do not begin again when the server was restarted.
+    it is used, at the price of a round trip, for those who do not begin again when the server was restarted. `patient`: a
+    statement may take hours, for an operator's commands; it waits for nobody's lock for long, for others would wait behind it.
     """
     return create_async_engine(
         url,
@@ -34,7 +40,7 @@ def make_engine(url: str, application_name: str, *, sessions: int = 5, looked_at
             "server_settings": {
                 "application_name": application_name,
                 "plan_cache_mode": "force_generic_plan",
-                "transaction_timeout": "5s",
+                **(_PATIENT if patient else _IMPATIENT),
                 "idle_in_transaction_session_timeout": "2s",
             },
         },

@@ -1,6 +1,7 @@
 """What one process of all does: duties of a service, each every so many seconds, in the process that is elected.
 
-It is elected by an advisory lock of its session; when the process or its session ends, another one takes over.
+It is elected by an advisory lock of its session; when the process or its session ends, another one takes over. A duty that
+fails is said and counted, and tried again after a while: nobody's calls, and no other duty, end with it.
 """
 
 import asyncio
@@ -11,18 +12,23 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
+from prometheus_client import Counter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.common.database import DatabaseError, Pause, Trouble, place_of, trouble
+from services.common.database import DatabaseError, Pause, Trouble, place_of, sqlstate_of, trouble
+from services.common.logs import fault_of
 
 log = structlog.get_logger()
+
+DUTY_FAILURES = Counter("onecard_duty_failures_total", "Duties of housekeeping that failed", ["duty"])
 
 _ELECTION: Final = text("select pg_try_advisory_lock(hashtext(:name))")
 _STILL_THERE: Final = "select 1"
 _LOOK_SECONDS: Final = 1.0
 _TICK_SECONDS: Final = 0.1
 _ANOTHER_OUTAGE_SECONDS: Final = 30
+_AFTER_FAILURE_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True)
@@ -37,15 +43,31 @@ class Duty:
     """While it is far behind."""
     due_at: float = float("-inf")
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        return getattr(self.do, "__name__", type(self.do).__name__).strip("_")
+
     async def do_if_due(self, connection: AsyncConnection) -> None:
-        """Do it when its time has come."""
+        """Do it when its time has come. Raises DatabaseError when the database is away; whatever else fails is tried again."""
         began = time.monotonic()
         if began < self.due_at:
             return
-        behind = await self.do(connection) is False
+        try:
+            behind = await self.do(connection) is False
+        except Exception as error:  # whatever a duty may raise: the others, and everybody's calls, go on
+            if isinstance(error, DatabaseError) and trouble(error) is not Trouble.REJECTED:
+                raise
+            self._fail(error)
+            return
         ended = time.monotonic()
         rest = (ended - began) * (1 / (self.share_behind if behind else self.share) - 1)
         self.due_at = ended + rest if behind else max(began + self.every_seconds, ended + rest)
+
+    def _fail(self, error: Exception) -> None:
+        log.error("duty_failed", duty=self.name, sqlstate=sqlstate_of(error), **fault_of(error))
+        DUTY_FAILURES.labels(self.name).inc()
+        self.due_at = time.monotonic() + max(self.every_seconds, _AFTER_FAILURE_SECONDS)
 
 
 Group = Sequence[Duty]
@@ -70,8 +92,6 @@ class Housekeeping:
                 async with _session(self._engine) as elected:
                     await self._serve(elected)
             except DatabaseError as error:
-                if trouble(error) is Trouble.REJECTED:
-                    raise
                 if time.monotonic() - began > _ANOTHER_OUTAGE_SECONDS:
                     pause = Pause(place_of(self._engine))
                 await pause.wait(error)
@@ -106,7 +126,7 @@ async def _work(engine: AsyncEngine, group: Group) -> None:
         while True:
             for duty in group:
                 await duty.do_if_due(connection)
-            await asyncio.sleep(_TICK_SECONDS)
+            await asyncio.sleep(min(_TICK_SECONDS, *(duty.every_seconds for duty in group)))
 
 
 async def _side_by_side(*works: Coroutine[Any, Any, None]) -> None:

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+import traceback
 from typing import Any, Final
 
 import structlog
@@ -68,3 +69,8 @@ def set_up_logs(process: str) -> None:
     for noisy in ("aiokafka", "kafka", "faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def fault_of(error: BaseException) -> dict[str, str]:
+    """What a line says of an error: which, and where. Without its own message, which may quote what is personal."""
+    return {"error": type(error).__name__, "traceback": "".join(traceback.format_tb(error.__traceback__))}

@@ -16,7 +16,8 @@ _SERVICE = re.compile(r"[a-z][a-z0-9-]{0,39}")
 class Subject:
     """A merchant, one terminal of a merchant, or a service; as a URI it stands in the caller's certificate.
 
-    onecard://merchant/M · onecard://merchant/M/terminal/T · onecard://service/S, identifiers percent-encoded.
+    onecard://merchant/M · onecard://merchant/M/terminal/T · onecard://service/S, identifiers percent-encoded. A terminal across
+    the border says so: onecard://merchant/M/terminal/T/abroad.
     """
 
     merchant_id: str = ""
@@ -25,6 +26,8 @@ class Subject:
     """Empty when the whole merchant speaks."""
     service: str = ""
     """Lower-case letters, digits and hyphens."""
+    abroad: bool = False
+    """The terminal stands across the border: nothing unmasked ever goes there."""
 
     @classmethod
     def parse(cls, uri: str) -> "Subject":
@@ -37,6 +40,8 @@ class Subject:
                 return cls(merchant_id=merchant)
             case ["merchant", merchant, "terminal", terminal] if _is_merchant(merchant) and _is_terminal(terminal):
                 return cls(merchant_id=merchant, terminal_id=terminal)
+            case ["merchant", merchant, "terminal", terminal, "abroad"] if _is_merchant(merchant) and _is_terminal(terminal):
+                return cls(merchant_id=merchant, terminal_id=terminal, abroad=True)
             case ["service", service] if _SERVICE.fullmatch(service):
                 return cls(service=service)
         raise ValueError(f"no subject: {uri!r}")
@@ -47,7 +52,9 @@ class Subject:
         if self.service:
             return f"{SCHEME}://service/{self.service}"
         merchant = f"{SCHEME}://merchant/{quote(self.merchant_id, safe='')}"
-        return f"{merchant}/terminal/{quote(self.terminal_id, safe='')}" if self.terminal_id else merchant
+        if not self.terminal_id:
+            return merchant
+        return f"{merchant}/terminal/{quote(self.terminal_id, safe='')}" + ("/abroad" if self.abroad else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ OUTCOMES: Final = "payments.outcomes"
 DEAD_LETTERS: Final = "payments.dead-letters"
 SEALS: Final = "ledger.seals"
 AUDIT_SEALS: Final = "audit.seals"
+CARD_DELETIONS: Final = "card.deletions"
 
 ALL: Final = (
     TRANSACTIONS_BUS,
@@ -20,5 +21,6 @@ ALL: Final = (
     DEAD_LETTERS,
     SEALS,
     AUDIT_SEALS,
+    CARD_DELETIONS,
 )
-COMPACTED: Final = frozenset({CARD_EVENTS})
+COMPACTED: Final = frozenset({CARD_EVENTS, CARD_DELETIONS})

@@ -25,7 +25,7 @@ class Config:
     """Bootstrap servers, host:port[,host:port]."""
     broker: BrokerKind = "kafka"
     redis: str = ""
-    """host:port of what processes share; empty: each limits its callers by itself."""
+    """host:port of what processes share; empty: each limits its callers by itself, and nothing is paid by token."""
     metrics_port: int = 0
     """Prometheus endpoint on loopback; 0: none."""
     tariffs: Path = field(default=_REPOSITORY / "tariffs")

@@ -12,6 +12,7 @@ from services.common.clock import milliseconds
 from services.common.housekeeping import Duty, Group
 from services.payments import metrics
 from services.payments.adapters.ledger import BatchKey
+from services.payments.adapters.spent_tokens import forget_spent_tokens
 from services.payments.handlers.audit_books import AuditBooks
 from services.payments.handlers.check_books import read_imbalances
 from services.payments.handlers.publish_checkpoints import PublishCheckpoints
@@ -45,6 +46,7 @@ def duties(
             Duty(1, _measure_projection_age),
             Duty(1, _measure_unsealed_age),
             Duty(3600, make_partitions),
+            Duty(60, forget_spent_tokens),
         ],
         [Duty(1, AuditBooks(), _A_FIFTIETH, share_behind=_A_TENTH), Duty(5, _measure_imbalance, _A_FIFTIETH)],
         [Duty(5, lambda _: replay.of_known_cards()), Duty(5, lambda _: replay.close_decided())],

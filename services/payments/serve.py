@@ -20,6 +20,7 @@ from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal
 from services.payments.adapters.callers import Callers
 from services.payments.adapters.directory import Directory
+from services.payments.adapters.electronic_tokens import ElectronicTokens
 from services.payments.adapters.freshness import ProjectionFreshness
 from services.payments.adapters.ledger import AtPoint, BatchKey, Ledger, pass_by
 from services.payments.adapters.outcome_feed import OutcomeFeed
@@ -34,6 +35,7 @@ from services.payments.api.payments import PaymentsService
 from services.payments.batcher import Batcher
 from services.payments.config import Config
 from services.payments.domain.book import Rules
+from services.payments.handlers.find_token import FindToken
 from services.payments.handlers.operate import Operate
 
 _LANES: Final = 2
@@ -57,6 +59,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     rate_limits = RateLimits(config.redis or None, allowances)
     desk = Desk(callers, batcher, rate_limits, freshness)
     directory = Directory(engine)
+    tokens = ElectronicTokens(config.redis)
 
     async def revoked() -> Set[str]:
         async with engine.connect() as connection:
@@ -64,7 +67,8 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
 
     server = make_server(listen, RevocationList(revoked))
     # The stubs know gRPC's own server only; ours takes what they bring.
-    add_PaymentsServiceServicer_to_server(PaymentsService(desk, engine, directory, config.hold_seconds), server)
+    payments = PaymentsService(desk, engine, directory, config.hold_seconds, FindToken(engine, tokens))
+    add_PaymentsServiceServicer_to_server(payments, server)
     add_LedgerServiceServicer_to_server(LedgerService(desk, engine, directory, rules.purposes), server)
     feed = OutcomeFeed(config.kafka, config.broker)
     outcomes = OutcomeService(feed, OutcomeLog(config.kafka, config.broker), current_peer)
@@ -80,6 +84,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
             for task in beside:
                 task.cancel()
     finally:
+        await tokens.close()
         await posting.dispose()
         await engine.dispose()
 

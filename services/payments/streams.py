@@ -79,7 +79,7 @@ class StreamWorker:
             stream_buffer_maxsize=32,
             web_enabled=False,
         )
-        deliver_fetches(app, Gathering(min_bytes=500_000, max_wait_ms=config.fetch_max_wait_ms))
+        deliver_fetches(app, Gathering(500_000, config.fetch_max_wait_ms, passes_over=config.broker == "tansu"))
         source = app.topic(*SCENE_OF_TOPIC, topics.CARD_EVENTS, schema=FetchSchema())
         app.agent(source, name="fetches", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._take_fetches)
         app.task(self._work)

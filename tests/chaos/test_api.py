@@ -13,12 +13,16 @@ import pytest
 
 from cli.servers.postgres import Postgres
 from cli.servers.valkey import Valkey
+from onecard.card.v1.card_events_pb2 import ELECTRONIC_USE_PAY
+from onecard.payments.v1.outcomes_pb2 import REASON_TOKEN_SPENT, REASON_TOKEN_UNKNOWN
 from onecard.payments.v1.payments_pb2 import DECISION_APPROVED, PAYMENT_STATUS_CAPTURED
 from services.payments.adapters.ledger import Point
-from tests.support.api import Api, open_api, refused
+from tests.support.api import Api, ApiProcess, open_api
+from tests.support.client import Client, refused
 from tests.support.databases import drop_database, make_database
 from tests.support.office import new_id
 from tests.support.rush import AT_ONCE, Rush
+from tests.support.tokens import electronic, leave
 from tests.support.waiting import until
 from tests.support.worker import Stop
 
@@ -56,6 +60,16 @@ async def busy(rush: Rush, more: int = 200) -> None:
     await until("payments go on", lambda: rush.answered >= goal and rush.in_flight > AT_ONCE / 2)
 
 
+async def till_before(process: ApiProcess, api: Api, card: int) -> Client:
+    """A till that is connected with this one of the processes that share the port."""
+    for number in range(64):
+        till, answered = api.till(number), process.answered("Authorize")
+        await till.pay(card, 1)
+        if process.answered("Authorize") > answered:
+            return till
+    raise AssertionError(f"none of 64 connections came to {process.name}")
+
+
 @pytest.mark.parametrize("point", ["locked", "written", "committed"])
 async def test_a_process_killed_under_load_loses_no_verdict_and_doubles_none(api: Api, rush: Rush, point: Point) -> None:
     victim = api.start(Stop(point, arrival=10))
@@ -71,12 +85,13 @@ async def test_a_process_killed_under_load_loses_no_verdict_and_doubles_none(api
 async def test_a_process_that_is_told_to_end_finishes_what_it_has_begun_and_loses_nothing(api: Api, rush: Rush) -> None:
     leaving = api.start()
     await leaving.serves()
-    tills, cards = [api.till(n) for n in range(8)], [api.new_card() for _ in range(8)]
+    cards = [api.new_card() for _ in range(4)]
+    tills = [await till_before(leaving, api, card) for card in cards]
     async with rush.on():
         await busy(rush)
-        async with api.lock_held(*cards):  # these are in flight when the signal comes, and for a while after it
+        async with api.lock_held(*cards) as waited_for:  # these are in flight when the signal comes, and for a while after it
             begun = [asyncio.ensure_future(till.pay(card, 700)) for till, card in zip(tills, cards, strict=True)]
-            await asyncio.sleep(0.3)
+            await until("their postings wait", waited_for)
             leaving.child.signal(SIGTERM)
             await asyncio.sleep(1)
             assert leaving.child.alive
@@ -138,6 +153,41 @@ async def test_who_reads_while_postgres_is_away_is_told_to_ask_again_and_then_an
         assert await refused(till.payment(name)) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_AWAY")
     await asyncio.to_thread(server.start)
     assert {(await till.payment(name)).status for till in tills} == {PAYMENT_STATUS_CAPTURED}
+
+
+@pytest.mark.parametrize("point", ["locked", "committed"])
+async def test_a_process_killed_between_token_and_posting_lets_each_token_pay_once(
+    api: Api, valkey_server: Valkey, point: Point
+) -> None:
+    victim = api.start(Stop(point, arrival=1), ONECARD_REDIS=valkey_server.address)
+    await victim.serves()
+    cards = [api.new_card() for _ in range(16)]
+    await api.project(*(electronic(card, ELECTRONIC_USE_PAY) for card in cards))
+    asked = [(api.till(number % 8), leave(valkey_server, card), new_id("token")) for number, card in enumerate(cards)]
+    first = await asyncio.gather(*(till.by_token(token, 700, name) for till, token, name in asked), return_exceptions=True)
+    assert await victim.died() == -SIGKILL
+    tills = [api.till(number % 8) for number in range(len(asked))]  # on connections that nobody has broken
+    again = await asyncio.gather(
+        *(till.by_token(token, 700, name) for till, (_, token, name) in zip(tills, asked, strict=True))
+    )
+    assert {receipt.decision for receipt in again} == {DECISION_APPROVED}
+    assert all(old == new for old, new in zip(first, again, strict=True) if not isinstance(old, BaseException))
+    others = await asyncio.gather(*(till.by_token(token, 700) for till, (_, token, _) in zip(tills, asked, strict=True)))
+    assert {receipt.reason for receipt in others} == {REASON_TOKEN_SPENT}
+    window = api.window()
+    assert {(await window.balance(card)).balance.amount_fen for card in cards} == {10_000 - 700}
+
+
+async def test_without_redis_nothing_is_paid_by_token_and_repeats_are_answered(api: Api, valkey: Valkey) -> None:
+    card, till, name = api.new_card(), api.till(), new_id("token")
+    await api.project(electronic(card, ELECTRONIC_USE_PAY))
+    token, unspent = leave(valkey, card), leave(valkey, card)
+    receipt = await till.by_token(token, 700, name)
+    valkey.kill()
+    assert await refused(till.by_token(unspent, 700)) == (grpc.StatusCode.UNAVAILABLE, "TOKENS_AWAY")
+    assert await till.by_token(token, 700, name) == receipt
+    await asyncio.to_thread(valkey.start)  # it has forgotten everything
+    assert (await till.by_token(unspent, 700)).reason == REASON_TOKEN_UNKNOWN
 
 
 async def test_without_redis_payments_go_on(api: Api, rush: Rush, valkey: Valkey) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from stdnum.iso7064 import mod_11_2
 
 from services.card.adapters.city_settings import read_city_settings
+from services.card.adapters.passwords import StoredPassword
 from services.card.adapters.sealing import Sealing
 from services.card.domain.actor import Actor, ActorKind, Role
 from services.card.domain.application import ApplicationKind, Mode, Route, Step, Wanted
@@ -22,7 +23,7 @@ from services.card.domain.settings import CitySettings
 from services.card.handlers.change_card import Change, Changed, change_card
 from services.card.handlers.handle_application import Handled, handle_application
 from services.card.handlers.once import transact
-from services.card.handlers.produce import begin_production, end_production
+from services.card.handlers.produce import Outcome, begin_production, end_production
 from services.card.handlers.submit import CheckedPhoto, Decided, Submission, submit
 from services.card.keys import KEYS
 from services.common.database import driver_session
@@ -31,6 +32,7 @@ from tests.support.town import now_ms
 
 CLERK = Actor(ActorKind.STAFF, 7, frozenset({Role.CLERK}), 1, "onecard://merchant/CITY-HALL/terminal/WINDOW-1", "440703-01")
 ISSUANCE = Actor(ActorKind.SERVICE, service="issuance")
+SETTINGS = Path(__file__).parents[2] / "settings" / "jiangmen.toml"
 TODAY = date(2026, 11, 24)
 WANTED = Wanted(ApplicationKind.FIRST, Mode.ORDINARY, Route.SELF, "440703-01")
 
@@ -39,7 +41,7 @@ _numbers = count(1)
 
 @cache
 def city_settings() -> CitySettings:
-    return read_city_settings(Path(__file__).parents[2] / "settings" / "jiangmen.toml")
+    return read_city_settings(SETTINGS)
 
 
 def make_vault(folder: Path) -> SoftwareVault:
@@ -54,7 +56,12 @@ def make_vault(folder: Path) -> SoftwareVault:
 def citizen_number(number: int) -> str:
     """Of the n-th person, who was born on 1 January 1990, or a day later for each thousand."""
     born = date(1990, 1, 1) + timedelta(number // 1000)
-    seventeen = f"440703{born:%Y%m%d}{number % 1000:03}"
+    return number_born(born, number % 1000)
+
+
+def number_born(born: date, of_the_day: int = 1) -> str:
+    """Of somebody born on a day."""
+    seventeen = f"440703{born:%Y%m%d}{of_the_day:03}"
     return seventeen + mod_11_2.calc_check_digit(seventeen)
 
 
@@ -78,6 +85,18 @@ def submission(number: int, *, name: str = "", photo: bool = True, **other: Any)
     )
     made = Submission(WANTED, shown, person, photo=CheckedPhoto(b"a photo") if photo else None)
     return replace(made, **other)
+
+
+def passport_of(number: int) -> Submission:
+    """The n-th person, who shows a passport."""
+    passport = parse_document(DocumentKind.PASSPORT, f"E{number:08}", TODAY, "GBR")
+    assert isinstance(passport, Document)
+    citizen = submission(number)
+    return replace(
+        citizen,
+        document=passport,
+        person=replace(citizen.person, nationality="", social_security_number=passport.social_security_number),
+    )
 
 
 class Registry:
@@ -112,9 +131,11 @@ class Registry:
             lambda driver: begin_production(driver, self.sealing, self.settings, application, step, CLERK, now_ms()),
         )
 
-    async def end(self, application: int, *, made: bool = True) -> Handled:
+    async def end(self, application: int, *, made: bool = True, bank_account: str = "") -> Handled:
+        outcome = Outcome(made, bank_account)
         return await transact(
-            self.engine, lambda driver: end_production(driver, self.settings, application, ISSUANCE, now_ms(), made=made)
+            self.engine,
+            lambda driver: end_production(driver, self.sealing, self.settings, application, outcome, ISSUANCE, now_ms()),
         )
 
     async def change(
@@ -124,8 +145,9 @@ class Registry:
         party: Party = Party.HOLDER_IN_PERSON,
         needs: frozenset[Need] = frozenset(Need),
         at_ms: int = 0,
+        password: StoredPassword | None = None,
     ) -> Changed:
-        change = Change(card, verb, party, needs)
+        change = Change(card, verb, party, needs, electronic_password=password)
         return await transact(
             self.engine, lambda driver: change_card(driver, self.sealing, self.settings, change, CLERK, at_ms or now_ms())
         )

@@ -9,14 +9,22 @@ import asyncpg
 import grpc
 import pytest
 from argon2 import PasswordHasher
+from sqlalchemy import text
 
 from cli.authority import Authority, read
 from onecard.card.v1 import applications_pb2 as messages
 from onecard.card.v1.applications_pb2_grpc import ApplicationServiceStub, add_ApplicationServiceServicer_to_server
 from onecard.card.v1.approvals_pb2_grpc import ApprovalServiceStub, add_ApprovalServiceServicer_to_server
+from onecard.card.v1.bank_pb2_grpc import BankServiceStub, add_BankServiceServicer_to_server
 from onecard.card.v1.cards_pb2_grpc import CardServiceStub, add_CardServiceServicer_to_server
+from onecard.card.v1.electronic_pb2_grpc import ElectronicCardServiceStub, add_ElectronicCardServiceServicer_to_server
+from onecard.card.v1.privacy_pb2_grpc import PrivacyServiceStub, add_PrivacyServiceServicer_to_server
+from onecard.card.v1.sessions_pb2_grpc import SessionServiceStub, add_SessionServiceServicer_to_server
 from onecard.card.v1.staff_pb2_grpc import StaffServiceStub, add_StaffServiceServicer_to_server
+from onecard.card.v1.terminals_pb2_grpc import TerminalServiceStub, add_TerminalServiceServicer_to_server
 from onecard.card.v1.window_pb2_grpc import WindowServiceStub, add_WindowServiceServicer_to_server
+from services.card.adapters.electronic_tokens import ElectronicTokens
+from services.card.adapters.issuer import Issuer
 from services.card.adapters.passwords import Passwords
 from services.card.adapters.payments_desk import PaymentsDesk
 from services.card.adapters.photo import PhotoChecker
@@ -24,9 +32,18 @@ from services.card.adapters.shifts import token_digest
 from services.card.api.actors import Actors
 from services.card.api.applications import ApplicationService
 from services.card.api.approvals import ApprovalService
+from services.card.api.bank import BankService
 from services.card.api.cards import CardService
+from services.card.api.electronic import ElectronicCardService
+from services.card.api.privacy import PrivacyService
+from services.card.api.sessions import SessionService
 from services.card.api.staff import StaffService
+from services.card.api.terminals import TerminalService
 from services.card.api.window import WindowService
+from services.card.handlers.bank import Bank
+from services.card.handlers.electronic import ElectronicCards
+from services.card.handlers.open_session import OpenSession
+from services.card.handlers.pins import Pins
 from services.card.handlers.settle_money import SettleMoney
 from services.card.handlers.sign_in import Accounts, SignIn
 from services.card.handlers.view_holder import ViewHolder
@@ -57,16 +74,24 @@ class Window:
         self.channel = grpc.aio.secure_channel(f"localhost:{port}", credentials, options)
         self._stubs = (
             ApplicationServiceStub(self.channel),
+            BankServiceStub(self.channel),
             CardServiceStub(self.channel),
             ApprovalServiceStub(self.channel),
             WindowServiceStub(self.channel),
             StaffServiceStub(self.channel),
+            TerminalServiceStub(self.channel),
+            SessionServiceStub(self.channel),
+            PrivacyServiceStub(self.channel),
+            ElectronicCardServiceStub(self.channel),
         )
         self.token = token
+        self.holder = ""
+        """What a holder who stands here got."""
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        return (("x-onecard-shift", self.token),) if self.token else ()
+        sent = (("x-onecard-shift", self.token), ("x-onecard-holder", self.holder))
+        return tuple((key, token) for key, token in sent if token)
 
     async def ask(self, method: str, request: Any) -> Any:
         stub = next(stub for stub in self._stubs if hasattr(stub, method))
@@ -110,14 +135,20 @@ class Hall:
 
 @asynccontextmanager
 async def open_hall(
-    registry: Registry, owner: Owner, folder: Path, payments: PaymentsDesk | None = None
+    registry: Registry,
+    owner: Owner,
+    folder: Path,
+    payments: PaymentsDesk | None = None,
+    bank: Bank | None = None,
+    redis: str = "",
 ) -> AsyncIterator[Hall]:
     """A card service that serves on loopback."""
     authority = Authority(folder / "authority")
     ours = authority.issue("onecard://service/card", hosts=["localhost"])
 
     async def revoked() -> frozenset[str]:
-        return frozenset()
+        async with registry.engine.connect() as connection:
+            return frozenset((await connection.scalars(text("select serial from card.revoked_certificate"))).all())
 
     listen = Listen("127.0.0.1:0", Tls(ours.certificate, ours.key, authority.certificate))
     server: Any = make_server(listen, RevocationList(revoked))
@@ -126,14 +157,30 @@ async def open_hall(
     money = SettleMoney(registry.engine, payments)
     applications = ApplicationService(*parts, photos, money)
     add_ApplicationServiceServicer_to_server(applications, server)
-    view = ViewHolder(registry.engine, registry.sealing, registry.settings.staff, payments)
-    add_WindowServiceServicer_to_server(WindowService(*parts, view, applications), server)
-    add_CardServiceServicer_to_server(CardService(*parts, money), server)
+    tokens = ElectronicTokens(redis)
+    view = ViewHolder(registry.engine, registry.sealing, registry.settings.staff, payments, tokens)
+    add_BankServiceServicer_to_server(BankService(*parts), server)
+    issuer = Issuer(authority.certificate, authority.folder / "authority.key")
+    terminals = TerminalService(*parts[:2], registry.settings.terminal, parts[-1], issuer)
+    add_TerminalServiceServicer_to_server(terminals, server)
+    card_pins = Passwords(registry.vault, PasswordHasher(1, 64, 1), "card")
+    pins = Pins(*parts[:3], card_pins)
+    electronic_passwords = Passwords(registry.vault, PasswordHasher(1, 64, 1), "electronic")
+    electronic = ElectronicCards(*parts[:3], electronic_passwords, tokens)
+    cards = CardService(*parts, money, bank or Bank(*parts[:3]), pins, electronic)
+    add_ElectronicCardServiceServicer_to_server(ElectronicCardService(cards, electronic), server)
+    add_WindowServiceServicer_to_server(WindowService(*parts, view, applications, cards), server)
+    add_CardServiceServicer_to_server(cards, server)
+    opening = OpenSession(*parts[:2], registry.settings.session, pins, electronic)
+    add_SessionServiceServicer_to_server(SessionService(parts[-1], opening), server)
+    add_PrivacyServiceServicer_to_server(PrivacyService(*parts, payments), server)
     add_ApprovalServiceServicer_to_server(ApprovalService(registry.engine, parts[-1]), server)
     passwords = Passwords(registry.vault, PasswordHasher(1, 64, 1))
     accounts = Accounts(registry.engine, registry.vault, passwords)
     signing = SignIn(registry.engine, registry.vault, passwords, registry.settings.staff)
-    add_StaffServiceServicer_to_server(StaffService(parts[-1], signing, accounts), server)
+    add_StaffServiceServicer_to_server(
+        StaffService(registry.engine, registry.sealing, registry.settings.staff, parts[-1], signing, accounts), server
+    )
     await server.start()
     hall = Hall(server.port, authority, owner, accounts)
     yield hall
@@ -142,6 +189,9 @@ async def open_hall(
     await server.stop()
     photos.close()
     passwords.close()
+    card_pins.close()
+    electronic_passwords.close()
+    await tokens.close()
 
 
 def person(number: int, **other: Any) -> messages.Person:

@@ -7,7 +7,7 @@ which arrival there it stops, and the signal that it sends itself.
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,7 @@ from cli.servers.broker import Broker
 from cli.servers.child import Child
 from cli.servers.ports import free_port
 from services.common.logs import set_up_logs
-from services.payments.adapters.ledger import AtPoint, Point, pass_by
+from services.payments.adapters.ledger import pass_by
 from services.payments.config import Config
 from services.payments.streams import run_worker
 from tests.support.town import KEY
@@ -34,7 +34,7 @@ STOP_AT = "ONECARD_TEST_STOP_AT"
 class Stop:
     """At the n-th arrival at a named point: SIGKILL ends the process, SIGSTOP freezes it."""
 
-    point: Point
+    point: str
     arrival: int = 1
     signal: Signals = SIGKILL
 
@@ -44,12 +44,12 @@ class Stop:
     @classmethod
     def parse(cls, text: str) -> "Stop":
         point, arrival, number = text.split(":")
-        return cls(point, int(arrival), Signals(int(number)))  # type: ignore[arg-type]  # we wrote it
+        return cls(point, int(arrival), Signals(int(number)))
 
-    def at(self) -> AtPoint:
+    def at(self) -> Callable[[str], Awaitable[None]]:
         arrivals = count(1)
 
-        async def at(point: Point) -> None:
+        async def at(point: str) -> None:
             if point == self.point and next(arrivals) == self.arrival:
                 os.kill(os.getpid(), self.signal)
 

@@ -17,7 +17,7 @@ from prometheus_client.registry import REGISTRY
 
 from cli.main import app as onecard
 from services.card import metrics as card_metrics
-from services.common import build
+from services.common import build, housekeeping
 from services.common.grpc import metrics as edge_metrics
 from services.payments import __main__ as payments
 from services.payments import metrics as payments_metrics
@@ -160,7 +160,8 @@ def _resolve(command: Any, line: str) -> None:
         raise LookupError(unknown)
 
 
-SHOWN = (payments_metrics, card_metrics, edge_metrics, build, simulation_metrics)
+SERVICES = [payments_metrics, card_metrics, edge_metrics, housekeeping, build]
+SHOWN = (*SERVICES, simulation_metrics)
 
 
 def declared_in(module: ModuleType) -> dict[str, frozenset[str]]:
@@ -179,7 +180,7 @@ def declared_in(module: ModuleType) -> dict[str, frozenset[str]]:
 @pytest.mark.parametrize(
     ("modules", "belongs"),
     [
-        ([payments_metrics, card_metrics, edge_metrics, build], lambda name: not name.startswith("onecard_simulation_")),
+        (SERVICES, lambda name: not name.startswith("onecard_simulation_")),
         ([simulation_metrics], lambda name: name.startswith("onecard_simulation_")),
     ],
     ids=["services", "simulation"],

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from services.card.adapters.notifications import NewNotification, note, note_many
 from services.card.domain.actor import Actor
 from services.card.domain.application import (
     ApplicationKind,
@@ -13,12 +14,14 @@ from services.card.domain.application import (
     Route,
     Step,
 )
+from services.card.domain.notification import NotificationKind
+from services.card.domain.occasion import of_step
 from services.common.clock import instant, milliseconds
 
 _OPEN: Final = "select holder, id from card.application where holder = any($1::bigint[]) and state between 1 and 6"
 APPLICATION_COLUMNS: Final = """
     id, holder, kind, mode, route, state, outlet, batch, batch_row, card, cause, remark, fee_fen, due_time, version,
-    create_time"""
+    create_time, not_carried"""
 STEP_COLUMNS: Final = "step, state, at, actor, outlet, cause"
 _SELECT: Final = f"select {APPLICATION_COLUMNS} from card.application"  # noqa: S608 - our own list of columns
 _READ: Final = _SELECT + " where id = $1"
@@ -32,6 +35,8 @@ with moved as (
     where id = $1 returning id, version)
 insert into card.step (application, number, step, state, at, actor, outlet, cause)
 select id, version, $7, $2, $6, $8, $9, $3 from moved"""
+_AGAIN: Final = """
+update card.application set bank_product = greatest(bank_product, $2), not_carried = $3, due_time = $4 where id = $1"""
 _STEPS: Final = f"select {STEP_COLUMNS} from card.step where application = $1 order by number"  # noqa: S608
 _LIST: Final = (
     _SELECT
@@ -62,6 +67,8 @@ class Application(NamedTuple):
     due_time_ms: int
     version: int
     create_time_ms: int
+    not_carried: int
+    """Carriers that cannot carry the applicant's name, as bits by services.card.domain.names.Carrier."""
 
 
 class NewApplication(NamedTuple):
@@ -78,6 +85,8 @@ class NewApplication(NamedTuple):
     batch_row: int | None
     papers: bytes | None
     fee_fen: int
+    not_carried: int
+    """Carriers that cannot carry the applicant's name, as bits."""
     due_time_ms: int
 
 
@@ -117,6 +126,9 @@ async def add_applications(driver: "asyncpg.Connection[Any]", new: Sequence[NewA
         columns=("application", "number", "step", "state", "at", "actor", "outlet"),
         records=[(n.id, 1, Step.SUBMIT, n.state, now, actor.name, actor.outlet) for n in new],
     )
+    if accepted := [n for n in new if n.state is ApplicationState.APPLIED]:
+        told = [NewNotification(n.holder, NotificationKind.ACCEPTED, n.id, 1) for n in accepted]
+        await note_many(driver, told, now_ms)
 
 
 async def read_application(driver: "asyncpg.Connection[Any]", number: int) -> Application | None:
@@ -144,10 +156,17 @@ async def move_application(
     remark: str = "",
     card: int | None = None,
 ) -> None:
-    """Take a step with a locked application, and write it on the timeline."""
+    """Take a step with a locked application, write it on the timeline, and note what the applicant is told of it."""
     await driver.execute(
         _MOVE, application.id, to, cause, remark, card, instant(now_ms), step, actor.name, actor.outlet
     )  # fmt: skip
+    if kind := of_step(step, application.mode, cause):
+        await note(driver, NewNotification(application.holder, kind, application.id, application.version + 1), now_ms)
+
+
+async def begin_again(driver: "asyncpg.Connection[Any]", number: int, product: int, not_carried: int, due_ms: int) -> None:
+    """A locked application is handed in again: with the name and for the account of now, and its time begins anew."""
+    await driver.execute(_AGAIN, number, product, not_carried, instant(due_ms))
 
 
 async def read_timeline(driver: "asyncpg.Connection[Any]", number: int) -> list[TimelineStep]:
@@ -177,7 +196,25 @@ def step_of(row: Any) -> TimelineStep:
 
 def application_of_row(row: Any) -> Application:
     """A row of APPLICATION_COLUMNS."""
-    id_, holder, kind, mode, route, state, outlet, batch, batch_row, card, cause, remark, fee_fen, due, version, created = row
+    (
+        id_,
+        holder,
+        kind,
+        mode,
+        route,
+        state,
+        outlet,
+        batch,
+        batch_row,
+        card,
+        cause,
+        remark,
+        fee_fen,
+        due,
+        version,
+        created,
+        beyond,
+    ) = row
     return Application(
         id_,
         holder,
@@ -195,4 +232,5 @@ def application_of_row(row: Any) -> Application:
         milliseconds(due),
         version,
         milliseconds(created),
+        beyond,
     )

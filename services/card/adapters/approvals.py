@@ -23,8 +23,12 @@ _BY_ID: Final = _SELECT + " where a.id = $1"
 _LOCK: Final = _BY_ID + " for no key update of a"
 _PENDING: Final = _SELECT + " where a.state = 1 and a.outlet = $1 and a.expire_time > $2 and a.id > $3 order by a.id limit $4"
 _HANDLED: Final = """
-select substr(actor, 7)::bigint from card.transition where card = $1 and actor like 'staff:%' and at > $3
-union select substr(actor, 7)::bigint from card.step where application = $2 and actor like 'staff:%' and at > $3"""
+select substr(t.actor, 7)::bigint from card.transition t join card.card c on c.id = t.card
+where c.holder = $1 and t.actor like 'staff:%' and t.at > $2
+union select substr(s.actor, 7)::bigint from card.step s join card.application a on a.id = s.application
+where a.holder = $1 and s.actor like 'staff:%' and s.at > $2
+union select substr(f.actor, 7)::bigint from card.former_identity f
+where f.holder = $1 and f.actor like 'staff:%' and f.at > $2"""
 _END: Final = "update card.approval set state = 5 where digest = $1 and state in (1, 2)"
 _ADD: Final = """
 insert into card.approval
@@ -38,7 +42,7 @@ update card.approval a set state = $2, decided_by = $3, decided_shift = $4, reas
 from card.shift s where a.id = $1 and s.id = $4"""
 _USE: Final = "update card.approval set state = 4 where id = $1"
 _CASE_MS: Final = 30 * 24 * 3600 * 1000
-"""How long somebody who did something about a card has a part in its case."""
+"""How long somebody who did something about a holder has a part in the holder's case."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -68,9 +72,14 @@ async def list_pending(
     return [_approval(row) for row in await driver.fetch(_PENDING, outlet, instant(now_ms), after, limit)]
 
 
+async def who_handled(driver: "asyncpg.Connection[Any]", holder: int | None, now_ms: int) -> frozenset[int]:
+    """Staff accounts that lately did anything about a holder, their applications and cards; None: nobody knows them yet."""
+    return frozenset(row[0] for row in await driver.fetch(_HANDLED, holder, instant(now_ms - _CASE_MS)))
+
+
 async def add_approval(driver: "asyncpg.Connection[Any]", digest: bytes, case: Case, actor: Actor, now_ms: int) -> int:
     """Ask for one; an older one of the same request is over."""
-    handled = await driver.fetch(_HANDLED, case.card, case.application, instant(now_ms - _CASE_MS))
+    handled = await who_handled(driver, case.holder, now_ms)
     await driver.execute(_END, digest)
     number: int = await driver.fetchval(
         _ADD,
@@ -80,7 +89,7 @@ async def add_approval(driver: "asyncpg.Connection[Any]", digest: bytes, case: C
         case.holder,
         case.card,
         case.application,
-        sorted({row[0] for row in handled} | {actor.number}),
+        sorted(handled | {actor.number}),
         actor.number,
         actor.terminal,
         actor.outlet,

@@ -6,21 +6,28 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from onecard.card.v1.audit_seals_pb2 import AuditSeal as AuditSealMessage
-from services.card.domain.audit_seal import FIRST_HEAD, AuditRow, AuditSeal
+from services.card.domain.audit_seal import BEFORE_THE_FIRST, LATE_MS, AuditRow, AuditSeal
 from services.common.clock import instant, milliseconds
 
 SERVICE: Final = "card"
 _ROW: Final = """
 a.id, (extract(epoch from a.at) * 1000000)::bigint, a.actor, a.shift, a.terminal, a.act, a.holder, a.card, a.application,
     a.purpose, a.detail::text"""
+_CLOSED: Final = """
+select coalesce((
+    select last_row from card.audit_seal
+    where at < (select at from card.audit_seal order by number desc limit 1) - make_interval(secs => $1)
+    order by number desc limit 1), 0)"""
+_END: Final = 2**63 - 1
+"""A range, also where it has no end: of what is behind a number alone the server expects a third of the table."""
 _UNSEALED: Final = f"""
-select {_ROW} from card.audit a
-where a.id > (select coalesce(max(last_row), 0) from card.audit_seal where at < now() - make_interval(secs => $1))
-    and not exists (select from card.audit_sealed s where s.audit = a.id)
+select {_ROW} from card.audit a where a.id > $1 and a.id <= $3
+    and not exists (select from card.audit_sealed s where s.audit = a.id and s.audit > $1 and s.audit <= $3)
 order by a.id limit $2"""  # noqa: S608 - our own list of columns
 _SEAL: Final = "select number, rows, last_row, head, key_version, at from card.audit_seal"
 _NEWEST: Final = _SEAL + " order by number desc limit 1"
-_ALL: Final = _SEAL + " order by number"
+_BETWEEN: Final = _SEAL + " where number > $1 and number <= $2 order by number limit $3"
+_HEADS: Final = "select number, head from card.audit_seal where number = any($1::bigint[])"
 _ADD: Final = """
 insert into card.audit_seal (number, rows, last_row, head, key_version, at) values ($1, $2, $3, $4, $5, $6)"""
 _UNSENT: Final = _SEAL + " where sent_time is null order by number limit $1"
@@ -30,17 +37,24 @@ select s.audit, s.digest, {_ROW} from card.audit_sealed s left join card.audit a
 where s.seal = $1 order by s.audit"""  # noqa: S608
 _STRANGERS: Final = """
 select a.id from card.audit a where a.id <= $1 and not exists (select from card.audit_sealed s where s.audit = a.id)
-    and a.at < now() - interval '1 minute' order by a.id limit $2"""
+order by a.id limit $2"""
 _RETIRED: Final = "select coalesce(max(up_to_seal), 0) from card.audit_retired"
+_DUE: Final = """
+select count(*), coalesce(max(number), 0), coalesce(sum(rows), 0) from card.audit_seal where number > $1 and number < coalesce(
+    (select number from card.audit_seal where number > $1 and at >= $2 order by number limit 1), 9223372036854775807)"""
 _RETIRE: Final = """
-with seals as (select max(number) as up_to from card.audit_seal where at < now() - make_interval(days => $1)),
-gone as (
-    delete from card.audit a using card.audit_sealed s, seals
-    where s.audit = a.id and s.seal <= seals.up_to returning a.id),
-noted as (
-    insert into card.audit_retired (up_to_seal, rows) select up_to, (select count(*) from gone) from seals
-    where up_to is not null on conflict do nothing)
-select (select up_to from seals), (select count(*) from gone)"""
+with gone as (
+    delete from card.audit where id = any(array(select audit from card.audit_sealed where seal > $1 and seal <= $2))
+    returning id)
+insert into card.audit_retired (up_to_seal, rows) select $2, (select count(*) from gone) returning rows"""
+
+
+class Due(NamedTuple):
+    """Seals whose rows' time is over, and have not been taken away."""
+
+    seals: int
+    up_to_seal: int
+    rows: int
 
 
 class SealedRow(NamedTuple):
@@ -55,12 +69,18 @@ class SealedRow(NamedTuple):
 async def newest_seal(driver: "asyncpg.Connection[Any]") -> AuditSeal:
     """The last one; number 0 before there is any."""
     row = await driver.fetchrow(_NEWEST)
-    return _seal(row) if row else AuditSeal(0, 0, 0, FIRST_HEAD, 0, 0)
+    return _seal(row) if row else BEFORE_THE_FIRST
 
 
-async def unsealed(driver: "asyncpg.Connection[Any]", look_back_seconds: float, limit: int) -> list[AuditRow]:
-    """Rows that no seal covers, in order; as far back as behind the newest seal that is so old."""
-    return [AuditRow(*row) for row in await driver.fetch(_UNSEALED, look_back_seconds, limit)]
+async def closed_up_to(driver: "asyncpg.Connection[Any]") -> int:
+    """Up to this number no act's row is committed any more: it was sealed a minute before the newest seal."""
+    number: int = await driver.fetchval(_CLOSED, LATE_MS / 1000)
+    return number
+
+
+async def unsealed(driver: "asyncpg.Connection[Any]", after: int, limit: int) -> list[AuditRow]:
+    """Rows behind a number that no seal covers, in order."""
+    return [AuditRow(*row) for row in await driver.fetch(_UNSEALED, after, limit, _END)]
 
 
 async def store_seal(driver: "asyncpg.Connection[Any]", seal: AuditSeal, digests: Sequence[tuple[int, bytes]]) -> None:
@@ -87,9 +107,14 @@ async def mark_sent(driver: "asyncpg.Connection[Any]", seals: Sequence[AuditSeal
     await driver.execute(_SENT, [seal.number for seal in seals])
 
 
-async def all_seals(driver: "asyncpg.Connection[Any]") -> list[AuditSeal]:
-    """The chain, from its beginning."""
-    return [_seal(row) for row in await driver.fetch(_ALL)]
+async def seals_between(driver: "asyncpg.Connection[Any]", after: int, up_to: int, limit: int) -> list[AuditSeal]:
+    """Links of the chain, in order."""
+    return [_seal(row) for row in await driver.fetch(_BETWEEN, after, up_to, limit)]
+
+
+async def heads_of(driver: "asyncpg.Connection[Any]", numbers: Sequence[int]) -> dict[int, bytes]:
+    """The heads of seals, by number; who is not there is left out."""
+    return {row[0]: row[1] for row in await driver.fetch(_HEADS, numbers)}
 
 
 async def rows_of_seal(driver: "asyncpg.Connection[Any]", number: int) -> list[SealedRow]:
@@ -101,21 +126,26 @@ async def rows_of_seal(driver: "asyncpg.Connection[Any]", number: int) -> list[S
 
 
 async def strangers(driver: "asyncpg.Connection[Any]", up_to: int, limit: int) -> list[int]:
-    """Rows that no seal covers though a later one is covered, and that are older than a moment."""
+    """Rows up to a number that no seal covers."""
     return [row[0] for row in await driver.fetch(_STRANGERS, up_to, limit)]
 
 
 async def retired_up_to(driver: "asyncpg.Connection[Any]") -> int:
-    """The seal up to which rows may be missing, because their time was over."""
+    """The seal up to which rows are said to have been taken away. Nobody vouches for that: a seal's time does."""
     number: int = await driver.fetchval(_RETIRED)
     return number
 
 
-async def retire(driver: "asyncpg.Connection[Any]", days: int) -> tuple[int, int]:
-    """Take away the rows of seals that are so old; answers up to which seal, and how many rows. For the owner."""
-    row = await driver.fetchrow(_RETIRE, days)
-    assert row is not None, "it counts"
-    return row[0] or 0, row[1]
+async def due(driver: "asyncpg.Connection[Any]", after: int, before_ms: int) -> Due:
+    """Seals behind one that are older than a time, up to the first that is not."""
+    (row,) = await driver.fetch(_DUE, after, instant(before_ms))
+    return Due(*row)
+
+
+async def retire(owner: "asyncpg.Connection[Any]", after: int, up_to: int) -> int:
+    """Take away the rows of some seals, and note it; answers how many rows."""
+    rows: int = await owner.fetchval(_RETIRE, after, up_to)
+    return rows
 
 
 def message_of(seal: AuditSeal) -> bytes:

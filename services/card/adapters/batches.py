@@ -8,9 +8,11 @@ import asyncpg
 _BEGIN: Final = """
 insert into card.batch (caller, name, rows, digest) values ($1, $2, $3, $4) on conflict do nothing"""
 _FIND: Final = "select id, rows, digest, end_time is not null from card.batch where caller = $1 and name = $2"
-_ROWS: Final = "select row, digest, application, refusal, detail from card.batch_row where batch = $1 and row between $2 and $3"
-_PAGE: Final = """
-select row, digest, application, refusal, detail from card.batch_row where batch = $1 and row > $2 order by row limit $3"""
+_VERDICTS: Final = """
+select r.row, r.digest, r.application, r.refusal, r.detail, case r.refusal when 0 then a.not_carried else 0 end
+from card.batch_row r left join card.application a on a.id = r.application where r.batch = $1"""
+_ROWS: Final = _VERDICTS + " and r.row between $2 and $3"
+_PAGE: Final = _VERDICTS + " and r.row > $2 order by r.row limit $3"
 _COUNT: Final = "select count(*) from card.batch_row where batch = $1"
 _END: Final = "update card.batch set end_time = now() where id = $1 and end_time is null"
 
@@ -34,6 +36,8 @@ class BatchRow(NamedTuple):
     """By services.card.domain.refusal; 0: accepted."""
     detail: str
     """Which field was at fault, and what a clerk can say of it; never its value."""
+    not_carried: int = 0
+    """Carriers that cannot carry the applicant's name, as bits; it stands with the application."""
 
 
 async def begin_batch(driver: "asyncpg.Connection[Any]", caller: str, name: str, rows: int, digest: bytes) -> Batch:
@@ -69,7 +73,7 @@ async def count_rows(driver: "asyncpg.Connection[Any]", batch: int) -> int:
 async def add_rows(driver: "asyncpg.Connection[Any]", batch: int, rows: Sequence[BatchRow]) -> None:
     """Store verdicts. UniqueViolationError when somebody else brings the same batch at the same time."""
     await driver.copy_records_to_table(
-        "batch_row", schema_name="card", columns=("batch", *BatchRow._fields), records=[(batch, *row) for row in rows]
+        "batch_row", schema_name="card", columns=("batch", *BatchRow._fields[:-1]), records=[(batch, *row[:-1]) for row in rows]
     )
 
 

@@ -6,8 +6,18 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from onecard.card.v1.card_events_pb2 import CardEvent, CardState, CardStatus, CategoryPeriod, Heartbeat, StatusPeriod
+from onecard.card.v1.card_events_pb2 import (
+    CardEvent,
+    CardState,
+    CardStatus,
+    CategoryPeriod,
+    ElectronicPeriod,
+    Heartbeat,
+    StatusPeriod,
+)
 from services.card.adapters.sealing import Sealing, WrappedKey
+from services.card.domain.card import BARRED
+from services.card.domain.electronic import ElectronicUse
 from services.card.domain.person import Field
 from services.common.clock import milliseconds
 
@@ -24,14 +34,15 @@ select distinct o.card, o.version from card.event_outbox o
 where o.id = any($1::bigint[]) and o.id not in (select id from mine)"""
 _EPOCH: Final = "select epoch from card.installation"
 _STATES: Final = """
-select c.id, c.card_identifier, c.holder, c.version, coalesce(s.card_identifier, ''),
+select c.id, c.card_identifier, c.holder, c.version, coalesce(s.card_identifier, ''), coalesce(p.card_identifier, ''),
     h.data_key_version, h.data_key, h.sealed_version, h.birth_date,
-    array(select (t.social, t.at, e.publish_time) from card.transition t
+    array(select (t.social, t.at, e.publish_time, t.electronic_use) from card.transition t
           left join card.hotlist_entry e on e.card = t.card and e.version = t.version
           where t.card = c.id order by t.version),
     array(select (k.category, k.resident, k.valid_from) from card.holder_category k where k.holder = c.holder
           order by k.valid_from)
 from card.card c join card.holder h on h.id = c.holder left join card.card s on s.id = c.successor
+    left join card.card p on p.id = c.predecessor
 where c.id = any($1::bigint[])"""
 
 
@@ -73,7 +84,7 @@ def heartbeat(committed_up_to_ms: int, partitions: int) -> bytes:
 
 
 def _state(sealing: Sealing, epoch: int, row: Any) -> CardState:
-    _, identifier, holder, version, successor, key_version, key, sealed_version, born, statuses, categories = row
+    _, identifier, holder, version, successor, predecessor, key_version, key, sealed_version, born, statuses, categories = row
     birth_date = ""
     if key is not None:
         cipher = sealing.cipher(holder, WrappedKey(key_version, key), sealed_version)
@@ -83,20 +94,26 @@ def _state(sealing: Sealing, epoch: int, row: Any) -> CardState:
         account_id=holder,
         birth_date=birth_date,
         status_periods=list(_status_periods(statuses)),
+        electronic_periods=list(_electronic_periods(statuses)),
         category_periods=[
             CategoryPeriod(category=category, resident=resident, valid_from_ms=milliseconds(since))
             for category, resident, since in categories
         ],
         successor_card_identifier=successor,
+        predecessor_card_identifier=predecessor,
         epoch=epoch,
         version=version,
     )
 
 
-def _status_periods(transitions: Iterable[tuple[int, Any, Any]]) -> Iterable[StatusPeriod]:
-    """The social side of a card's history: a verb that leaves it as it was begins no period."""
-    status = -1
-    for social, at, published in transitions:
+def _status_periods(transitions: Iterable[tuple[int, Any, Any, int]]) -> Iterable[StatusPeriod]:
+    """The social side of a card's history: a verb that leaves it as it was begins no period.
+
+    A card that is barred stays on the hotlist, whatever it is barred as, until it is released.
+    """
+    status, published = -1, None
+    for social, at, listed, _ in transitions:
+        published = (listed or published) if social in BARRED else None
         if social != status:
             status = social
             yield StatusPeriod(
@@ -104,3 +121,12 @@ def _status_periods(transitions: Iterable[tuple[int, Any, Any]]) -> Iterable[Sta
                 valid_from_ms=milliseconds(at),
                 hotlist_published_ms=milliseconds(published) if published else 0,
             )
+
+
+def _electronic_periods(transitions: Iterable[tuple[int, Any, Any, int]]) -> Iterable[ElectronicPeriod]:
+    """What the electronic card could be used for; nothing before the first period."""
+    use: int = ElectronicUse.NOTHING
+    for _, at, _, after in transitions:
+        if after != use:
+            use = after
+            yield ElectronicPeriod(use=after, valid_from_ms=milliseconds(at))  # type: ignore[arg-type]  # numbers agree, a test holds it

@@ -1,6 +1,7 @@
 """Payments, asked over gRPC for what a holder has, and to post fees and remainders. It may be away: then one goes on."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,12 +15,25 @@ from onecard.payments.v1 import payments_pb2 as messages
 from onecard.payments.v1.ledger_pb2_grpc import LedgerServiceStub
 from onecard.payments.v1.outcomes_pb2 import Reason
 from onecard.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from services.card.adapters.channels import open_channel
 from services.common.grpc.listen import Tls
 
 log = structlog.get_logger()
 
 _PATIENCE_SECONDS: Final = 1.0
+_NOT_ASKED_SECONDS: Final = 1.0
+"""When payments did not answer, so long no other window waits for it to do so."""
+_SILENT: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+_TO_ALL: Final = _SILENT | {
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+}
+"""Whatever is asked at this moment, the answer would be the same."""
 _LAST_PAYMENTS: Final = 10
+_A_PAGE: Final = 500
 _SUBJECT: Final = (("x-onecard-subject", "onecard://service/card"),)
 """Said in plain text, which is for one machine alone; a certificate says it otherwise."""
 
@@ -36,17 +50,28 @@ class Away(Exception):  # noqa: N818 - it is no error of anybody's
     """Payments did not answer."""
 
 
+class NotTakenError(Away):
+    """It answered, and does not take this one; the next one may go well."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class PaymentsDesk:
     """A connection to payments, with the service's own certificate."""
 
     def __init__(self, address: str, tls: Tls | None) -> None:
-        self._channel = _channel(address, tls)
+        self._channel = open_channel(address, tls)
         self._metadata = None if tls else _SUBJECT
         self._stub = PaymentsServiceStub(self._channel)
         self._ledger = LedgerServiceStub(self._channel)
+        self._away_until = 0.0
 
     async def money_of(self, card_identifier: str) -> Money | None:
         """Of the card's holder; None: payments has never heard of the card. Raises Away."""
+        if time.monotonic() < self._away_until:
+            raise Away
         balance = messages.GetBalanceRequest(card_identifier=card_identifier)
         entries = messages.ListEntriesRequest(card_identifier=card_identifier, page_size=_LAST_PAYMENTS)
         try:
@@ -56,13 +81,27 @@ class PaymentsDesk:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return None
-            raise _away(error) from None
+            if error.code() in _SILENT:
+                self._away_until = time.monotonic() + _NOT_ASKED_SECONDS
+            log.warning("payments_away", code=error.code().name)
+            raise Away from None
+
+    async def all_entries(self, card_identifier: str) -> list[messages.Entry]:
+        """Everything that ever came and went, newest first. Raises Away."""
+        found: list[messages.Entry] = []
+        request = messages.ListEntriesRequest(card_identifier=card_identifier, page_size=_A_PAGE)
+        while True:
+            page = await self._ask_or_away(self._stub.ListEntries, request)
+            found += page.entries
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
 
     async def post(self, request_id: str, debit: str | int, credit: str | int, amount_fen: int) -> str:
         """Move money between accounts, by name or by holder; a repeat is answered with the first verdict.
 
         Answers why it was declined; empty: it was posted. Accounts that have a name are opened when there is none yet.
-        Raises Away.
+        Raises Away, and NotTakenError.
         """
         amount = Amount(amount_fen=amount_fen)
         sides = ((debit, ledger.SIDE_DEBIT), (credit, ledger.SIDE_CREDIT))
@@ -79,7 +118,7 @@ class PaymentsDesk:
         return Reason.Name(answer.receipt.reason).removeprefix("REASON_") if declined else ""
 
     async def purse_of(self, holder: int) -> tuple[int, int]:
-        """What a holder has, and what of it is held, in fen; nothing where payments does not know the holder. Raises Away."""
+        """What a holder has, and what of it is held, in fen; nothing where payments does not know them. Raises as above."""
         try:
             answer = await self._ask(self._ledger.GetAccount, ledger.GetAccountRequest(account=_account(holder)))
         except grpc.aio.AioRpcError as error:
@@ -109,16 +148,11 @@ class PaymentsDesk:
 
 
 def _away(error: grpc.aio.AioRpcError) -> Away:
+    if error.code() not in _TO_ALL:
+        return NotTakenError(error.code().name)
     log.warning("payments_away", code=error.code().name)
     return Away()
 
 
 def _account(who: str | int) -> ledger.AccountReference:
     return ledger.AccountReference(name=who) if isinstance(who, str) else ledger.AccountReference(account_id=who)
-
-
-def _channel(address: str, tls: Tls | None) -> grpc.aio.Channel:
-    if tls is None:
-        return grpc.aio.insecure_channel(address)
-    files = [file.read_bytes() for file in (tls.authority, tls.key, tls.certificate)]
-    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(*files))

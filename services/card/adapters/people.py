@@ -1,14 +1,17 @@
 """Holders in PostgreSQL: found by digests, locked, added many at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple
 
 import asyncpg
 
 from services.card.adapters.sealing import Digest, HolderCipher, SealedPerson, Sealing, WrappedKey, columns
-from services.card.domain.person import Field, Person
+from services.card.domain.actor import Actor
+from services.card.domain.document import Document, DocumentKind, parse_document, read_text
+from services.card.domain.person import Field, LookupField, Person
 from services.common.clock import instant
+from services.common.errors import Code, DomainError
 
 _FIND: Final = """
 select l.field, l.digest, l.holder from unnest($1::smallint[], $2::smallint[], $3::bytea[]) as w(field, version, digest)
@@ -16,6 +19,7 @@ join card.lookup l on l.field = w.field and l.index_version = w.version and l.di
 _NAMESAKES: Final = """
 select n.digest, n.holder from unnest($1::smallint[], $2::bytea[], $3::boolean[]) as w(version, digest, citizen)
 join card.namesake n on n.index_version = w.version and n.digest = w.digest and not (n.citizen and w.citizen)"""
+_LOCK_NAMESAKES: Final = "select pg_advisory_xact_lock(name) from unnest($1::bigint[]) as names(name)"
 HOLDER_COLUMNS: Final = (
     "id, data_key_version, data_key, sealed_version, name, birth_date, traits, phone, address, social_security_number, "
     "category, resident, version"
@@ -28,7 +32,21 @@ _LOCK: Final = f"{_HOLDER} for no key update"
 _DOCUMENTS: Final = """
 select holder, number, kind, sealed, valid_until from card.document
 where holder = any($1::bigint[]) and replaced_time is null order by holder, number"""
+_PAGE_NAMESAKES: Final = """
+select distinct n.holder from unnest($1::smallint[], $2::bytea[]) as w(version, digest)
+join card.namesake n on n.index_version = w.version and n.digest = w.digest where n.holder > $3 order by n.holder limit $4"""
 _NEW_IDS: Final = "select nextval('card.holder_id') from generate_series(1, $1)"
+_STORE_IDENTITY: Final = """
+update card.holder set name = $2, birth_date = $3, traits = $4, phone = $5, address = $6, social_security_number = $7,
+    version = version + 1
+where id = $1"""
+_STORE_CATEGORY: Final = "update card.holder set category = $2, resident = $3, version = version + 1 where id = $1"
+# Behind the period before, also when that was stored by a process whose clock is ahead.
+_ADD_CATEGORY: Final = """
+insert into card.holder_category (holder, valid_from, category, resident)
+select $1, greatest($4, max(valid_from) + interval '1 millisecond'), $2, $3 from card.holder_category where holder = $1"""
+_LEAVE_INDEX: Final = "delete from card.lookup where holder = $1 and (field in (1, 2) or index_version <> all($2::smallint[]))"
+_REPLACE_DOCUMENTS: Final = "update card.document set replaced_time = $3 where holder = $1 and number = any($2::smallint[])"
 
 _HOLDER_COLUMNS: Final = (
     "id",
@@ -90,6 +108,18 @@ async def find_holders(driver: "asyncpg.Connection[Any]", digests: Sequence[Dige
     return {(field, digest): holder for field, digest, holder in rows}
 
 
+def document_digests(sealing: Sealing, document: Document) -> list[Digest]:
+    """What the bearer of a document is found by: the number that is theirs for life, or else the document's."""
+    if document.citizen:
+        return sealing.digests(LookupField.SOCIAL_SECURITY_NUMBER, document.number)
+    return sealing.digests(LookupField.DOCUMENT, str(document.kind.value), document.text)
+
+
+async def lock_namesakes(driver: "asyncpg.Connection[Any]", digests: Iterable[Digest]) -> None:
+    """Until the transaction ends nobody else adds people of these names and birth dates. In one order: none waits in a ring."""
+    await driver.execute(_LOCK_NAMESAKES, sorted({int.from_bytes(d.digest[:8], signed=True) for d in digests}))
+
+
 async def find_namesakes(driver: "asyncpg.Connection[Any]", wanted: Sequence[tuple[Digest, bool]]) -> dict[bytes, set[int]]:
     """Holders of the same name and birth date, by digest. Two who are known by citizens' numbers are two people."""
     found: dict[bytes, set[int]] = {}
@@ -99,6 +129,12 @@ async def find_namesakes(driver: "asyncpg.Connection[Any]", wanted: Sequence[tup
     return found
 
 
+async def page_namesakes(driver: "asyncpg.Connection[Any]", digests: Sequence[Digest], after: int, limit: int) -> list[int]:
+    """Holders of one name and birth date, behind a number."""
+    versions, found_by = [d.index_version for d in digests], [d.digest for d in digests]
+    return [row[0] for row in await driver.fetch(_PAGE_NAMESAKES, versions, found_by, after, limit)]
+
+
 async def read_holders(
     driver: "asyncpg.Connection[Any]", sealing: Sealing, ids: Iterable[int], *, lock: bool = False
 ) -> dict[int, Holder]:
@@ -106,6 +142,14 @@ async def read_holders(
     wanted = sorted(set(ids))
     rows = await driver.fetch(_LOCK if lock else _HOLDER, wanted) if wanted else []
     return {row[0]: holder_of(sealing, row) for row in rows}
+
+
+async def lock_holder(driver: "asyncpg.Connection[Any]", sealing: Sealing, number: int) -> Holder:
+    """One holder, locked. Raises DomainError when there is none, or none any more."""
+    found = await read_holders(driver, sealing, [number], lock=True)
+    if number not in found:
+        raise DomainError(Code.NOT_FOUND, "UNKNOWN_HOLDER", "没有查到持卡人，请核对号码")
+    return found[number]
 
 
 def holder_of(sealing: Sealing, row: Any) -> Holder:
@@ -128,6 +172,23 @@ async def read_documents(driver: "asyncpg.Connection[Any]", ids: Iterable[int]) 
 def document_field(number: int) -> int:
     """Under which field the n-th document of a holder is sealed."""
     return Field.DOCUMENT + number - 1
+
+
+def open_number(cipher: HolderCipher, number: int, sealed: bytes) -> tuple[str, str]:
+    """Issuing country, empty but for a passport, and number on the n-th document of a holder."""
+    return read_text(cipher.open(document_field(number), sealed).decode())
+
+
+def open_document(holder: Holder, stored: StoredDocument, today: date) -> Document:
+    """A stored document with all that its number states."""
+    country, number = open_number(holder.cipher, stored.number, stored.sealed)
+    document = parse_document(DocumentKind(stored.kind), number, today, country)
+    return document if isinstance(document, Document) else Document(DocumentKind(stored.kind), number, country=country)
+
+
+def seal_document(holder: Holder, document: Document, number: int) -> bytes:
+    """A document's number as the n-th of a holder."""
+    return holder.cipher.seal(document_field(number), document.text.encode())
 
 
 async def new_holder_ids(driver: "asyncpg.Connection[Any]", count: int) -> list[int]:
@@ -165,6 +226,69 @@ async def add_holders(driver: "asyncpg.Connection[Any]", new: Sequence[NewHolder
         ("holder", "valid_from", "category", "resident"),
         [(n.id, now, n.category, n.resident) for n in new],
     )
+
+
+async def store_person(driver: "asyncpg.Connection[Any]", holder: Holder, person: Person) -> None:
+    """What is known of a locked holder from now on. It changes nothing that the holder is found by."""
+    await driver.execute(_STORE_IDENTITY, holder.id, *holder.cipher.seal_person(person))
+
+
+async def store_category(driver: "asyncpg.Connection[Any]", holder: int, category: str, resident: bool, now_ms: int) -> None:
+    """A locked holder belongs there from now on; what was before stays written down."""
+    await driver.execute(_STORE_CATEGORY, holder, category, resident)
+    await driver.execute(_ADD_CATEGORY, holder, category, resident, instant(now_ms))
+
+
+async def store_identity(
+    driver: "asyncpg.Connection[Any]",
+    sealing: Sealing,
+    holder: Holder,
+    person: Person,
+    found_by: Sequence[Digest],
+    namesakes: Sequence[Digest],
+    *,
+    citizen: bool,
+) -> None:
+    """A locked holder is this person from now on, and found as such. UniqueViolationError when a number is somebody else's.
+
+    Of an index that this process does not know yet everything goes, so that whoever fills it finds the holder missing.
+    """
+    await store_person(driver, holder, person)
+    await driver.execute(_LEAVE_INDEX, holder.id, list(sealing.index_versions()))
+    await driver.execute("delete from card.namesake where holder = $1", holder.id)
+    await add_lookups(driver, holder.id, sorted(found_by))
+    await _copy(
+        driver,
+        "namesake",
+        ("index_version", "digest", "holder", "citizen"),
+        [(digest.index_version, digest.digest, holder.id, citizen) for digest in namesakes],
+    )
+
+
+async def add_document(
+    driver: "asyncpg.Connection[Any]",
+    holder: int,
+    replaced: Sequence[int],
+    kind: int,
+    seal: Callable[[int], bytes],
+    valid_until: date | None,
+    now_ms: int,
+) -> None:
+    """Another document of a locked holder, in place of some. `seal` is told which one of the holder's it is."""
+    now = instant(now_ms)
+    await driver.execute(_REPLACE_DOCUMENTS, holder, list(replaced), now)
+    number = await driver.fetchval("select coalesce(max(number), 0) + 1 from card.document where holder = $1", holder)
+    columns = ("holder", "number", "kind", "sealed", "valid_until", "create_time")
+    await _copy(driver, "document", columns, [(holder, number, kind, seal(number), valid_until, now)])
+
+
+async def add_former(
+    driver: "asyncpg.Connection[Any]", holder: int, seal: Callable[[int], bytes], actor: Actor, now_ms: int
+) -> None:
+    """Keep who a locked holder was. `seal` is told which one of the holder's it is."""
+    number = await driver.fetchval("select coalesce(max(number), 0) + 1 from card.former_identity where holder = $1", holder)
+    columns = ("holder", "number", "sealed", "at", "actor")
+    await _copy(driver, "former_identity", columns, [(holder, number, seal(number), instant(now_ms), actor.name)])
 
 
 async def add_lookups(driver: "asyncpg.Connection[Any]", holder: int, digests: Sequence[Digest]) -> None:

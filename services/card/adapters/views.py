@@ -15,10 +15,12 @@ from services.card.adapters.applications import (
     step_of,
 )
 from services.card.adapters.cards import CARD_COLUMNS, card_of
+from services.card.adapters.consents import CONSENT_COLUMNS, consent_of
 from services.card.adapters.people import HOLDER_COLUMNS, Holder, StoredDocument, holder_of
 from services.card.adapters.sealing import Digest, Sealing, columns
 from services.card.domain.actor import Actor
 from services.card.domain.card import Card
+from services.card.domain.consent import Consent
 
 _MOST_APPLICATIONS: Final = 20
 _BY_DIGEST: Final = """
@@ -39,11 +41,13 @@ select {HOLDER_COLUMNS},
     array(select row(c.sealed_number, {CARD_COLUMNS}) from card.card c where c.holder = h.id order by c.id desc),
     array(select row({APPLICATION_COLUMNS}) from applications order by id desc),
     array(select row(application, {STEP_COLUMNS}) from card.step
-        where application in (select id from applications) order by application, number)
+        where application in (select id from applications) order by application, number),
+    array(select row({CONSENT_COLUMNS}) from (
+        select distinct on (kind) * from card.consent where holder = h.id order by kind, id desc) as newest)
 from card.holder h where h.id = (select id from found) and deletion_time is null"""  # noqa: S608 - our own lists of columns
 
 _COUNT: Final = """
-select count(*) from card.audit where actor = $1 and act = 'holder.view' and at > now() - make_interval(mins => $2)"""
+select count(*) from card.audit where actor = $1 and act = $2 and at > now() - make_interval(mins => $3)"""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -58,6 +62,7 @@ class HolderRows(NamedTuple):
     applications: list[Application]
     """Newest first, at most 20."""
     timelines: dict[int, list[TimelineStep]]
+    consents: list[Consent]
 
 
 async def view_by_digests(
@@ -81,10 +86,10 @@ async def view_by_id(
     return await _view(driver, sealing, _VIEW % _BY_HOLDER, (holder,), actor, purpose, masked)
 
 
-async def count_views(driver: "asyncpg.Connection[Any]", actor: Actor, minutes: int) -> int:
-    """How many holders somebody has looked at lately."""
-    seen: int = await driver.fetchval(_COUNT, actor.name, minutes)
-    return seen
+async def count_acts(driver: "asyncpg.Connection[Any]", actor: Actor, act: str, minutes: int) -> int:
+    """How often somebody has done something lately. Whoever lets it decide locks the account first, and acts before it ends."""
+    times: int = await driver.fetchval(_COUNT, actor.name, act, minutes)
+    return times
 
 
 async def _view(
@@ -100,7 +105,7 @@ async def _view(
     row = await driver.fetchrow(statement, actor.name, actor.shift, actor.terminal, purpose, detail, *by)
     if row is None:
         return None
-    *holder, documents, cards, applications, steps = row
+    *holder, documents, cards, applications, steps, consents = row
     timelines: dict[int, list[TimelineStep]] = {}
     for application, *step in steps:
         timelines.setdefault(application, []).append(step_of(step))
@@ -110,4 +115,5 @@ async def _view(
         [(number, card_of(card)) for number, *card in cards],
         [application_of_row(application) for application in applications],
         timelines,
+        [consent_of(consent) for consent in consents],
     )

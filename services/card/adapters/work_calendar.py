@@ -1,9 +1,16 @@
 """Working days of the mainland: weekends, public holidays, and the days that are worked in their place."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from typing import Final
 
 import chinese_calendar
+
+from services.card.domain.application import Mode
+from services.card.domain.settings import ApplicationRules
+from services.common.clock import SHANGHAI, day_of, milliseconds
+
+_MINUTE_MS: Final = 60_000
 
 
 @lru_cache(4096)  # the library looks through all its years each time
@@ -21,3 +28,11 @@ def after_working_days(day: date, count: int) -> date:
         day += timedelta(1)
         count -= is_working_day(day)
     return day
+
+
+def due_ms(rules: ApplicationRules, mode: Mode, now_ms: int) -> int:
+    """Until when a card is to be there: minutes at a window, the end of a working day from the maker."""
+    if mode is not Mode.ORDINARY:
+        return now_ms + rules.instant_minutes * _MINUTE_MS
+    last = after_working_days(day_of(now_ms), rules.working_days)
+    return milliseconds(datetime.combine(last + timedelta(1), time(), SHANGHAI))

@@ -5,6 +5,10 @@ from collections.abc import Iterable
 from onecard.card.v1 import applications_pb2 as messages
 from services.card.adapters.applications import Application, TimelineStep
 from services.card.domain.application import WAITING
+from services.card.domain.bank_cause import BANK_CAUSES, GUIDANCE, WAYS, BankCause
+from services.card.domain.consent import Consent
+from services.card.domain.document import REGION_IN_DOUBT, Document
+from services.card.domain.names import Carrier
 from services.card.domain.photo import PhotoFault
 from services.card.domain.refusal import Refusal, sentence
 
@@ -31,6 +35,14 @@ def refusal_of(
     )
 
 
+def cause_of(cause: int, remark: str = "") -> messages.Refusal:
+    """Why an application was sent back: a rule of ours, or what the bank said, with the way forward."""
+    if cause in BANK_CAUSES:
+        guidance = GUIDANCE[BankCause(cause)]
+        return messages.Refusal(reason=BankCause(cause).name, message=guidance.sentence + WAYS[guidance.way])
+    return refusal_of(Refusal(cause), message=remark)
+
+
 def summary_of(application: Application, now_ms: int) -> messages.ApplicationSummary:
     """An application as it is now."""
     return messages.ApplicationSummary(
@@ -45,8 +57,31 @@ def summary_of(application: Application, now_ms: int) -> messages.ApplicationSum
         due_time_ms=application.due_time_ms,
         overdue=application.state in WAITING and application.due_time_ms < now_ms,
         fee_fen=application.fee_fen,
-        cause=refusal_of(Refusal(application.cause), message=application.remark) if application.cause else None,
+        cause=cause_of(application.cause, application.remark) if application.cause else None,
         card_id=application.card or 0,
+        not_carried_by=carriers_of(application.not_carried),
+    )
+
+
+def carriers_of(not_carried: int) -> list[str]:
+    """What cannot carry a name, by its bits."""
+    return [carrier.name for carrier in Carrier if not_carried & 1 << carrier]
+
+
+def hints_of(document: Document) -> list[str]:
+    """What of a document is worth a second look, and holds nothing back."""
+    return [REGION_IN_DOUBT] if document.region_in_doubt else []
+
+
+def consent_of(consent: Consent) -> messages.Consent:
+    """The newest word on a purpose."""
+    return messages.Consent(
+        kind=consent.kind,  # type: ignore[arg-type]  # numbers agree, a test holds it
+        given=consent.given,
+        time_ms=consent.time_ms,
+        by_guardian=consent.by_guardian,
+        actor=consent.actor,
+        outlet=consent.outlet,
     )
 
 
@@ -58,5 +93,5 @@ def step_of(step: TimelineStep) -> messages.TimelineStep:
         time_ms=step.time_ms,
         actor=step.actor,
         outlet=step.outlet,
-        cause=refusal_of(Refusal(step.cause)) if step.cause else None,
+        cause=cause_of(step.cause) if step.cause else None,
     )

@@ -11,36 +11,51 @@ from onecard.card.v1.applications_pb2_grpc import ApplicationServiceServicer
 from services.card import metrics
 from services.card.adapters.applications import list_applications, read_application, read_timeline
 from services.card.adapters.batches import BatchRow, count_rows, find_batch, page_rows
-from services.card.adapters.people import document_field, read_documents, read_holders
+from services.card.adapters.people import open_number, read_documents, read_holders
 from services.card.adapters.photo import PhotoChecker
 from services.card.adapters.sealing import Sealing
 from services.card.api.actors import Actors, not_your_right
-from services.card.api.answers import refusal_of, step_of, summary_of
+from services.card.api.answers import carriers_of, hints_of, refusal_of, step_of, summary_of
 from services.card.api.forms import NotAccepted, read_papers, read_person
 from services.card.api.places import Place
-from services.card.domain.actor import Actor
-from services.card.domain.application import OPEN, ApplicationKind, ApplicationState, Mode, Route, Step, Wanted, fee_fen
+from services.card.domain.actor import Actor, ActorKind
+from services.card.domain.application import (
+    OPEN,
+    ROUTES,
+    ApplicationKind,
+    ApplicationState,
+    Mode,
+    Route,
+    Step,
+    Wanted,
+    fee_fen,
+)
 from services.card.domain.approval import Case
+from services.card.domain.consent import ConsentKind
 from services.card.domain.document import DocumentKind
 from services.card.domain.fee import FeeSource
 from services.card.domain.masking import masked_name, masked_number
+from services.card.domain.names import cannot_carry, prints_with
+from services.card.domain.particulars import on_form
 from services.card.domain.photo import PhotoPoint, not_overridden
 from services.card.domain.refusal import Refusal
-from services.card.domain.settings import CitySettings
+from services.card.domain.settings import ApplicationRules, CitySettings
 from services.card.domain.staff import Right, may
 from services.card.handlers.approve import behind_second_person
+from services.card.handlers.correct_identity import Correction
 from services.card.handlers.handle_application import Handled, add_photo, handle_application
 from services.card.handlers.once import Once
+from services.card.handlers.resubmit import Resubmission, resubmit
 from services.card.handlers.settle_money import SettleMoney
 from services.card.handlers.submit import CheckedPhoto, Decided, Submission, submit
-from services.card.handlers.submit_batch import Row, SubmitBatch, Unreadable
-from services.common.clock import SHANGHAI, instant, now_ms
+from services.card.handlers.submit_batch import Read, Row, SubmitBatch, Unreadable
+from services.card.points import AtPoint, pass_by
+from services.common.clock import day_of, now_ms
 from services.common.database import driver_session
 from services.common.errors import Code, DomainError
 from services.common.grpc.pages import read_token, write_token
-from services.common.grpc.reading import bad, identifier, page_size, request_id
+from services.common.grpc.reading import bad, identifier, named, page_size, request_id
 
-_ORDINARY: Final = "ordinary"
 _LONGEST_REMARK: Final = 200
 
 
@@ -55,6 +70,7 @@ class ApplicationService(ApplicationServiceServicer):
         actors: Actors,
         photos: PhotoChecker,
         money: SettleMoney,
+        at: AtPoint = pass_by,
     ) -> None:
         self._engine = engine
         self._sealing = sealing
@@ -62,12 +78,12 @@ class ApplicationService(ApplicationServiceServicer):
         self._actors = actors
         self._photos = photos
         self._money = money
-        self._once = Once(engine, sealing)
-        self._batches = SubmitBatch(engine, sealing, settings)
+        self._once = Once(engine, sealing, at)
+        self._batches = SubmitBatch(engine, sealing, settings, at)
 
     async def Submit(self, request: messages.SubmitRequest, context: Any) -> messages.SubmitResponse:  # noqa: N802
-        """One person applies."""
-        actor = await self._actors.with_right(Right.SUBMIT_APPLICATION, context)
+        """One person applies; a holder in a session for themselves."""
+        actor = await self._actors.staff_or_holder(Right.SUBMIT_APPLICATION, context)
         asked, now = request_id(request.request_id), now_ms()
         submission = await self.read(request, actor, now)
         if isinstance(submission, messages.Refusal):
@@ -88,14 +104,18 @@ class ApplicationService(ApplicationServiceServicer):
             digests = self._sealing.request_digests("Submit", content)
             return await behind_second_person(driver, digests, self._waiver(submission), actor, now, try_it)
 
-        decided = await self._once(actor.terminal, asked, "Submit", content, Decided, act, final=lambda d: not d.approval)
+        decided = await self._once(actor.caller, asked, "Submit", content, Decided, act, final=lambda d: not d.approval)
         if decided.refusal is None and decided.application and submission.wanted.fee:
             await self._money.fee_of(decided.application)
         outcome, reason = ("REFUSED", decided.refusal.name) if decided.refusal else ("ACCEPTED", "")
         metrics.APPLICATIONS.labels(submission.wanted.route.name, outcome, reason).inc()
         return messages.SubmitResponse(
             application=await self._summary(decided.application),
-            refusal=await self._refusal(decided) if decided.refusal else None,
+            refusal=await self.refusal(decided.refusal, decided.possible_holders, actor, decided.approval)
+            if decided.refusal
+            else None,
+            not_carried=[] if decided.refusal else self.not_carried(submission.person.name),
+            hints=[] if decided.refusal else hints_of(submission.document),
         )
 
     async def AddPhoto(self, request: messages.AddPhotoRequest, context: Any) -> messages.AddPhotoResponse:  # noqa: N802
@@ -123,7 +143,11 @@ class ApplicationService(ApplicationServiceServicer):
             return await handle_application(driver, self._sealing, request.application_id, Step.WITHDRAW, actor, now)
 
         handled = await self._handled(actor, asked, "Withdraw", request, act)
-        return messages.WithdrawResponse(application=await self._summary(handled.application), refusal=_refused(handled))
+        return messages.WithdrawResponse(
+            application=await self._summary(handled.application),
+            refusal=_refused(handled),
+            hand_out_fen=handled.hand_out_fen,
+        )
 
     async def Refuse(self, request: messages.RefuseRequest, context: Any) -> messages.RefuseResponse:  # noqa: N802
         """Something is wrong with it."""
@@ -141,11 +165,41 @@ class ApplicationService(ApplicationServiceServicer):
         handled = await self._handled(actor, asked, "Refuse", request, act)
         return messages.RefuseResponse(application=await self._summary(handled.application), refusal=_refused(handled))
 
+    async def Resubmit(self, request: messages.ResubmitRequest, context: Any) -> messages.ResubmitResponse:  # noqa: N802
+        """What was refused is handed in again."""
+        actor = await self._actors.with_right(Right.SUBMIT_APPLICATION, context)
+        asked, now = request_id(request.request_id), now_ms()
+        photo = await self._check(request.photo, request.photo_overrides)
+        if isinstance(photo, messages.Refusal):
+            return messages.ResubmitResponse(application=await self._summary(request.application_id), refusal=photo)
+        again, hints = Resubmission(photo, request.class_2_account), list[str]()
+        if request.HasField("person"):
+            if not may(actor, Right.CORRECT_IDENTITY):
+                raise not_your_right()
+            form = read_person(self._settings.application, request.person, day_of(now))
+            if isinstance(form, NotAccepted):
+                said = _not_accepted(form)
+                return messages.ResubmitResponse(application=await self._summary(request.application_id), refusal=said)
+            person, document, until = form.person, form.document, form.valid_until
+            correction = Correction(0, person.name, person.birth_date, document, until)
+            again = replace(again, correction=correction, particulars=on_form(person, document, until))
+            hints = hints_of(document)
+
+        async def act(driver: Any) -> Handled:
+            return await resubmit(driver, self._sealing, self._settings, request.application_id, again, actor, now)
+
+        handled = await self._handled(actor, asked, "Resubmit", request, act)
+        application = await self._summary(handled.application)
+        if application is None or handled.refusal:
+            return messages.ResubmitResponse(application=application, refusal=_refused(handled))
+        not_carried = await self._not_carried_of(application.holder_id) if application.not_carried_by else ()
+        return messages.ResubmitResponse(application=application, not_carried=not_carried, hints=hints)
+
     async def GetApplication(  # noqa: N802
         self, request: messages.GetApplicationRequest, context: Any
     ) -> messages.GetApplicationResponse:
         """One application with its timeline."""
-        await self._actors.with_right(Right.READ_HOLDER, context)
+        await self._actors.with_right(Right.SUBMIT_APPLICATION, context)
         async with driver_session(self._engine) as driver:
             application = await read_application(driver, request.application_id)
             if application is None:
@@ -159,14 +213,14 @@ class ApplicationService(ApplicationServiceServicer):
         self, request: messages.ListApplicationsRequest, context: Any
     ) -> messages.ListApplicationsResponse:
         """Applications of an outlet, oldest first."""
-        actor = await self._actors.with_right(Right.READ_HOLDER, context)
+        actor = await self._actors.with_right(Right.SUBMIT_APPLICATION, context)
         size, now = page_size(request.page_size, 50, 200), now_ms()
         place = read_token(request.page_token, Place)
         async with driver_session(self._engine) as driver:
             found = await list_applications(
                 driver,
                 request.outlet or actor.outlet,
-                [ApplicationState(request.state)] if request.state else OPEN,
+                [named("state", ApplicationState, request.state)] if request.state else OPEN,
                 after=place.after if place else 0,
                 limit=size,
                 due_before_ms=now if request.overdue_only else None,
@@ -180,20 +234,11 @@ class ApplicationService(ApplicationServiceServicer):
         self, request_iterator: AsyncIterator[messages.SubmitBatchRequest], context: Any
     ) -> messages.SubmitBatchResponse:
         """An employer's batch: nothing is stored before all of it is there and agrees with its header."""
-        actor = await self._actors.with_right(Right.SUBMIT_APPLICATION, context)
+        await self._actors.with_right(Right.SUBMIT_APPLICATION, context)
         header, rows = await self._receive(request_iterator)
-        now = now_ms()
-        wanted = Wanted(
-            ApplicationKind.FIRST,
-            _mode(header.mode),
-            Route.EMPLOYER,
-            identifier("outlet", header.outlet or actor.outlet, 32),
-        )
-
-        def read(row: Row) -> Submission | Unreadable:
-            form = self._submission(wanted, messages.BatchRow.FromString(row.content), now)
-            return Unreadable(form.refusal, f"{form.field}: {form}") if isinstance(form, NotAccepted) else form
-
+        # Once more: it took its time, and the shift may have ended meanwhile.
+        actor, now = await self._actors.with_right(Right.SUBMIT_APPLICATION, context), now_ms()
+        read = bulk_reader(self._settings.application, header, actor.outlet, now)
         decided = await self._batches(header.batch_id, header.SerializeToString(deterministic=True), rows, read, actor, now)
         refused = sum(bool(row.refusal) for row in decided.rows)
         return messages.SubmitBatchResponse(
@@ -243,53 +288,62 @@ class ApplicationService(ApplicationServiceServicer):
 
     async def read(self, request: messages.SubmitRequest, actor: Actor, now: int) -> Submission | messages.Refusal:
         """An application whose form and photo make sense by themselves, or what is wrong with them."""
-        form = self._read(request, actor, now)
+        form = self._read(_by_oneself(request) if actor.kind is ActorKind.HOLDER else request, actor, now)
         if isinstance(form, NotAccepted):
             return _not_accepted(form)
+        if actor.kind is ActorKind.HOLDER and request.photo_overrides:
+            return refusal_of(Refusal.NOT_YOUR_RIGHT, field="photo_overrides")
         photo = await self._check(request.photo, request.photo_overrides)
         return photo if isinstance(photo, messages.Refusal) else replace(form, photo=photo)
 
     def _read(self, request: messages.SubmitRequest, actor: Actor, now: int) -> Submission | NotAccepted:
-        if not request.kind or not request.route:
-            raise bad("kind" if not request.kind else "route", "it must be named")
-        today = instant(now).astimezone(SHANGHAI).date()
+        kind, route = named("kind", ApplicationKind, request.kind), named("route", Route, request.route)
+        if route not in ROUTES[actor.kind]:
+            routes = ", ".join(sorted(one.name for one in ROUTES[actor.kind]))
+            raise bad("route", f"who asks here brings an application by {routes}")
+        today = day_of(now)
         papers = read_papers(request.representative, today) if request.HasField("representative") else None
         if isinstance(papers, NotAccepted):
             return papers
         wanted = Wanted(
-            ApplicationKind(request.kind),
-            _mode(request.mode),
-            Route(request.route),
+            kind,
+            _mode("mode", request.mode),
+            route,
             identifier("outlet", request.outlet or actor.outlet, 32),
             papers,
-            FeeSource(request.fee_source) if request.fee_source else None,
+            named("fee_source", FeeSource, request.fee_source) if request.fee_source else None,
+            consents=frozenset(named("consents", ConsentKind, consent) for consent in request.consents),
         )
-        form = self._submission(wanted, request, now)
-        return form if isinstance(form, NotAccepted) else replace(form, other_people=frozenset(request.other_people))
-
-    def _submission(
-        self, wanted: Wanted, message: "messages.SubmitRequest | messages.BatchRow", now: int
-    ) -> Submission | NotAccepted:
-        form = read_person(self._settings.application, message.person, instant(now).astimezone(SHANGHAI).date())
+        form = _submission(self._settings.application, wanted, request, now)
         if isinstance(form, NotAccepted):
             return form
-        category = message.category or _ORDINARY
-        return Submission(wanted, form.document, form.person, category, message.resident, form.valid_until)
+        if papers and (papers.document_kind, papers.document_number) == (form.document.kind, form.document.text):
+            return NotAccepted(Refusal.REPRESENTATIVE_IS_APPLICANT, "representative.document")
+        return replace(form, other_people=frozenset(request.other_people))
 
     async def _check(
         self, jpeg: bytes, overrides: Sequence[messages.PhotoOverride]
     ) -> "CheckedPhoto | messages.Refusal | None":
         if not jpeg:
             return None
-        passed = {o.point: o.reason.strip() for o in overrides}
+        passed = {named("photo_overrides.point", PhotoPoint, o.point): o.reason.strip() for o in overrides}
         if not all(passed.values()):
             raise bad("photo_overrides", "each needs a reason")
         faults = await self._photos.check(jpeg)
-        left = not_overridden(faults, frozenset(PhotoPoint(point) for point in passed))
+        left = not_overridden(faults, frozenset(passed))
         if left:
             return refusal_of(Refusal.PHOTO_NOT_ACCEPTED, field="photo", faults=left)
         used = tuple(fault.point.value for fault in faults)
-        return CheckedPhoto(jpeg, used, "; ".join(passed[point] for point in used))
+        return CheckedPhoto(jpeg, used, "; ".join(passed[fault.point] for fault in faults))
+
+    def not_carried(self, name: str) -> list[str]:
+        """Sentences for the clerk: which characters of a name something cannot carry."""
+        return [found.sentence for found in cannot_carry(name, prints_with(self._settings.printing.charset))]
+
+    async def _not_carried_of(self, holder: int) -> list[str]:
+        async with driver_session(self._engine) as driver:
+            found = await read_holders(driver, self._sealing, [holder])
+        return self.not_carried(found[holder].person().name) if holder in found else []
 
     def _waiver(self, submission: Submission) -> Callable[[Decided], Case]:
         kind = submission.wanted.kind
@@ -307,17 +361,18 @@ class ApplicationService(ApplicationServiceServicer):
             application = await read_application(driver, number)
         return summary_of(application, now_ms()) if application else None
 
-    async def _refusal(self, decided: Decided) -> messages.Refusal:
-        assert decided.refusal is not None
-        refusal = refusal_of(decided.refusal)
-        refusal.approval_id = decided.approval
-        if decided.possible_holders:
+    async def refusal(
+        self, reason: Refusal, possible_holders: Sequence[int], actor: Actor, approval: int = 0
+    ) -> messages.Refusal:
+        """A rule's no to an application. A clerk is shown, masked, who may be the applicant."""
+        refusal = refusal_of(reason, approval=approval)
+        if possible_holders and actor.kind is ActorKind.STAFF:
             async with driver_session(self._engine) as driver:
-                holders = await read_holders(driver, self._sealing, decided.possible_holders)
-                documents = await read_documents(driver, decided.possible_holders)
+                holders = await read_holders(driver, self._sealing, possible_holders)
+                documents = await read_documents(driver, possible_holders)
             for number, holder in holders.items():
                 for document in documents.get(number, [])[:1]:
-                    shown = holder.cipher.open(document_field(document.number), document.sealed).decode()
+                    _, shown = open_number(holder.cipher, document.number, document.sealed)
                     refusal.possible_holders.add(
                         holder_id=number,
                         masked_name=masked_name(holder.person().name),
@@ -327,8 +382,45 @@ class ApplicationService(ApplicationServiceServicer):
         return refusal
 
 
-def _mode(mode: int) -> Mode:
-    return Mode(mode) if mode else Mode.ORDINARY
+def bulk_reader(rules: ApplicationRules, header: messages.BatchHeader, outlet: str, now: int) -> Read:
+    """Reads the rows of an employer's batch; `outlet`: where it was brought, if its header names none."""
+    where = identifier("outlet", header.outlet or outlet, 32)
+    wanted = Wanted(ApplicationKind.FIRST, _mode("header.mode", header.mode), Route.EMPLOYER, where)
+
+    def read(row: Row) -> Submission | Unreadable:
+        form = _submission(rules, wanted, messages.BatchRow.FromString(row.content), now)
+        return Unreadable(form.refusal, f"{form.field}: {form}") if isinstance(form, NotAccepted) else form
+
+    return read
+
+
+def _submission(
+    rules: ApplicationRules, wanted: Wanted, message: "messages.SubmitRequest | messages.BatchRow", now: int
+) -> Submission | NotAccepted:
+    form = read_person(rules, message.person, day_of(now))
+    if isinstance(form, NotAccepted):
+        return form
+    resident = message.resident if message.HasField("resident") else None
+    return Submission(wanted, form.document, form.person, message.category, resident, form.valid_until)
+
+
+def _by_oneself(request: messages.SubmitRequest) -> messages.SubmitRequest:
+    """What somebody may say at a kiosk: for themselves, without what takes a clerk's eyes or papers."""
+    return messages.SubmitRequest(
+        request_id=request.request_id,
+        kind=request.kind,
+        mode=request.mode,
+        route=request.route,
+        outlet=request.outlet,
+        person=request.person,
+        photo=request.photo,
+        fee_source=request.fee_source,
+        consents=request.consents,
+    )
+
+
+def _mode(field: str, mode: int) -> Mode:
+    return named(field, Mode, mode) if mode else Mode.ORDINARY
 
 
 def _not_accepted(form: NotAccepted) -> messages.Refusal:
@@ -345,4 +437,5 @@ def _verdict(row: BatchRow) -> messages.BatchVerdict:
         row=row.row,
         application_id=row.application or 0,
         refusal=refusal_of(Refusal(row.refusal), field=field, message=message) if row.refusal else None,
+        not_carried_by=carriers_of(row.not_carried),
     )

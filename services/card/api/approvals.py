@@ -11,7 +11,7 @@ from services.card.api.actors import Actors
 from services.card.api.answers import refusal_of
 from services.card.api.places import Place
 from services.card.domain.approval import Approval, ApprovalState
-from services.card.domain.staff import Right
+from services.card.domain.staff import Right, may
 from services.card.handlers.approve import decide_approval
 from services.card.handlers.once import transact
 from services.common.clock import now_ms
@@ -48,7 +48,8 @@ class ApprovalService(ApprovalServiceServicer):
         actor = await self._actors.actor(context)
         async with driver_session(self._engine) as driver:
             found = await read_approval(driver, request.approval_id)
-        if found is None or found.outlet != actor.outlet:
+        concerned = found and (found.requested_by == actor.number or may(actor, Right.APPROVE))
+        if found is None or found.outlet != actor.outlet or not concerned:
             raise DomainError(Code.NOT_FOUND, "UNKNOWN_APPROVAL", "没有这项待复核的申请")
         return messages.GetApprovalResponse(approval=approval_of(found, now_ms()))
 

@@ -35,6 +35,8 @@ class ActorKind(IntEnum):
     """Another service of the platform, by its certificate."""
     TIMER = 4
     """Ourselves, because a time has come."""
+    TERMINAL = 5
+    """Nobody is known at it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,19 @@ class Actor:
 
     kind: ActorKind
     number: int = 0
-    """Of the staff account, or of the holder."""
+    """Of the staff account, or of the holder; 0: a holder to be, who is not registered yet."""
     roles: frozenset[Role] = frozenset()
     shift: int | None = None
-    """The signed-in session."""
+    """The signed-in session: a shift of the staff, a session of a holder."""
     terminal: str = ""
     """The subject of the certificate that asks."""
     outlet: str = ""
     """Where the terminal stands: the service outlet's code; empty for none."""
     service: str = ""
+    abroad: bool = False
+    """At a service point across the border, as its certificate says."""
+    reading: bytes = b""
+    """Of a holder to be: the digest of the document that was read."""
 
     @property
     def name(self) -> str:
@@ -65,6 +71,19 @@ class Actor:
                 return f"service:{self.service}"
             case ActorKind.TIMER:
                 return "timer"
+            case ActorKind.TERMINAL:
+                return f"terminal:{self.terminal}"
+
+    @property
+    def caller(self) -> str:
+        """Whose request ids they are: a terminal's, and there each holder's own."""
+        return f"{self.terminal} {self.name}" if self.kind is ActorKind.HOLDER else self.terminal
+
+    def may_touch(self, holder: int) -> bool:
+        """A holder acts for themselves alone."""
+        return self.kind is not ActorKind.HOLDER or self.number == holder
 
 
 TIMER = Actor(ActorKind.TIMER)
+OPERATOR = Actor(ActorKind.SERVICE, service="card")
+"""Whoever runs the service's own commands."""

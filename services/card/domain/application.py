@@ -5,7 +5,9 @@ from datetime import date
 from enum import IntEnum
 from typing import Final
 
-from services.card.domain.card import LIVE, Card, CardKind
+from services.card.domain.actor import ActorKind
+from services.card.domain.card import LIVE, Card, CardKind, Underway
+from services.card.domain.consent import ConsentKind, consentable
 from services.card.domain.fee import FeeSource
 from services.card.domain.life_cycle import Party, Verb, barred, by_party
 from services.card.domain.person import Person, age_on
@@ -46,6 +48,13 @@ class Route(IntEnum):
     KIOSK = 5
 
 
+ROUTES: Final = {
+    ActorKind.STAFF: frozenset({Route.SELF, Route.GUARDIAN, Route.PROXY}),
+    ActorKind.HOLDER: frozenset({Route.KIOSK}),
+}
+"""By which routes one application is brought, by who asks for it. Employers bring theirs in batches."""
+
+
 class ApplicationState(IntEnum):
     """Where an application is."""
 
@@ -61,7 +70,7 @@ class ApplicationState(IntEnum):
     REFUSED = 9
     """It may be handed in again."""
     LAPSED = 10
-    """It was refused, and not handed in again in time."""
+    """It was refused, and not handed in again in time; or its card was over before it was enabled."""
 
 
 class Step(IntEnum):
@@ -82,6 +91,12 @@ class Step(IntEnum):
     REFUSE = 12
     RESUBMIT = 13
     LAPSE = 14
+    CANCEL = 15
+    """Its card was cancelled before it was enabled, or the one that the applicant had."""
+    EXPIRE = 16
+    """The time of its card was over before it was enabled."""
+    BAR = 17
+    """The bank accepted, and meanwhile there is no room for such a card."""
 
 
 _S = ApplicationState
@@ -90,6 +105,11 @@ OPEN: Final = frozenset({_S.AWAITING_PHOTO, _S.APPLIED, _S.AT_BANK, _S.IN_PRODUC
 WAITING: Final = OPEN - {_S.AT_OUTLET, _S.COLLECTED}
 """For the card: in these it can be late."""
 ENDED: Final = frozenset({_S.COMPLETED, _S.WITHDRAWN, _S.LAPSED})
+UNDERWAY: Final = dict.fromkeys(OPEN, Underway.CAN_END) | {
+    _S.AT_BANK: Underway.AT_BANK,
+    _S.IN_PRODUCTION: Underway.IN_PRODUCTION,
+}
+"""What an open application means for the applicant's cards."""
 
 STEPS: Final[dict[Step, tuple[frozenset[ApplicationState], ApplicationState]]] = {
     Step.ADD_PHOTO: (frozenset({_S.AWAITING_PHOTO}), _S.APPLIED),
@@ -105,6 +125,12 @@ STEPS: Final[dict[Step, tuple[frozenset[ApplicationState], ApplicationState]]] =
     Step.REFUSE: (frozenset({_S.AWAITING_PHOTO, _S.APPLIED}), _S.REFUSED),
     Step.RESUBMIT: (frozenset({_S.REFUSED}), _S.APPLIED),
     Step.LAPSE: (frozenset({_S.REFUSED}), _S.LAPSED),
+    Step.CANCEL: (
+        frozenset({_S.AWAITING_PHOTO, _S.APPLIED, _S.AT_OUTLET, _S.COLLECTED, _S.REFUSED}),
+        _S.WITHDRAWN,
+    ),
+    Step.EXPIRE: (frozenset({_S.AT_OUTLET, _S.COLLECTED}), _S.LAPSED),
+    Step.BAR: (frozenset({_S.AT_BANK}), _S.WITHDRAWN),
 }
 """From where, and to where; submitting makes an application and comes from nowhere."""
 
@@ -143,6 +169,9 @@ class Relation(IntEnum):
     EMPLOYER = 7
 
 
+GUARDIANS: Final = frozenset({Relation.PARENT, Relation.OTHER_GUARDIAN})
+
+
 @dataclass(frozen=True, slots=True)
 class Papers:
     """Who acts for the applicant, and the papers that were shown; sealed with the application."""
@@ -169,6 +198,8 @@ class Wanted:
     """How the applicant pays what it costs; None: not yet."""
     waiver_approved: bool = False
     """A second person agreed that nothing is paid."""
+    consents: frozenset[ConsentKind] = frozenset()
+    """Given on the form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +209,8 @@ class Applicant:
     person: Person
     cards: tuple[Card, ...] = ()
     open_application: int | None = None
+    consents: frozenset[ConsentKind] = frozenset()
+    """That were given before, and stand."""
 
     def live_card(self, kind: CardKind = CardKind.ORDINARY) -> Card | None:
         """The one card of a kind that counts."""
@@ -186,10 +219,12 @@ class Applicant:
 
 def judge(settings: CitySettings, wanted: Wanted, applicant: Applicant, today: date) -> Refusal | None:
     """Why an application is not accepted: who brings it, what is open, which card there is, what it costs."""
+    age = age_on(applicant.person.birth_date, today)
     return (
-        _by_route(settings.application, wanted, age_on(applicant.person.birth_date, today))
+        _by_route(settings.application, wanted, age)
+        or _by_consent(settings.application, wanted, applicant, age)
         or in_the_way(wanted.kind, wanted.route, applicant)
-        or (_by_fee(wanted) if fee_fen(settings.fee, wanted.kind) else None)
+        or (_by_fee(wanted, applicant) if fee_fen(settings.fee, wanted.kind) else None)
     )
 
 
@@ -198,8 +233,10 @@ def _by_route(rules: ApplicationRules, wanted: Wanted, age: int) -> Refusal | No
     match wanted.route:
         case Route.GUARDIAN if wanted.papers is None or not wanted.papers.papers:
             return Refusal.PAPERS_MISSING
+        case Route.GUARDIAN if not minor:
+            return Refusal.NOT_A_MINOR
         case Route.GUARDIAN:
-            return None if minor else Refusal.NOT_A_MINOR
+            return None if wanted.papers and wanted.papers.relation in GUARDIANS else Refusal.GUARDIAN_NEEDED
         case _ if minor:
             return Refusal.GUARDIAN_NEEDED
         case Route.PROXY if wanted.papers is None or not wanted.papers.papers:
@@ -207,10 +244,23 @@ def _by_route(rules: ApplicationRules, wanted: Wanted, age: int) -> Refusal | No
     return None
 
 
-def _by_fee(wanted: Wanted) -> Refusal | None:
+def _by_consent(rules: ApplicationRules, wanted: Wanted, applicant: Applicant, age: int) -> Refusal | None:
+    """Whoever acts for somebody else consents to nothing, but for a guardian; and nobody applies for a child without one's."""
+    acting = wanted.route not in (Route.SELF, Route.KIOSK)
+    guardian = wanted.route is Route.GUARDIAN and wanted.papers is not None and wanted.papers.relation in GUARDIANS
+    for kind in sorted(wanted.consents):
+        if refusal := consentable(kind, age, rules.consent_below_years, guardian if acting else None):
+            return refusal
+    needed = age < rules.consent_below_years and ConsentKind.MINOR not in wanted.consents | applicant.consents
+    return Refusal.CONSENT_NEEDED if needed else None
+
+
+def _by_fee(wanted: Wanted, applicant: Applicant) -> Refusal | None:
     match wanted.fee:
         case None:
             return Refusal.FEE_NOT_SETTLED
+        case FeeSource.PURSE if not applicant.cards:  # the account begins with the first card
+            return Refusal.NO_PURSE_YET
         case FeeSource.WAIVED if not wanted.waiver_approved:
             return Refusal.SECOND_PERSON_NEEDED
     return None
@@ -230,16 +280,27 @@ def in_the_way(kind: ApplicationKind, route: Route, applicant: Applicant) -> Ref
     """What the applicant has that bars another card: looked at again when a refused application is handed in again."""
     if applicant.open_application is not None:
         return Refusal.APPLICATION_OPEN
-    card = applicant.live_card()
+    if refusal := no_room(kind, applicant):
+        return refusal
+    card, verb = applicant.live_card(), _VERBS.get(kind)
+    return by_party(verb, _PARTIES[route]) or barred(card, verb) if card and verb else None
+
+
+NO_ROOM: Final = frozenset({Refusal.LIVE_CARD_EXISTS, Refusal.NO_CARD_TO_REISSUE})
+"""Why there is no room for a card."""
+
+
+def no_room(kind: ApplicationKind, applicant: Applicant) -> Refusal | None:
+    """What the applicant has, or has no more, that leaves no room for such a card: looked at again before it is made.
+
+    A loss that was reported meanwhile changes nothing.
+    """
     match kind:
         case ApplicationKind.FIRST:
-            return Refusal.LIVE_CARD_EXISTS if card else None
+            return Refusal.LIVE_CARD_EXISTS if applicant.live_card() else None
         case ApplicationKind.TEMPORARY:
             return Refusal.LIVE_CARD_EXISTS if applicant.live_card(CardKind.TEMPORARY) else None
-    if card is None:
-        return Refusal.NO_CARD_TO_REISSUE
-    verb = _VERBS[kind]
-    return by_party(verb, _PARTIES[route]) or barred(card, verb)
+    return None if applicant.live_card() else Refusal.NO_CARD_TO_REISSUE
 
 
 def fee_fen(fees: Fees, kind: ApplicationKind) -> int:

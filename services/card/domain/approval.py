@@ -37,7 +37,7 @@ class Approval:
     id: int
     case: Case
     handled_by: frozenset[int]
-    """Staff accounts that have a part in the case: none of them may approve it."""
+    """Staff accounts that have a part in the case, which is all that was done about its holder lately: none may approve it."""
     requested_by: int
     requested_shift: int
     terminal: str

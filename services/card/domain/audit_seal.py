@@ -1,12 +1,17 @@
 """Seals of the audit: which rows each covers, how it follows from the one before, and what a look at them can find."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
 FIRST_HEAD: Final = bytes(32)
 """What the first seal follows."""
+MOST_ROWS: Final = 2000
+"""Of one seal."""
+LATE_MS: Final = 60_000
+"""No act takes longer: what is committed later than that behind its number was inserted."""
+_DAY_MS: Final = 24 * 3_600_000
 _SEPARATOR: Final = b"\x00"
 
 
@@ -70,12 +75,23 @@ class Finding(NamedTuple):
     """Of the row or of the seal."""
 
 
-def missing_numbers(numbers: Sequence[int]) -> Iterator[int]:
-    """The numbers from 1 to the highest that are not there, in order."""
-    expected = 1
-    for number in numbers:
-        yield from range(expected, number)
-        expected = number + 1
+BEFORE_THE_FIRST: Final = AuditSeal(0, 0, 0, FIRST_HEAD, 0, 0)
+"""What a chain begins behind."""
+
+
+def over_before(audit_days: int, now_ms: int) -> int:
+    """Whose seal is older than this, its time is over: such a row may be taken away, and no other."""
+    return now_ms - audit_days * _DAY_MS
+
+
+def came_late(row: AuditRow, seal: AuditSeal, before: AuditSeal, complete_ms: int) -> bool:
+    """Whether an act's row cannot come as late as this: its number was passed, or its time was over, more than a minute before.
+
+    `before`: the seal before; `complete_ms`: when a seal last took all that there was. It is no finding, for so comes what was
+    written while nobody sealed, or while a clock was wrong.
+    """
+    passed = row.id <= before.last_row and seal.time_ms - before.time_ms > LATE_MS
+    return passed or row.at_us // 1000 < complete_ms - LATE_MS
 
 
 def against_published(seals: dict[int, bytes], published: Iterable[tuple[int, bytes]]) -> Iterator[Finding]:

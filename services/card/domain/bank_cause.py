@@ -15,6 +15,9 @@ class BankCause(IntEnum):
     OTHER = 199
 
 
+BANK_CAUSES: Final = frozenset(cause.value for cause in BankCause)
+
+
 class RowFault(IntEnum):
     """Why one row of a return has no effect; its application stays as it is."""
 
@@ -28,6 +31,8 @@ class RowFault(IntEnum):
     """The bank gave the same account to two rows: neither of them can be believed."""
     CONFLICT = 207
     """Another answer than the first one, which stays."""
+    ACCOUNT_DIFFERS = 208
+    """Another account than the one that it accepted beforehand."""
 
 
 class ReturnFault(IntEnum):
@@ -88,6 +93,7 @@ GUIDANCE: Final[dict[BankCause | RowFault | ReturnFault, Guidance]] = {
     RowFault.ACCOUNT_INVALID: Guidance("回盘的银行账号位数或校验位不对。", WayForward.ROW_AGAIN),
     RowFault.ACCOUNT_SHARED: Guidance("银行将同一账号给了两笔申请。", WayForward.ROW_AGAIN),
     RowFault.CONFLICT: Guidance("银行对同一笔申请先后给出了不同的结果。", WayForward.PERSON_DECIDES),
+    RowFault.ACCOUNT_DIFFERS: Guidance("回盘的账号不是随空白卡预先受理的账号。", WayForward.ROW_AGAIN),
     ReturnFault.LAYOUT_UNKNOWN: Guidance("该文件不是约定格式的回盘文件。", WayForward.RETURN_AGAIN),
     ReturnFault.HEADER_UNREADABLE: Guidance("回盘文件头无法读取。", WayForward.RETURN_AGAIN),
     ReturnFault.ROW_UNREADABLE: Guidance("回盘中有一行长度或格式不对。", WayForward.RETURN_AGAIN),

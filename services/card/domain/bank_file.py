@@ -66,6 +66,7 @@ OUTGOING_ROW: Final = (
     Field("birth_date", 8, Fill.NUMBER),
     Field("phone", 15),
     Field("product", 2, Fill.NUMBER),
+    Field("account", 19),
 )
 RETURN_HEADER: Final = (
     Field("record", 1),
@@ -112,6 +113,8 @@ class OutgoingRow:
     birth_date: date = field(repr=False)
     phone: str = field(repr=False)
     product: Product
+    account: str = field(repr=False, default="")
+    """The one that the bank accepted beforehand, with the box that the card's blank came in; empty: it is to open one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,7 @@ def _header(batch: Batch) -> tuple[str, ...]:
 def _row(number: int, row: OutgoingRow) -> tuple[str, ...]:
     return (
         *(ROW_MARK, str(number), str(row.application), str(row.document_kind.value), row.document_number, row.name),
-        *(str(row.sex.value), _digits(row.birth_date), row.phone, str(row.product.value)),
+        *(str(row.sex.value), _digits(row.birth_date), row.phone, str(row.product.value), row.account),
     )
 
 

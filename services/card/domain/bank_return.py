@@ -22,6 +22,11 @@ _BEGINS: Final = {
 }
 
 
+def is_account(text: str) -> bool:
+    """Whether it can be the number of an account."""
+    return bool(_ACCOUNT.fullmatch(text)) and luhn.is_valid(text)
+
+
 @dataclass(frozen=True, slots=True)
 class ReturnRow:
     """One row as the bank wrote it; its last three fields are not judged yet, and none of them is ever shown."""
@@ -110,6 +115,8 @@ class SentRow:
     document_number: str = field(repr=False)
     name: str = field(repr=False)
     answer: Answer | None = None
+    account: str = field(repr=False, default="")
+    """The one that the bank had accepted beforehand; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +180,15 @@ def _judge(sent: SentRow | None, row: ReturnRow, shared: frozenset[str]) -> Answ
         return None
     if sent.answer is not None:
         return RowFault.CONFLICT
+    if sent.account and isinstance(answer, AccountOpened) and answer.account != sent.account:
+        return RowFault.ACCOUNT_DIFFERS
     return RowFault.ACCOUNT_SHARED if row.account in shared else answer
 
 
 def _answer(row: ReturnRow) -> Answer | RowFault:
     """What the row says, by itself."""
     if row.verdict == ACCEPTED and row.cause == NO_CAUSE:
-        valid = _ACCOUNT.fullmatch(row.account) and luhn.is_valid(row.account)
-        return AccountOpened(row.account) if valid else RowFault.ACCOUNT_INVALID
+        return AccountOpened(row.account) if is_account(row.account) else RowFault.ACCOUNT_INVALID
     cause = _CAUSES.get(row.cause)
     if row.verdict != REFUSED or row.account or cause is None:
         return RowFault.ANSWER_UNCLEAR

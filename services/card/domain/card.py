@@ -50,9 +50,30 @@ class CardKind(IntEnum):
     """Lives for days, without financial function."""
 
 
+class ElectronicLevel(IntEnum):
+    """What the electronic card that goes with a card was signed up for."""
+
+    NONE = 0
+    """There is none."""
+    QUERY = 1
+    """To show who its holder is, and to query."""
+    PAYMENT = 2
+
+
+class Underway(IntEnum):
+    """An application that is open, by what it means for the applicant's cards."""
+
+    CAN_END = 1
+    """It was not sent anywhere yet, or its card is made and not enabled: it can end with a card."""
+    AT_BANK = 2
+    IN_PRODUCTION = 3
+
+
 LIVE = frozenset({SocialStatus.NORMAL, SocialStatus.FORMALLY_LOST, SocialStatus.LOCKED, SocialStatus.TEMPORARILY_LOST})
 """A person has at most one card of a kind in one of these, and beside it at most one sealed one, its successor."""
 LOST = frozenset({SocialStatus.FORMALLY_LOST, SocialStatus.TEMPORARILY_LOST})
+BARRED = LOST | {SocialStatus.LOCKED, SocialStatus.CANCELLED}
+"""Such a card stands on the hotlist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +99,11 @@ class Card:
     """The card whose place this one takes at the switch."""
     predecessor_in_hand: bool = False
     """The card whose place this one takes is not lost: it is to be given back."""
-    successor_in_production: bool = False
+    underway: Underway | None = None
+    """What its holder has applied for; None: nothing that is open."""
     issue_date: date | None = None
+    electronic: ElectronicLevel = ElectronicLevel.NONE
+    electronic_locked: bool = False
+    """After too many wrong passwords, until its holder comes."""
+    electronic_outlives_loss: bool = False
+    """While the card is lost for a time its holder lets the electronic one be used."""

@@ -43,6 +43,8 @@ class DocumentProblem(IntEnum):
     BIRTH_DATE = 5
     KIND = 6
     """It is a number of another kind of document."""
+    COUNTRY = 7
+    """Of a passport: two countries may give the same number."""
 
 
 PROBLEMS: Final = {
@@ -52,8 +54,12 @@ PROBLEMS: Final = {
     DocumentProblem.REGION: "证件号码前六位不是行政区划代码，请核对后重新录入。",
     DocumentProblem.BIRTH_DATE: "证件号码中的出生日期有误，请核对后重新录入。",
     DocumentProblem.KIND: "证件号码与证件类型不符，请核对证件类型。",
+    DocumentProblem.COUNTRY: "请录入护照签发国家或地区的三位字母代码。",
 }
 """What a clerk can say."""
+
+REGION_IN_DOUBT: Final = "证件号码前六位不在区划代码表中，或该区划在持证人出生前已经撤销，请核对证件原件。"
+"""What a clerk can say of a number that is accepted all the same."""
 
 CITIZEN_NUMBERS: Final = frozenset(
     {
@@ -79,6 +85,8 @@ class Document:
     """The name of the region of the number's first issue; empty: none, or the table does not have it."""
     region_in_doubt: bool = False
     """The county is in no table, which may be too old, or it was abolished before the bearer was born: worth a second look."""
+    country: str = ""
+    """Of a passport: who issued it, by ICAO 9303."""
 
     @property
     def citizen(self) -> bool:
@@ -87,14 +95,36 @@ class Document:
             self.kind is DocumentKind.FOREIGN_PERMANENT_RESIDENCE and self.number[:1] == "9"
         )
 
+    @property
+    def text(self) -> str:
+        """What tells it from every other of its kind, as it is sealed and digested."""
+        return f"{self.country} {self.number}" if self.country else self.number
+
+    @property
+    def social_security_number(self) -> str:
+        """The bearer's where the document states one; of a passport with country and a reserved 0 (MOHRSS order 16, annex)."""
+        return f"{self.country}0{self.number}" if self.country else self.number
+
+
+def read_text(text: str) -> tuple[str, str]:
+    """Issuing country, empty but for a passport, and number of a document, by its text."""
+    country, _, number = text.rpartition(" ")
+    return country, number
+
+
+def takes_place_of(new: Document, old: Document) -> bool:
+    """A person has one document of a kind, and one number for life."""
+    return new.kind is old.kind or (new.citizen and old.citizen)
+
 
 _SHAPES: Final = {
-    DocumentKind.HK_MACAU_TRAVEL_PERMIT: re.compile(r"[HM]\d{8}(?:\d{2})?"),
-    DocumentKind.TAIWAN_TRAVEL_PERMIT: re.compile(r"\d{8}"),
+    DocumentKind.HK_MACAU_TRAVEL_PERMIT: re.compile(r"[HM][0-9]{8}(?:[0-9]{2})?"),
+    DocumentKind.TAIWAN_TRAVEL_PERMIT: re.compile(r"[0-9]{8}"),
     DocumentKind.PASSPORT: re.compile(r"[A-Z0-9]{5,20}"),
 }
-_OLD_PERMANENT_RESIDENCE: Final = re.compile(r"[A-Z]{3}\d{12}")
-_CITIZEN: Final = re.compile(r"\d{17}[\dX]")
+_COUNTRY: Final = re.compile(r"[A-Z]{3}")
+_OLD_PERMANENT_RESIDENCE: Final = re.compile(r"[A-Z]{3}[0-9]{12}")
+_CITIZEN: Final = re.compile(r"[0-9]{17}[0-9X]")
 _REGIONS: Final = {
     DocumentKind.HK_MACAU_RESIDENCE_PERMIT: ("810000", "820000"),
     DocumentKind.TAIWAN_RESIDENCE_PERMIT: ("830000",),
@@ -104,15 +134,23 @@ _OLDEST: Final = date(1850, 1, 1)
 _FULL_WIDTH: Final = str.maketrans({chr(0xFF01 + i): chr(0x21 + i) for i in range(94)})
 
 
-def parse_document(kind: DocumentKind, number: str, today: date) -> Document | DocumentProblem:
+def parse_document(kind: DocumentKind, number: str, today: date, country: str = "") -> Document | DocumentProblem:
     """A document by what was typed or read: blanks, hyphens, full-width and small letters are put right, nothing else."""
-    number = re.sub(r"[\s-]", "", number.translate(_FULL_WIDTH)).upper()
+    number, country = _put_right(number), _put_right(country)
     match kind:
         case DocumentKind.FOREIGN_PERMANENT_RESIDENCE:
             return _permanent_residence(number, today)
         case _ if kind in CITIZEN_NUMBERS:
             return _citizen(kind, number, today)
-    return Document(kind, number) if _SHAPES[kind].fullmatch(number) else _misshapen(number)
+    if not _SHAPES[kind].fullmatch(number):
+        return _misshapen(number)
+    if kind is not DocumentKind.PASSPORT:
+        return Document(kind, number)
+    return Document(kind, number, country=country) if _COUNTRY.fullmatch(country) else DocumentProblem.COUNTRY
+
+
+def _put_right(typed: str) -> str:
+    return re.sub(r"[\s-]", "", typed.translate(_FULL_WIDTH)).upper()
 
 
 def _citizen(kind: DocumentKind, number: str, today: date) -> Document | DocumentProblem:

@@ -3,13 +3,23 @@
 The states are the official ones; the table follows the social security card's rules (see docs/glossary.md for the words).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import IntEnum
 from typing import Final
 
-from services.card.domain.card import LIVE, Card, CardKind, FinancialStatus, Production, SocialStatus
+from services.card.domain.card import (
+    LIVE,
+    LOST,
+    Card,
+    CardKind,
+    ElectronicLevel,
+    FinancialStatus,
+    Production,
+    SocialStatus,
+    Underway,
+)
 from services.card.domain.refusal import Refusal
 
 
@@ -39,6 +49,19 @@ class Verb(IntEnum):
     """A temporary card's life is over."""
     PRODUCE = 18
     """It is made, read back, and at its outlet."""
+    REFUSE_ACCOUNT = 19
+    """The bank opens no account for a card that was made without waiting for it; its social side stays."""
+    ASK_BANK_AGAIN = 20
+    """What the bank objected to is settled; the next batch carries the card."""
+    SIGN_UP = 30
+    """签发 the electronic card, to query and to show who one is."""
+    RAISE_LEVEL = 31
+    """The electronic card may pay, too."""
+    RESET_PASSWORD = 32
+    """Of the electronic card; it is not locked any more."""
+    LOCK_ELECTRONIC = 33
+    CANCEL_ELECTRONIC = 34
+    """The electronic card ends; the physical one stays."""
 
 
 class Party(IntEnum):
@@ -67,6 +90,8 @@ class Need(IntEnum):
     OLD_CARD_RETURNED = 4
     BALANCE_SETTLED = 5
     SECOND_PERSON = 6
+    FINANCE_CONSENT = 7
+    """The holder's, to the bank's side of the card."""
 
 
 MISSING: Final = {
@@ -76,6 +101,7 @@ MISSING: Final = {
     Need.OLD_CARD_RETURNED: Refusal.OLD_CARD_NOT_RETURNED,
     Need.BALANCE_SETTLED: Refusal.BALANCE_NOT_SETTLED,
     Need.SECOND_PERSON: Refusal.SECOND_PERSON_NEEDED,
+    Need.FINANCE_CONSENT: Refusal.CONSENT_NEEDED,
 }
 REPRESENTATIVES: Final = frozenset({Party.GUARDIAN, Party.PROXY, Party.HEIR})
 
@@ -92,32 +118,42 @@ class Rule:
 
 
 _S, _P, _N = SocialStatus, Party, Need
-_IN_PERSON = frozenset({_P.HOLDER_IN_PERSON, _P.GUARDIAN})
-_ANYHOW = _IN_PERSON | {_P.HOLDER_REMOTE}
+IN_PERSON: Final = frozenset({_P.HOLDER_IN_PERSON, _P.GUARDIAN})
+_ANYHOW = IN_PERSON | {_P.HOLDER_REMOTE}
 _VERIFIED = frozenset({_N.IDENTITY_VERIFIED})
 
 TABLE: Final[dict[Verb, Rule]] = {
-    Verb.COLLECT: Rule(frozenset({_S.SEALED}), _IN_PERSON, _VERIFIED),
+    Verb.COLLECT: Rule(frozenset({_S.SEALED}), IN_PERSON, _VERIFIED),
     Verb.ENABLE: Rule(frozenset({_S.SEALED}), _ANYHOW, _VERIFIED, _S.NORMAL),
-    Verb.ACTIVATE: Rule(frozenset({_S.NORMAL}), _IN_PERSON | {_P.BANK}, _VERIFIED),
+    Verb.ACTIVATE: Rule(frozenset({_S.NORMAL}), IN_PERSON | {_P.BANK}, _VERIFIED | {_N.FINANCE_CONSENT}),
     Verb.REPORT_TEMPORARY_LOSS: Rule(frozenset({_S.NORMAL}), _ANYHOW, to=_S.TEMPORARILY_LOST),
     Verb.EXPIRE_TEMPORARY_LOSS: Rule(frozenset({_S.TEMPORARILY_LOST}), frozenset({_P.TIMER}), to=_S.NORMAL),
     Verb.RELEASE: Rule(frozenset({_S.TEMPORARILY_LOST}), _ANYHOW, _VERIFIED, _S.NORMAL),
     # A locked card can be lost, too; nobody should have to unlock it first.
     Verb.REPORT_FORMAL_LOSS: Rule(
-        frozenset({_S.NORMAL, _S.TEMPORARILY_LOST, _S.LOCKED}), _IN_PERSON | {_P.PROXY}, _VERIFIED, _S.FORMALLY_LOST
+        frozenset({_S.NORMAL, _S.TEMPORARILY_LOST, _S.LOCKED}), IN_PERSON | {_P.PROXY}, _VERIFIED, _S.FORMALLY_LOST
     ),
-    Verb.REISSUE: Rule(frozenset({_S.FORMALLY_LOST}), _IN_PERSON, _VERIFIED | {_N.FEE_SETTLED}),
+    Verb.REISSUE: Rule(frozenset({_S.FORMALLY_LOST}), IN_PERSON, _VERIFIED | {_N.FEE_SETTLED}),
     # The old card works until the switch; it is given back when the new one is collected.
-    Verb.REPLACE: Rule(frozenset({_S.NORMAL, _S.FORMALLY_LOST}), _IN_PERSON, _VERIFIED | {_N.FEE_SETTLED}),
+    Verb.REPLACE: Rule(frozenset({_S.NORMAL, _S.FORMALLY_LOST}), IN_PERSON, _VERIFIED | {_N.FEE_SETTLED}),
     Verb.LOCK: Rule(frozenset({_S.NORMAL}), frozenset({_P.SYSTEM}), to=_S.LOCKED),
     Verb.UNLOCK: Rule(frozenset({_S.LOCKED}), frozenset({_P.HOLDER_IN_PERSON}), _VERIFIED, _S.NORMAL),
     Verb.RESET_PIN: Rule(frozenset({_S.NORMAL, _S.LOCKED}), frozenset({_P.HOLDER_IN_PERSON}), _VERIFIED, _S.NORMAL),
-    Verb.CANCEL: Rule(LIVE, _IN_PERSON | {_P.HEIR}, _VERIFIED | {_N.BALANCE_SETTLED, _N.SECOND_PERSON}, _S.CANCELLED),
+    # Also a card that lies at its outlet: its holder may have died meanwhile.
+    Verb.CANCEL: Rule(
+        LIVE | {_S.SEALED}, IN_PERSON | {_P.HEIR}, _VERIFIED | {_N.BALANCE_SETTLED, _N.SECOND_PERSON}, _S.CANCELLED
+    ),
     Verb.SUPERSEDE: Rule(LIVE, frozenset({_P.SYSTEM}), to=_S.CANCELLED),
     Verb.ABANDON: Rule(frozenset({_S.SEALED}), frozenset({_P.ISSUANCE, _P.SYSTEM}), to=_S.CANCELLED),
     Verb.PRODUCE: Rule(frozenset({_S.SEALED}), frozenset({_P.ISSUANCE})),
-    Verb.EXTEND: Rule(frozenset({_S.NORMAL}), _IN_PERSON, _VERIFIED),
+    Verb.EXTEND: Rule(frozenset({_S.NORMAL}), IN_PERSON, _VERIFIED),
+    Verb.REFUSE_ACCOUNT: Rule(LIVE | {_S.SEALED}, frozenset({_P.BANK})),
+    Verb.ASK_BANK_AGAIN: Rule(LIVE | {_S.SEALED}, IN_PERSON, _VERIFIED),
+    Verb.SIGN_UP: Rule(frozenset({_S.NORMAL}), _ANYHOW, _VERIFIED),
+    Verb.RAISE_LEVEL: Rule(frozenset({_S.NORMAL}), IN_PERSON, _VERIFIED),
+    Verb.RESET_PASSWORD: Rule(LIVE, frozenset({_P.HOLDER_IN_PERSON}), _VERIFIED),
+    Verb.LOCK_ELECTRONIC: Rule(LIVE, frozenset({_P.SYSTEM})),
+    Verb.CANCEL_ELECTRONIC: Rule(LIVE, _ANYHOW, _VERIFIED),
     Verb.EXPIRE_CARD: Rule(LIVE | {_S.SEALED}, frozenset({_P.TIMER}), to=_S.CANCELLED),
 }
 
@@ -130,6 +166,10 @@ class Shown:
     now_ms: int
     today: date
     needs_met: frozenset[Need] = frozenset()
+    without_document: bool = False
+    """The holder stands there without a document that can be read; who it is was found out otherwise."""
+    electronic_outlives_loss: bool = False
+    """With a report of temporary loss: the holder lets the electronic card be used meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +183,9 @@ class LifeRules:
     temporary_card_longest_days: int
 
 
+_MADE: Final = {Production.AT_OUTLET: Refusal.NOT_COLLECTED, Production.ISSUED: Refusal.NOT_ENABLED}
+"""Where a card lies once it is made, and what is to be done first with it then."""
+_ELECTRONIC: Final = frozenset({Verb.RAISE_LEVEL, Verb.RESET_PASSWORD, Verb.LOCK_ELECTRONIC, Verb.CANCEL_ELECTRONIC})
 _DAY_MS: Final = 24 * 3600 * 1000
 
 
@@ -154,11 +197,11 @@ def decide(rules: LifeRules, card: Card, verb: Verb, shown: Shown) -> Card | Ref
     return _moved(rules, card, verb, shown) if refusal is None else refusal
 
 
-def allowed(card: Card) -> Iterator[tuple[Verb, Refusal | None]]:
-    """Each verb that a person may ask for, and why it is out of the question now; None: it may be done."""
+def allowed(rules: LifeRules, card: Card, party: Party | None = None) -> Iterator[tuple[Verb, Refusal | None]]:
+    """Each verb that a person, or this party, may ask for, and why it is out of the question now; None: it may be done."""
     for verb, rule in TABLE.items():
-        if rule.parties - {Party.TIMER, Party.SYSTEM, Party.ISSUANCE}:
-            yield verb, barred(card, verb)
+        if rule.parties - {Party.TIMER, Party.SYSTEM, Party.ISSUANCE, Party.BANK}:
+            yield verb, barred(card, verb) or (by_party(verb, party) if party else None) or _beyond_term(rules, card, verb)
 
 
 def barred(card: Card, verb: Verb) -> Refusal | None:
@@ -184,13 +227,26 @@ def needs_of(card: Card, verb: Verb, party: Party) -> frozenset[Need]:
         needs |= {Need.PAPERS}
     if verb is Verb.COLLECT and card.predecessor_in_hand:
         needs |= {Need.OLD_CARD_RETURNED}
-    return needs - {Need.IDENTITY_VERIFIED} if party is Party.BANK else needs  # the bank has verified it by law
+    # The bank has verified it by law, and asks for consent itself.
+    return needs - {Need.IDENTITY_VERIFIED, Need.FINANCE_CONSENT} if party is Party.BANK else needs
 
 
 def missing(card: Card, verb: Verb, shown: Shown) -> Refusal | None:
     """The first thing that is missing."""
-    lacking = sorted(needs_of(card, verb, shown.party) - shown.needs_met)
-    return MISSING[lacking[0]] if lacking else None
+    needs = needs_of(card, verb, shown.party)
+    if verb is Verb.RESET_PIN and shown.without_document:
+        needs = needs - {Need.IDENTITY_VERIFIED} | {Need.SECOND_PERSON}
+    return _first(needs - shown.needs_met)
+
+
+def may_take(party: Party, needs_met: frozenset[Need]) -> Refusal | None:
+    """Why somebody is not handed a holder's money: whoever may have a card cancelled may take what was left."""
+    needs = {Need.IDENTITY_VERIFIED} | ({Need.PAPERS} if party in REPRESENTATIVES else set())
+    return by_party(Verb.CANCEL, party) or _first(needs - needs_met)
+
+
+def _first(lacking: Set[Need]) -> Refusal | None:
+    return MISSING[min(lacking)] if lacking else None
 
 
 def _wrong_state(card: Card, verb: Verb) -> Refusal:
@@ -204,21 +260,35 @@ def _wrong_state(card: Card, verb: Verb) -> Refusal:
         case Verb.PRODUCE | Verb.ABANDON, _:
             return Refusal.ALREADY_MADE
         case _, SocialStatus.SEALED:
-            return Refusal.NOT_ENABLED if card.production is Production.ISSUED else Refusal.STILL_IN_PRODUCTION
+            return _MADE.get(card.production, Refusal.STILL_IN_PRODUCTION)
         case Verb.UNLOCK, _:
             return Refusal.NOT_LOCKED
         case Verb.REISSUE, _:
             return Refusal.FORMAL_LOSS_FIRST
         case _, SocialStatus.LOCKED:
             return Refusal.LOCKED
+        case Verb.SIGN_UP | Verb.RAISE_LEVEL, lost if lost in LOST:
+            return Refusal.CARD_IS_LOST
         case _:
             return Refusal.ALREADY_LOST
 
 
 def _wrong_axis(card: Card, verb: Verb) -> Refusal | None:
-    """The production and financial sides, and what hangs on a successor."""
+    """The production, financial and electronic sides, and what hangs on a successor."""
     match verb:
-        case Verb.PRODUCE | Verb.ABANDON if card.production in (Production.AT_OUTLET, Production.ISSUED):
+        case Verb.SIGN_UP if card.kind is CardKind.TEMPORARY:
+            return Refusal.NOT_FOR_TEMPORARY_CARDS
+        case Verb.SIGN_UP if card.electronic is not ElectronicLevel.NONE:
+            return Refusal.ELECTRONIC_CARD_EXISTS
+        case verb if verb in _ELECTRONIC and card.electronic is ElectronicLevel.NONE:
+            return Refusal.NO_ELECTRONIC_CARD
+        case Verb.RAISE_LEVEL if card.electronic_locked:
+            return Refusal.ELECTRONIC_LOCKED
+        case Verb.RAISE_LEVEL if card.electronic is ElectronicLevel.PAYMENT:
+            return Refusal.ELECTRONIC_LEVEL_REACHED
+        case Verb.RAISE_LEVEL if card.financial is not FinancialStatus.ACTIVE:
+            return Refusal.ACCOUNT_NOT_ACTIVE
+        case Verb.PRODUCE | Verb.ABANDON if card.production in _MADE:
             return Refusal.ALREADY_MADE
         case Verb.COLLECT if card.production is Production.ISSUED:
             return Refusal.ALREADY_COLLECTED
@@ -226,14 +296,26 @@ def _wrong_axis(card: Card, verb: Verb) -> Refusal | None:
             return Refusal.NOT_AT_OUTLET
         case Verb.ENABLE if card.production is not Production.ISSUED:
             return Refusal.NOT_COLLECTED
-        case Verb.ACTIVATE if card.kind is CardKind.TEMPORARY:
+        case Verb.ACTIVATE | Verb.REFUSE_ACCOUNT if card.kind is CardKind.TEMPORARY:
             return Refusal.NO_FINANCIAL_FUNCTION
-        case Verb.ACTIVATE if card.financial is FinancialStatus.ACTIVE:
+        case Verb.ACTIVATE | Verb.REFUSE_ACCOUNT if card.financial is FinancialStatus.ACTIVE:
             return Refusal.ALREADY_ACTIVE
+        case Verb.ACTIVATE if card.financial is FinancialStatus.BANK_REFUSED:
+            return Refusal.REFUSED_BY_BANK
+        case Verb.ASK_BANK_AGAIN if card.financial is not FinancialStatus.BANK_REFUSED:
+            return Refusal.NOT_REFUSED
         case Verb.ACTIVATE if not card.has_bank_account:
             return Refusal.NO_BANK_ACCOUNT
-        case Verb.REISSUE | Verb.REPLACE | Verb.CANCEL if card.successor_in_production:
+        case Verb.CANCEL | Verb.EXPIRE_CARD if card.social is SocialStatus.SEALED and card.production not in _MADE:
+            return Refusal.STILL_IN_PRODUCTION
+        case Verb.CANCEL if takes_along(card) and card.underway is Underway.AT_BANK:
+            return Refusal.APPLICATION_AT_BANK
+        case Verb.CANCEL if takes_along(card) and card.underway is Underway.IN_PRODUCTION:
             return Refusal.SUCCESSOR_IN_PRODUCTION
+        case Verb.REISSUE | Verb.REPLACE if card.kind is CardKind.TEMPORARY:
+            return Refusal.NO_SUCCESSOR_OF_TEMPORARY_CARDS
+        case Verb.REISSUE | Verb.REPLACE if card.underway:
+            return Refusal.APPLICATION_OPEN
         case Verb.EXTEND | Verb.EXPIRE_CARD if card.kind is not CardKind.TEMPORARY:
             return Refusal.NOT_TEMPORARY
     return None
@@ -246,9 +328,12 @@ def _untimely(rules: LifeRules, card: Card, verb: Verb, shown: Shown) -> Refusal
             return Refusal.NOT_DUE
         case Verb.EXPIRE_CARD if shown.today <= (card.valid_until or date.max):
             return Refusal.NOT_DUE
-        case Verb.EXTEND if _longest(rules, card) <= (card.valid_until or date.min):
-            return Refusal.LONGEST_TERM_REACHED
-    return None
+    return _beyond_term(rules, card, verb)
+
+
+def _beyond_term(rules: LifeRules, card: Card, verb: Verb) -> Refusal | None:
+    over = verb is Verb.EXTEND and _longest(rules, card) <= (card.valid_until or date.min)
+    return Refusal.LONGEST_TERM_REACHED if over else None
 
 
 def _moved(rules: LifeRules, card: Card, verb: Verb, shown: Shown) -> Card:
@@ -261,18 +346,54 @@ def _moved(rules: LifeRules, card: Card, verb: Verb, shown: Shown) -> Card:
             after = replace(after, production=Production.ISSUED)
         case Verb.ACTIVATE:
             after = replace(after, financial=FinancialStatus.ACTIVE)
+        case Verb.REFUSE_ACCOUNT:
+            after = replace(after, financial=FinancialStatus.BANK_REFUSED)
+        case Verb.ASK_BANK_AGAIN:
+            after = replace(after, financial=FinancialStatus.INACTIVE)
         case Verb.REPORT_TEMPORARY_LOSS:
-            after = replace(after, loss_until_ms=shown.now_ms + rules.temporary_loss_days * _DAY_MS)
+            until_ms = shown.now_ms + rules.temporary_loss_days * _DAY_MS
+            after = replace(after, loss_until_ms=until_ms, electronic_outlives_loss=shown.electronic_outlives_loss)
+        case Verb.SIGN_UP:
+            after = replace(after, electronic=ElectronicLevel.QUERY)
+        case Verb.RAISE_LEVEL:
+            after = replace(after, electronic=ElectronicLevel.PAYMENT)
+        case Verb.RESET_PASSWORD:
+            after = replace(after, electronic_locked=False)
+        case Verb.LOCK_ELECTRONIC:
+            after = replace(after, electronic_locked=True)
+        case Verb.CANCEL_ELECTRONIC:
+            after = _without_electronic(after)
         case Verb.EXPIRE_TEMPORARY_LOSS:
             after = replace(after, social=SocialStatus.CANCELLED if rules.temporary_loss_cancels else after.social)
         case Verb.EXTEND:
             longer = (card.valid_until or shown.today) + timedelta(rules.temporary_card_days)
             after = replace(after, valid_until=min(longer, _longest(rules, card)))
+    return _consistent(after)
+
+
+def takes_along(card: Card) -> bool:
+    """Whether whatever its holder has applied for ends when a card is cancelled: who gives up the one wants no other."""
+    return card.kind is CardKind.ORDINARY and card.social in LIVE
+
+
+def ended(card: Card) -> Card:
+    """A card that ends with its holder's data, whatever state a backup brought back."""
+    return _consistent(replace(card, version=card.version + 1, social=SocialStatus.CANCELLED))
+
+
+def _consistent(after: Card) -> Card:
+    """What hangs on the social side follows it."""
     if after.social is not SocialStatus.TEMPORARILY_LOST:
-        after = replace(after, loss_until_ms=0)
+        after = replace(after, loss_until_ms=0, electronic_outlives_loss=False)
+    if after.social is SocialStatus.CANCELLED:
+        after = _without_electronic(after)
     if after.social is SocialStatus.CANCELLED and after.financial is not FinancialStatus.NONE:
         after = replace(after, financial=FinancialStatus.CLOSED)
     return after
+
+
+def _without_electronic(card: Card) -> Card:
+    return replace(card, electronic=ElectronicLevel.NONE, electronic_locked=False)
 
 
 def _longest(rules: LifeRules, card: Card) -> date:

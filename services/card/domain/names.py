@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -83,14 +83,32 @@ def cannot_carry(name: str, prints: Callable[[str], bool]) -> tuple[CannotCarry,
     return tuple(found)
 
 
+def carriers(found: Iterable[CannotCarry]) -> int:
+    """Those that cannot carry a name, as bits."""
+    return sum(1 << one.carrier for one in found)
+
+
+def prints_with(charset: str) -> Callable[[str], bool]:
+    """Whether a character is in the font of the printers at the windows, which carries that character set."""
+
+    def prints(character: str) -> bool:
+        return _in_charset(character, charset)
+
+    return prints
+
+
 def _plain(name: str) -> str:
     """Latin letters without their marks, as the machine-readable zone of a passport has them."""
     return "".join(c for c in unicodedata.normalize("NFD", name) if not unicodedata.combining(c))
 
 
 def _in_gbk(character: str) -> bool:
+    return _in_charset(character, "gbk")
+
+
+def _in_charset(character: str, charset: str) -> bool:
     try:
-        character.encode("gbk")
+        character.encode(charset)
     except UnicodeEncodeError:
         return False
     return True

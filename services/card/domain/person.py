@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from datetime import date
 from enum import IntEnum
+from typing import Final
+
+OF_AGE_YEARS: Final = 18
+"""Whoever acts for somebody else is as old: Civil Code Art. 17, 18."""
 
 
 class Field(IntEnum):
@@ -20,6 +24,8 @@ class Field(IntEnum):
     BANK_ACCOUNT = 9
     PAPERS = 10
     """Who acted for the applicant, with what papers."""
+    FORMER_IDENTITY = 11
+    """Who somebody was before a correction."""
     DOCUMENT = 100
     """The first document; the n-th has 100 + n − 1."""
 

@@ -42,7 +42,12 @@ def find_region(code: str) -> Region | None:
 
 def known_province(code: str) -> bool:
     """Whether a code begins as one does."""
-    return code[:2] in {"81", "82", "83"} or bool(_TABLE.info(code)[0][1])
+    return code[:2] in {"81", "82", "83"} or _in_table(code[:2])
+
+
+@lru_cache(128)  # the library goes through its table each time
+def _in_table(province: str) -> bool:
+    return bool(_TABLE.info(province)[0][1])
 
 
 def _life(told: str) -> tuple[int, int, str]:

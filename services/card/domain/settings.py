@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from services.card.domain.life_cycle import LifeRules
+from services.card.domain.notification import SendingRules, Texts
 from services.card.domain.photo import PhotoRules
+from services.card.domain.terminal import TerminalRules
 
 _LEAST_AUDIT_DAYS: Final = 184
 """Six months: Cybersecurity Law Art. 21."""
@@ -26,8 +28,10 @@ class ApplicationRules:
     working_days: int
     instant_minutes: int
     resubmit_days: int
+    lying_days: int
     guardian_below_years: int
-    foreign_number: Literal["allocate", "document"]
+    consent_below_years: int
+    foreign_number: Literal["none", "document"]
     bulk_rows: int
 
 
@@ -51,17 +55,28 @@ class Fees:
 
 @dataclass(frozen=True, slots=True)
 class RemainderRules:
-    """What is paid out at a cancellation."""
+    """What is paid out after a cancellation."""
 
-    two_people_above_fen: int
+    watch_days: int
+    """So long late money of a cancelled card is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class BankRules:
     """How the bank's account comes to a card."""
 
+    code: str
+    rendering: Literal["fixed", "pipe"]
+    late_hours: int
     instant: Literal["preaccepted", "online", "later"]
     online_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrintingRules:
+    """Of the printers at the windows."""
+
+    charset: Literal["gbk", "gb18030"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,14 @@ class StaffRules:
     shift_hours: int
     wrong_passwords: int
     hotline_views_per_hour: int
+    name_searches_per_hour: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRules:
+    """Of holders who act by themselves, at a kiosk or online."""
+
+    minutes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +109,8 @@ class Retention:
     """How long things are kept."""
 
     request_days: int
+    in_vain_days: int
+    past_days: int
     audit_days: int
 
     def __post_init__(self) -> None:
@@ -105,6 +130,11 @@ class CitySettings:
     fee: Fees
     remainder: RemainderRules
     bank: BankRules
+    printing: PrintingRules
     staff: StaffRules
+    terminal: TerminalRules
+    session: SessionRules
     electronic: ElectronicRules
+    notification: SendingRules
+    message: Texts
     retention: Retention

@@ -4,10 +4,14 @@ from enum import IntEnum
 from typing import Final
 
 from services.card.domain.actor import SEPARATE, Actor, ActorKind, Role
+from services.card.domain.refusal import Refusal
 
 
 class Right(IntEnum):
-    """What can be asked for. The numbers are stored with approvals: never changed, never used again."""
+    """What can be asked for. The numbers are stored with approvals: never changed, never used again. 14 to 16 were never given.
+
+    The audit is verified, keys are changed and the bank's files are carried by commands: who may is who has the vault's PIN.
+    """
 
     SUBMIT_APPLICATION = 1
     READ_HOLDER = 2
@@ -23,11 +27,9 @@ class Right(IntEnum):
     MANAGE_STAFF = 11
     ENROL_TERMINAL = 12
     REVOKE_TERMINAL = 13
-    READ_AUDIT = 14
-    BANK_FILES = 15
-    ROTATE_KEYS = 16
     EXPORT_HOLDER = 17
     DELETE_HOLDER = 18
+    APPROVE_TERMINAL = 19
 
 
 _COUNTER: Final = frozenset({Role.CLERK, Role.SUPERVISOR})
@@ -48,12 +50,20 @@ RIGHTS: Final[dict[Right, frozenset[Role]]] = {
     Right.MANAGE_STAFF: _SECURITY,
     Right.ENROL_TERMINAL: _SECURITY | {Role.OPERATOR},
     Right.REVOKE_TERMINAL: _SECURITY,
-    Right.READ_AUDIT: frozenset({Role.AUDITOR}),
-    Right.BANK_FILES: frozenset({Role.OPERATOR}),
-    Right.ROTATE_KEYS: _SECURITY,
+    Right.APPROVE_TERMINAL: _SECURITY,
     Right.EXPORT_HOLDER: _SUPERVISOR,
     Right.DELETE_HOLDER: _SUPERVISOR,
 }
+
+NOT_ABROAD: Final = frozenset(
+    {
+        Right.READ_HOLDER_UNMASKED,
+        Right.CORRECT_IDENTITY,
+        Right.EXPORT_HOLDER,
+        Right.DELETE_HOLDER,
+    }
+)
+"""Nobody holds these at a service point across the border: nothing unmasked ever goes there."""
 
 
 class StaffState(IntEnum):
@@ -72,6 +82,47 @@ class Ending(IntEnum):
     SUSPENDED = 3
     REVOKED = 4
     """The terminal's certificate was."""
+    ACCOUNT_CHANGED = 5
+    """Other roles, another outlet, other secrets, or the person has left."""
+
+
+class StaffVerb(IntEnum):
+    """What is done to somebody's account."""
+
+    SUSPEND = 1
+    RESUME = 2
+    UNLOCK = 3
+    """After too many wrong passwords."""
+    LEAVE = 4
+    CHANGE = 5
+    """Roles, outlet."""
+    RESET = 6
+    """Password and second factor."""
+
+
+_HERE: Final = frozenset({StaffState.ACTIVE, StaffState.SUSPENDED})
+STAFF_TABLE: Final[dict[StaffVerb, tuple[frozenset[StaffState], StaffState | None, Ending | None]]] = {
+    StaffVerb.SUSPEND: (frozenset({StaffState.ACTIVE}), StaffState.SUSPENDED, Ending.SUSPENDED),
+    StaffVerb.RESUME: (frozenset({StaffState.SUSPENDED}), StaffState.ACTIVE, None),
+    StaffVerb.UNLOCK: (_HERE, None, None),
+    StaffVerb.LEAVE: (_HERE, StaffState.LEFT, Ending.ACCOUNT_CHANGED),
+    StaffVerb.CHANGE: (_HERE, None, Ending.ACCOUNT_CHANGED),
+    StaffVerb.RESET: (_HERE, None, Ending.ACCOUNT_CHANGED),
+}
+"""From which states, to which one (None: as it is), and how an open shift ends (None: it goes on)."""
+_WHY_NOT: Final = {
+    StaffState.ACTIVE: Refusal.NOT_SUSPENDED,
+    StaffState.SUSPENDED: Refusal.ALREADY_SUSPENDED,
+    StaffState.LEFT: Refusal.STAFF_LEFT,
+}
+
+
+def manage(verb: StaffVerb, state: StaffState, *, own: bool) -> StaffState | Refusal:
+    """The state afterwards, or why not. Nobody changes their own account: so one security administrator always remains."""
+    if own:
+        return Refusal.OWN_ACCOUNT
+    allowed, to, _ = STAFF_TABLE[verb]
+    return (to or state) if state in allowed else _WHY_NOT[state]
 
 
 LEAST_PASSWORD: Final = 10
@@ -84,7 +135,9 @@ def good_password(login: str, password: str) -> bool:
 
 
 def may(actor: Actor, right: Right) -> bool:
-    """Whether somebody who is signed in holds a right."""
+    """Whether somebody who is signed in holds a right, where they stand."""
+    if actor.abroad and right in NOT_ABROAD:
+        return False
     return actor.kind is ActorKind.STAFF and bool(actor.roles & RIGHTS[right])
 
 

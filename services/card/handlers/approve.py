@@ -11,10 +11,12 @@ from services.card.domain.actor import Actor
 from services.card.domain.approval import Approval, ApprovalState, Case, decidable, usable
 from services.card.domain.refusal import Refusal
 from services.card.handlers.change_card import Changed
+from services.card.handlers.correct_identity import Corrected
+from services.card.handlers.delete_holder import Deleted
 from services.card.handlers.submit import Decided
 from services.common.errors import Code, DomainError
 
-A = TypeVar("A", Changed, Decided)
+A = TypeVar("A", Changed, Decided, Corrected, Deleted)
 
 
 async def behind_second_person(
@@ -48,11 +50,15 @@ async def behind_second_person(
 async def decide_approval(
     driver: "asyncpg.Connection[Any]", number: int, actor: Actor, now_ms: int, *, approve: bool, reason: str
 ) -> tuple[Approval, Refusal | None]:
-    """A second person's word, or why it does not count. Raises DomainError when nothing was asked under that number."""
+    """A second person's word, or why it does not count. Raises DomainError when nothing was asked under that number.
+
+    Who has a part in the case is looked at again: since it was asked somebody else may have done something about the holder.
+    """
     approval = await approvals.lock_approval(driver, number)
     if approval is None or approval.outlet != actor.outlet:
         raise DomainError(Code.NOT_FOUND, "UNKNOWN_APPROVAL", "没有这项待复核的申请")
-    if refusal := decidable(approval, actor, now_ms):
+    handled_by = approval.handled_by | await approvals.who_handled(driver, approval.case.holder, now_ms)
+    if refusal := decidable(replace(approval, handled_by=handled_by), actor, now_ms):
         return approval, refusal
     to = ApprovalState.APPROVED if approve else ApprovalState.REJECTED
     await approvals.decide_approval(driver, number, to, actor, reason)

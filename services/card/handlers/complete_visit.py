@@ -40,6 +40,9 @@ class Line:
     application: int = 0
     fee_fen: int = 0
     refusal: Refusal | None = None
+    possible_holders: tuple[int, ...] = ()
+    """Who may be the applicant."""
+    hand_out_fen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +97,15 @@ async def _settle(
             handled = await handle_application(driver, sealing, item.application, Step.WITHDRAW, actor, now_ms)
             application = await read_application(driver, item.application)
             assert application is not None, "it was handled"
-            return Line("WITHDRAW", application.holder, application=application.id, refusal=handled.refusal)
+            return Line(
+                "WITHDRAW",
+                application.holder,
+                application=application.id,
+                refusal=handled.refusal,
+                hand_out_fen=handled.hand_out_fen,
+            )
     (decided,) = await submit(driver, sealing, settings, [item], actor, now_ms)
     accepted, wanted = decided.refusal is None, item.wanted
     fee = fee_fen(settings.fee, wanted.kind) if accepted and wanted.fee is not FeeSource.WAIVED else 0
     number = decided.application or 0
-    return Line("SUBMIT", decided.holder or 0, application=number, fee_fen=fee, refusal=decided.refusal)
+    return Line("SUBMIT", decided.holder or 0, 0, number, fee, decided.refusal, decided.possible_holders)

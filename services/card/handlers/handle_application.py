@@ -14,10 +14,11 @@ from services.card.adapters.applications import (
     read_open_applications,
 )
 from services.card.adapters.cards import read_cards_of
+from services.card.adapters.money import hand_out_fee
 from services.card.adapters.people import read_holders
 from services.card.adapters.photos import NewPhoto, add_photos, newest_photos
 from services.card.adapters.sealing import Sealing
-from services.card.domain.actor import Actor
+from services.card.domain.actor import Actor, ActorKind
 from services.card.domain.application import Applicant, Step, advance, in_the_way
 from services.card.domain.person import Field
 from services.card.domain.refusal import Refusal
@@ -31,6 +32,8 @@ class Handled:
 
     application: int
     refusal: Refusal | None = None
+    hand_out_fen: int = 0
+    """A fee that was paid in cash: it goes over the counter now."""
 
 
 async def handle_application(
@@ -50,11 +53,13 @@ async def handle_application(
         raise DomainError(Code.NOT_FOUND, "UNKNOWN_APPLICATION", "没有这笔申请")
     to = advance(application.state, step)
     if not isinstance(to, Refusal) and step is Step.RESUBMIT:
-        to = await _in_the_way(driver, sealing, application) or to
+        to = await what_is_in_the_way(driver, sealing, application) or to
     if isinstance(to, Refusal):
         return Handled(number, to)
     await move_application(driver, application, step, to, actor, now_ms, cause=cause, remark=remark)
     await _record(driver, actor, application, step)
+    if step is Step.WITHDRAW and actor.kind is ActorKind.STAFF:
+        return Handled(number, hand_out_fen=await hand_out_fee(driver, number, actor.terminal))
     return Handled(number)
 
 
@@ -80,7 +85,7 @@ async def store_photo(
     await add_photos(driver, [NewPhoto(holder.id, newest + 1, sealed, list(photo.overrides), photo.reason)], now_ms)
 
 
-async def _in_the_way(driver: "asyncpg.Connection[Any]", sealing: Sealing, application: Application) -> Refusal | None:
+async def what_is_in_the_way(driver: "asyncpg.Connection[Any]", sealing: Sealing, application: Application) -> Refusal | None:
     """Meanwhile the applicant may have applied again, or have got a card."""
     holder = application.holder
     person = (await read_holders(driver, sealing, [holder]))[holder].person()

@@ -1,10 +1,13 @@
-"""What happens because a time has come: losses and cards that end, applications that lapse. Run by the elected process.
+"""What happens because a time has come: losses and cards that end, cards that are due for renewal,
+applications that lapse. Run by the elected process.
 
 Each act is one transaction that decides again under the lock: it happens once, also when two processes believe that they are
 elected, and a process that dies leaves nothing half done.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
+from itertools import product
 from typing import Any, Final
 
 import asyncpg
@@ -15,17 +18,19 @@ from services.card.adapters.due import (
     count_overdue,
     ending_cards,
     ending_losses,
+    note_renewals,
     refused_before,
 )
+from services.card.adapters.electronic import forget_spent_tokens
 from services.card.adapters.sealing import Sealing
 from services.card.domain.actor import TIMER
-from services.card.domain.application import Step
+from services.card.domain.application import ApplicationKind, Mode, Step
 from services.card.domain.life_cycle import Party, Verb
 from services.card.domain.settings import CitySettings
 from services.card.handlers.change_card import Change, change_card
 from services.card.handlers.handle_application import handle_application
 from services.card.handlers.once import transact
-from services.common.clock import SHANGHAI, instant, now_ms
+from services.common.clock import day_of, now_ms
 from services.common.database import driver_of
 
 MOST: Final = 200
@@ -46,15 +51,19 @@ class KeepTime:
         """One round; False while there is more to do."""
         driver = await driver_of(connection)
         now = self._now()
-        today = instant(now).astimezone(SHANGHAI).date()
+        today = day_of(now)
+        await forget_spent_tokens(driver, now - _DAY_MS)
         losses = await ending_losses(driver, now, MOST)
         await self._change(losses, Verb.EXPIRE_TEMPORARY_LOSS, now)
         cards = await ending_cards(driver, today, MOST)
         await self._change(cards, Verb.EXPIRE_CARD, now)
         lapsing = await refused_before(driver, now - self._settings.application.resubmit_days * _DAY_MS, MOST)
         await self._lapse(lapsing, now)
-        metrics.APPLICATIONS_OVERDUE.set(await count_overdue(driver, now))
-        return max(len(losses), len(cards), len(lapsing)) < MOST
+        renewals = await note_renewals(driver, today + timedelta(self._settings.card.renewal_days), now, MOST)
+        overdue = await count_overdue(driver, now)
+        for kind, mode in product(ApplicationKind, Mode):
+            metrics.APPLICATIONS_OVERDUE.labels(kind.name, mode.name).set(overdue.get((kind, mode), 0))
+        return max(len(losses), len(cards), len(lapsing), renewals) < MOST
 
     async def _change(self, cards: Sequence[int], verb: Verb, now: int) -> None:
         for card in cards:

@@ -10,7 +10,8 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.card.adapters.sealing import Sealing
-from services.common.database import DatabaseError, Trouble, driver_transaction, trouble
+from services.card.points import AtPoint, pass_by
+from services.common.database import DatabaseError, Trouble, driver_session, driver_transaction, trouble
 from services.common.errors import Code, DomainError
 
 A = TypeVar("A")
@@ -37,9 +38,10 @@ async def transact(engine: AsyncEngine, act: Callable[["asyncpg.Connection[Any]"
 class Once:
     """Requests by (caller, id). The answer is kept in the act's own transaction; it holds nothing personal."""
 
-    def __init__(self, engine: AsyncEngine, sealing: Sealing) -> None:
+    def __init__(self, engine: AsyncEngine, sealing: Sealing, at: AtPoint = pass_by) -> None:
         self._engine = engine
         self._sealing = sealing
+        self._at = at
 
     async def __call__(
         self,
@@ -59,13 +61,30 @@ class Once:
         digests = self._sealing.request_digests(method, request)
 
         async def once(driver: "asyncpg.Connection[Any]") -> A:
-            if known := await driver.fetchrow(_KNOWN, caller, request_id):
-                if known[0] not in digests:
-                    raise DomainError(Code.ALREADY_EXISTS, "REQUEST_ID_USED", "该请求编号已用于另一笔业务")
-                return msgspec.msgpack.decode(known[1], type=kind)
+            if (known := await _heard(driver, caller, request_id, digests, kind)) is not None:
+                return known
             answer = await act(driver)
             if final(answer):
                 await driver.execute(_KEEP, caller, request_id, digests[-1], msgspec.msgpack.encode(answer))
+            await self._at(f"{method} written")
             return answer
 
-        return await transact(self._engine, once)
+        answer = await transact(self._engine, once)
+        await self._at(f"{method} committed")
+        return answer
+
+    async def heard(self, caller: str, request_id: str, method: str, request: bytes, kind: type[A]) -> A | None:
+        """The answer of the time when it was asked first, where asking again has a price. Raises DomainError as above."""
+        async with driver_session(self._engine) as driver:
+            return await _heard(driver, caller, request_id, self._sealing.request_digests(method, request), kind)
+
+
+async def _heard(
+    driver: "asyncpg.Connection[Any]", caller: str, request_id: str, digests: list[bytes], kind: type[A]
+) -> A | None:  # fmt: skip
+    known = await driver.fetchrow(_KNOWN, caller, request_id)
+    if known is None:
+        return None
+    if known[0] not in digests:
+        raise DomainError(Code.ALREADY_EXISTS, "REQUEST_ID_USED", "该请求编号已用于另一笔业务")
+    return msgspec.msgpack.decode(known[1], type=kind)

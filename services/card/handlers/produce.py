@@ -3,6 +3,7 @@
 docs/decisions/0017-issue-and-switch.md has its table of steps. The switch itself is the enabling, in `change_card`.
 """
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -10,23 +11,26 @@ import asyncpg
 
 from services.card.adapters import audit
 from services.card.adapters.applications import Application, lock_application, move_application
+from services.card.adapters.bank_batches import give_account
 from services.card.adapters.cards import NewCard, add_card, draw_numbers, lock_card, read_cards_of, store_card
 from services.card.adapters.money import read_fee
-from services.card.adapters.people import add_lookups, read_holders
+from services.card.adapters.people import Holder, add_lookups, read_holders
 from services.card.adapters.sealing import Sealing
 from services.card.domain.actor import Actor
-from services.card.domain.application import ApplicationKind, Step, advance
-from services.card.domain.card import LIVE, Card, CardKind, FinancialStatus, Production
+from services.card.domain.application import Applicant, ApplicationKind, Step, advance, no_room
+from services.card.domain.card import Card, CardKind, FinancialStatus, Production
 from services.card.domain.card_number import card_identifier, card_number
 from services.card.domain.fee import may_be_made
 from services.card.domain.life_cycle import Party, Shown, Verb, decide
+from services.card.domain.names import Carrier
 from services.card.domain.person import Field, LookupField
 from services.card.domain.refusal import Refusal
 from services.card.domain.settings import CitySettings
 from services.card.handlers.handle_application import Handled
-from services.common.clock import SHANGHAI, instant
+from services.common.clock import day_of
 from services.common.errors import Code, DomainError
 
+_ON_THE_CARD = 1 << Carrier.CHIP | 1 << Carrier.PRINTER
 _SUCCEEDS = frozenset({ApplicationKind.REISSUE, ApplicationKind.REPLACE})
 
 
@@ -41,38 +45,67 @@ async def begin_production(
 ) -> Handled:
     """Step 1: a new card, sealed and in production, beside the one whose place it is to take.
 
-    `step`: the bank accepted, or the card is made at once. Asked again, it makes no second card.
+    `step`: the bank accepted, or the card is made at once. Asked again, it makes no second card. Where the applicant has got
+    or lost a card meanwhile, none is made, and an application that was at the bank ends.
     """
     application = await _locked(driver, number)
     to = advance(application.state, step)
     if isinstance(to, Refusal):
         return Handled(number, to)
+    holder = (await read_holders(driver, sealing, [application.holder]))[application.holder]
+    cards = (await read_cards_of(driver, [holder.id])).get(holder.id, ())
+    applicant = Applicant(holder.person(), tuple(cards))
+    if refusal := no_room(application.kind, applicant):
+        if step is Step.BANK_ACCEPT:
+            await _bar(driver, application, refusal, actor, now_ms)
+        return Handled(number, refusal)
+    if step is Step.START_INSTANT and application.not_carried & _ON_THE_CARD:
+        return Handled(number, Refusal.NAME_NOT_CARRIED)
     fee = await read_fee(driver, number)
     if fee and not may_be_made(fee.source, fee.state):
         return Handled(number, Refusal.FEE_NOT_SETTLED)
-    card = await _add_card(driver, sealing, settings, application, actor, now_ms)
+    predecessor = applicant.live_card() if application.kind in _SUCCEEDS else None
+    card = await _add_card(driver, sealing, settings, application, holder, predecessor, actor, now_ms)
     await move_application(driver, application, step, to, actor, now_ms, card=card)
     await audit.record(driver, actor, "card.begin", holder=application.holder, card=card, application=number)
     return Handled(number)
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a card at its making."""
+
+    made: bool
+    bank_account: str = field(repr=False, default="")
+    """The one that the bank accepted beforehand, with the box of the blank; empty: none."""
+
+
 async def end_production(
-    driver: "asyncpg.Connection[Any]", settings: CitySettings, number: int, actor: Actor, now_ms: int, *, made: bool
+    driver: "asyncpg.Connection[Any]",
+    sealing: Sealing,
+    settings: CitySettings,
+    number: int,
+    outcome: Outcome,
+    actor: Actor,
+    now_ms: int,
 ) -> Handled:
     """Step 2: the card lies at its outlet; or it could not be made: its numbers are retired, the application waits again."""
     application = await _locked(driver, number)
-    step, verb = (Step.PRODUCE, Verb.PRODUCE) if made else (Step.FAIL, Verb.ABANDON)
+    step, verb = (Step.PRODUCE, Verb.PRODUCE) if outcome.made else (Step.FAIL, Verb.ABANDON)
     to = advance(application.state, step)
     if isinstance(to, Refusal):
         return Handled(number, to)
     card = await lock_card(driver, application.card or 0)
     assert card is not None, "an application in production has its card"
-    today = instant(now_ms).astimezone(SHANGHAI).date()
+    today = day_of(now_ms)
     after = decide(settings.life, card, verb, Shown(Party.ISSUANCE, now_ms, today))
     assert isinstance(after, Card), "card and application go together"
     await store_card(driver, after, verb, Party.ISSUANCE, actor, now_ms)
+    if outcome.bank_account and card.kind is CardKind.ORDINARY:
+        holder = (await read_holders(driver, sealing, [card.holder]))[card.holder]
+        await give_account(driver, card.id, holder.cipher.seal(Field.BANK_ACCOUNT, outcome.bank_account.encode()))
     await move_application(driver, application, step, to, actor, now_ms)
-    act = "card.produce" if made else "card.abandon"
+    act = "card.produce" if outcome.made else "card.abandon"
     await audit.record(driver, actor, act, holder=card.holder, card=card.id, application=number)
     return Handled(number)
 
@@ -84,19 +117,30 @@ async def _locked(driver: "asyncpg.Connection[Any]", number: int) -> Application
     return application
 
 
+async def _bar(
+    driver: "asyncpg.Connection[Any]", application: Application, refusal: Refusal, actor: Actor, now_ms: int
+) -> None:
+    """Nothing is waited for any more: the application ends, and what was paid for it goes back."""
+    to = advance(application.state, Step.BAR)
+    assert not isinstance(to, Refusal), "it is at the bank"
+    await move_application(driver, application, Step.BAR, to, actor, now_ms, cause=refusal)
+    await audit.record(driver, actor, "application.bar", holder=application.holder, application=application.id)
+
+
 async def _add_card(
     driver: "asyncpg.Connection[Any]",
     sealing: Sealing,
     settings: CitySettings,
     application: Application,
+    holder: Holder,
+    predecessor: Card | None,
     actor: Actor,
     now_ms: int,
 ) -> int:
-    holder = (await read_holders(driver, sealing, [application.holder]))[application.holder]
     (drawn,) = await draw_numbers(driver, 1)
     printed = card_number(drawn.number_serial)
     temporary = application.kind is ApplicationKind.TEMPORARY
-    today = instant(now_ms).astimezone(SHANGHAI).date()
+    today = day_of(now_ms)
     # A leap day has its tenth birthday on 28 February.
     last = min(today.replace(day=28), today) if (today.month, today.day) == (2, 29) else today
     new = NewCard(
@@ -108,7 +152,7 @@ async def _add_card(
         FinancialStatus.NONE if temporary else FinancialStatus.INACTIVE,
         Production.BATCHED,
         application.id,
-        await _predecessor(driver, application),
+        predecessor.id if predecessor else None,
         today,
         today + timedelta(settings.life.temporary_card_days)
         if temporary
@@ -117,10 +161,3 @@ async def _add_card(
     await add_card(driver, new, actor, now_ms)
     await add_lookups(driver, holder.id, sealing.digests(LookupField.CARD_NUMBER, printed))
     return new.id
-
-
-async def _predecessor(driver: "asyncpg.Connection[Any]", application: Application) -> int | None:
-    if application.kind not in _SUCCEEDS:
-        return None
-    cards = (await read_cards_of(driver, [application.holder])).get(application.holder, [])
-    return next((card.id for card in cards if card.kind is CardKind.ORDINARY and card.social in LIVE), None)

@@ -1,6 +1,6 @@
 """Seal the audit: chain what is committed, under a key of the vault, and publish each link."""
 
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.card import metrics
 from services.card.adapters import audit_seals
 from services.card.adapters.audit_seals import SERVICE, message_of
-from services.card.domain.audit_seal import AuditRow, AuditSeal
+from services.card.domain.audit_seal import MOST_ROWS, AuditRow, AuditSeal
 from services.common.announce import Announcer
 from services.common.clock import now_ms
 from services.common.database import driver_of
@@ -18,36 +18,32 @@ from services.common.keyvault.vault import KeyVault
 from services.common.topics import AUDIT_SEALS
 
 AUDIT_KEY: Final = "audit"
-MOST_ROWS: Final = 2000
-"""Of one seal."""
-_YOUNG_SECONDS: Final = 60.0
-"""No act takes longer: what is committed later than that was inserted."""
-_OLD_SECONDS: Final = 24 * 3600.0
-_OLD_EVERY_SECONDS: Final = 3600.0
 
 
 class SealAudit:
-    """Run by the elected process. If two believe they are, the primary key of the seals lets one of them go on."""
+    """Run by the elected process. If two believe they are, the primary key of the seals lets one of them go on.
 
-    def __init__(self, vault: KeyVault, announcer: Announcer) -> None:
+    What it looks at begins a minute before the newest seal, however long ago that was: whatever was committed behind that seal
+    is found, also when nobody has sealed for days, and what is put under a number further back is not taken for an act's.
+    `now` is the clock, for tests that do not want to wait a year.
+    """
+
+    def __init__(self, vault: KeyVault, announcer: Announcer, now: Callable[[], int] = now_ms) -> None:
         self._vault = vault
         self._announcer = announcer
-        self._looked_far_back_at = float("-inf")
+        self._now = now
 
     async def __call__(self, connection: AsyncConnection) -> bool:
         """One round: a seal for what is committed and has none, then publication. False while there is more to seal."""
         driver = await driver_of(connection)
-        far_back = time.monotonic() - self._looked_far_back_at > _OLD_EVERY_SECONDS
-        rows = await audit_seals.unsealed(driver, _OLD_SECONDS if far_back else _YOUNG_SECONDS, MOST_ROWS)
-        now = now_ms()
+        rows = await audit_seals.unsealed(driver, await audit_seals.closed_up_to(driver), MOST_ROWS)
+        now = self._now()
         metrics.AUDIT_UNSEALED_AGE.set(max(0, now - rows[0].at_us // 1000) / 1000 if rows else 0)
         if rows:
             try:
                 await self._seal(driver, rows, now)
             except asyncpg.UniqueViolationError:
                 return False  # another one was quicker; what is left is seen in the next round
-        if far_back and len(rows) < MOST_ROWS:
-            self._looked_far_back_at = time.monotonic()
         await self._publish(driver)
         return len(rows) < MOST_ROWS
 

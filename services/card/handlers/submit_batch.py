@@ -1,5 +1,6 @@
 """Take an employer's batch: hundreds of rows a transaction, each with a verdict that it keeps, however often it is sent."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,9 +17,12 @@ from services.card.domain.refusal import Refusal
 from services.card.domain.settings import CitySettings
 from services.card.handlers.once import transact
 from services.card.handlers.submit import Submission, submit
+from services.card.points import AtPoint, pass_by
 from services.common.errors import Code, DomainError
 
 ROWS_A_TRANSACTION: Final = 500
+TRANSACTIONS_AT_ONCE: Final = 3
+"""Of all batches of a process: one is worked out while others wait for the database, and sessions are left for windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,12 @@ class Decided:
 class SubmitBatch:
     """Batches by (caller, name)."""
 
-    def __init__(self, engine: AsyncEngine, sealing: Sealing, settings: CitySettings) -> None:
+    def __init__(self, engine: AsyncEngine, sealing: Sealing, settings: CitySettings, at: AtPoint = pass_by) -> None:
         self._engine = engine
         self._sealing = sealing
         self._settings = settings
+        self._at = at
+        self._turn = asyncio.Semaphore(TRANSACTIONS_AT_ONCE)
 
     async def __call__(self, name: str, header: bytes, rows: Sequence[Row], read: Read, actor: Actor, now_ms: int) -> Decided:
         """A verdict for each row. Raises DomainError when under this name another batch, or another row, was brought before."""
@@ -63,11 +69,15 @@ class SubmitBatch:
         batch = await transact(self._engine, lambda driver: begin_batch(driver, actor.terminal, name, len(rows), digests[-1]))
         if batch.digest not in digests:
             raise DomainError(Code.ALREADY_EXISTS, "BATCH_ID_USED", "该批次编号已用于另一批次，请换一个编号")
+        await self._at("batch begun")
         verdicts: list[BatchRow] = []
         for chunk in _chunks(rows):
             decide = partial(self._decide, batch.id, chunk, read, actor, now_ms)
-            verdicts += await transact(self._engine, decide)
+            async with self._turn:
+                verdicts += await transact(self._engine, decide)
+            await self._at("batch rows committed")
         await transact(self._engine, lambda driver: end_batch(driver, batch.id))
+        await self._at("batch ended")
         return Decided(batch.id, verdicts)
 
     async def _decide(
@@ -93,8 +103,9 @@ class SubmitBatch:
                 verdicts.append(BatchRow(number, digests[number][-1], None, form.refusal, form.detail))
             else:
                 one = decided[number]
-                verdicts.append(BatchRow(number, digests[number][-1], one.application, one.refusal or 0, ""))
+                verdicts.append(BatchRow(number, digests[number][-1], one.application, one.refusal or 0, "", one.not_carried))
         await add_rows(driver, batch, verdicts)
+        await self._at("batch rows written")
         for verdict in verdicts:
             outcome, reason = ("REFUSED", Refusal(verdict.refusal).name) if verdict.refusal else ("ACCEPTED", "")
             metrics.APPLICATIONS.labels("EMPLOYER", outcome, reason).inc()

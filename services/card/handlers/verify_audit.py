@@ -1,64 +1,129 @@
 """Verify the audit: make every digest and every head again, and compare them with what was published."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.card.adapters import audit_seals
 from services.card.adapters.audit_seals import SealedRow
-from services.card.domain.audit_seal import FIRST_HEAD, AuditSeal, Finding, Kind, against_published, missing_numbers
+from services.card.domain.audit_seal import (
+    BEFORE_THE_FIRST,
+    MOST_ROWS,
+    AuditSeal,
+    Finding,
+    Kind,
+    against_published,
+    came_late,
+)
 from services.card.handlers.seal_audit import row_digest, seal_head
 from services.common.database import driver_session
 from services.common.keyvault.vault import KeyVault, UnknownKeyError
 
-_MOST_STRANGERS = 1000
+SEALS_AT_ONCE: Final = 1000
+_MOST_STRANGERS: Final = 1000
+_MOST_LATE: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verified:
     """What was looked at, and what was found."""
 
-    seals: int
-    rows: int
-    retired: int
+    seals: int = 0
+    rows: int = 0
+    retired: int = 0
     """Rows that were taken away because their time was over: their digests are proved, they themselves are not there."""
-    published: int
+    published: int = 0
     """Seals that were compared with the topic."""
-    findings: list[Finding]
+    late: list[int] = field(default_factory=list)
+    """The first rows that came later than an act's can while somebody seals: see `came_late`."""
+    findings: list[Finding] = field(default_factory=list)
 
 
 async def verify_audit(
     engine: AsyncEngine,
     vault: KeyVault,
     published: Iterable[tuple[int, bytes]],
+    over_before_ms: int,
     progress: Callable[[int, int], None],
 ) -> Verified:
-    """`published`: (number, head) of the seals on the topic. `progress` hears how many of how many seals were looked at."""
-    findings: list[Finding] = []
-    rows = retired = 0
-    heads: dict[int, bytes] = {}
-    known = list(published)
+    """`published`: (number, head) of the seals on the topic. `progress` hears how many of how many seals were looked at.
+
+    A row may be gone when its seal, whose time the key vouches for, is older than `over_before_ms`.
+    """
     async with driver_session(engine) as driver:
-        seals = await audit_seals.all_seals(driver)
-        findings += [Finding(Kind.SEAL_MISSING, number) for number in missing_numbers([seal.number for seal in seals])]
-        may_be_gone = await audit_seals.retired_up_to(driver)
-        before = FIRST_HEAD
-        for done, seal in enumerate(seals, 1):
-            sealed = await audit_seals.rows_of_seal(driver, seal.number)
-            findings += _of_seal(vault, before, seal, sealed)
-            for row in sealed:
-                if row.now is None and seal.number <= may_be_gone:
-                    retired += 1
-                else:
-                    findings += _of_row(vault, seal, row)
-            rows += len(sealed)
-            heads[seal.number] = before = seal.head
-            progress(done, len(seals))
-        up_to = max((seal.last_row for seal in seals), default=0)
-        findings += [Finding(Kind.INSERTED, row) for row in await audit_seals.strangers(driver, up_to, _MOST_STRANGERS)]
-    findings += against_published(heads, known)
-    return Verified(len(seals), rows, retired, len(set(known)), findings)
+        verification = _Verification(driver, vault, over_before_ms)
+        await verification.follow_chain(progress)
+        await verification.look_between()
+        await verification.compare(published)
+    return verification.found
+
+
+@dataclass(slots=True)
+class _Verification:
+    """One way along the chain, some seals at a time."""
+
+    driver: "asyncpg.Connection[Any]"
+    vault: KeyVault
+    over_before_ms: int
+    found: Verified = field(default_factory=Verified)
+    before: AuditSeal = BEFORE_THE_FIRST
+    complete_ms: int = 0
+    """When a seal last took all that there was."""
+    retired_up_to: int = 0
+
+    async def follow_chain(self, progress: Callable[[int, int], None]) -> None:
+        """Every link and every row, up to the newest seal of when it began."""
+        newest = await audit_seals.newest_seal(self.driver)
+        while seals := await audit_seals.seals_between(self.driver, self.before.number, newest.number, SEALS_AT_ONCE):
+            for seal in seals:
+                await self._follow(seal)
+                progress(seal.number, newest.number)
+
+    async def look_between(self) -> None:
+        """Rows that no seal has, under numbers whose time has passed."""
+        up_to = await audit_seals.closed_up_to(self.driver)
+        inserted = await audit_seals.strangers(self.driver, up_to, _MOST_STRANGERS)
+        self.found.findings += [Finding(Kind.INSERTED, row) for row in inserted]
+
+    async def compare(self, published: Iterable[tuple[int, bytes]]) -> None:
+        """What was published with what is there, in the order of the topic; some seals stand there twice."""
+        highest, records = 0, iter(published)
+        while some := list(islice(records, SEALS_AT_ONCE)):
+            heads = await audit_seals.heads_of(self.driver, [number for number, _ in some])
+            self.found.findings += against_published(heads, some)
+            fresh = {number for number, _ in some if number > highest}
+            self.found.published += len(fresh)
+            highest = max(fresh, default=highest)
+
+    async def _follow(self, seal: AuditSeal) -> None:
+        if seal.number != self.before.number + 1:
+            self.found.findings.append(Finding(Kind.SEAL_MISSING, self.before.number + 1))
+        sealed = await audit_seals.rows_of_seal(self.driver, seal.number)
+        broken = list(_of_seal(self.vault, self.before.head, seal, sealed))
+        self.found.findings += broken
+        may_be_gone = not broken and seal.time_ms < self.over_before_ms and await self._were_retired(seal, sealed)
+        for row in sealed:
+            if row.now is None and may_be_gone:
+                self.found.retired += 1
+            else:
+                self.found.findings += _of_row(self.vault, seal, row)
+        late = [row.id for row in sealed if row.now and came_late(row.now, seal, self.before, self.complete_ms)]
+        self.found.late += late[: _MOST_LATE - len(self.found.late)]
+        self.found.seals += 1
+        self.found.rows += len(sealed)
+        self.before = seal
+        if seal.rows < MOST_ROWS:
+            self.complete_ms = seal.time_ms
+
+    async def _were_retired(self, seal: AuditSeal, sealed: list[SealedRow]) -> bool:
+        """Asked after the rows were read: whoever takes rows away meanwhile has noted it by then."""
+        if self.retired_up_to < seal.number and any(row.now is None for row in sealed):
+            self.retired_up_to = await audit_seals.retired_up_to(self.driver)
+        return seal.number <= self.retired_up_to
 
 
 def _of_seal(vault: KeyVault, before: bytes, seal: AuditSeal, sealed: list[SealedRow]) -> Iterator[Finding]:

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import re
 import secrets
-import traceback
 from contextvars import ContextVar
 from time import perf_counter
 from typing import Any, Final
@@ -18,6 +17,7 @@ from services.common.errors import Code, DomainError
 from services.common.grpc.callers import SUBJECT_KEY, Caller
 from services.common.grpc.metrics import CODES, MethodCounts
 from services.common.grpc.statuses import DETAILS_KEY, STATUS, details_of
+from services.common.logs import fault_of
 from services.common.peer import Peer
 
 log = structlog.get_logger()
@@ -124,15 +124,7 @@ class Call:
     async def _break(self, error: BaseException) -> None:
         fault = DomainError(Code.INTERNAL, "INTERNAL", "a fault on our side; ask again with the same request id")
         seconds = self._end(STATUS[fault.code].value[0])
-        # Without the error's own message: it may quote the request.
-        log.error(
-            "call_failed",
-            method=self._method,
-            caller=self._name,
-            error=type(error).__name__,
-            traceback="".join(traceback.format_tb(error.__traceback__)),
-            seconds=round(seconds, 3),
-        )
+        log.error("call_failed", method=self._method, caller=self._name, seconds=round(seconds, 3), **fault_of(error))
         await self._abort(fault)
 
     def _leave(self) -> None:

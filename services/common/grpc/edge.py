@@ -39,6 +39,8 @@ class Edge:
         self._most_calls = most_calls
         self._calls = 0
         self._streams: dict[Call, asyncio.Task[Any]] = {}
+        self._uploads: dict[Call, asyncio.Task[Any]] = {}
+        """Of callers who send one message after the other, and have an end of their own."""
 
     def guard(self, service: str, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
         """The handlers of a service by method, with everything around them; methods that it lacks are left to gRPC."""
@@ -57,12 +59,12 @@ class Edge:
         if handler.response_streaming:
             answer = self._streaming(f"{service}/{name}", counts, behaviour if generates else None, behaviour)
         else:
-            answer = self._unary(f"{service}/{name}", counts, behaviour)
+            answer = self._unary(f"{service}/{name}", counts, behaviour, upload=handler.request_streaming)
         return make(answer, handler.request_deserializer, handler.response_serializer)
 
     def check_streams(self) -> None:
         """End the streams of callers who would not be admitted any more."""
-        for call, task in tuple(self._streams.items()):
+        for call, task in (*self._streams.items(), *self._uploads.items()):
             try:
                 self._check(call.caller)
             except DomainError as error:
@@ -84,13 +86,17 @@ class Edge:
         if self._calls > self._most_calls:
             raise DomainError(Code.RESOURCE_EXHAUSTED, "SERVER_BUSY", "too many calls at once; try again in a moment")
 
-    def _unary(self, method: str, counts: MethodCounts, behaviour: Behaviour) -> Behaviour:
+    def _unary(self, method: str, counts: MethodCounts, behaviour: Behaviour, *, upload: bool) -> Behaviour:
+        async def take(call: Call, request: Any, context: Any) -> Any:
+            with self._open(call, self._uploads):
+                return await behaviour(request, context)
+
         async def answer(request: Any, context: Any) -> Any:
             self._calls += 1
             call = Call(method, counts, context, streaming=False)
             try:
                 self._admit(call, context)
-                response = await behaviour(request, context)
+                response = await (take(call, request, context) if upload else behaviour(request, context))
             except BaseException as error:
                 await call.fail(error)
                 raise
@@ -108,7 +114,7 @@ class Edge:
             try:
                 self._admit(call, context)
                 await context.send_initial_metadata(call.metadata)
-                with self._open(call):
+                with self._open(call, self._streams):
                     if generator is None:
                         await behaviour(request, context)
                     else:
@@ -129,11 +135,11 @@ class Edge:
                 await context.write(message)
 
     @contextmanager
-    def _open(self, call: Call) -> Iterator[None]:
+    def _open(self, call: Call, among: dict[Call, asyncio.Task[Any]]) -> Iterator[None]:
         task = asyncio.current_task()
         assert task is not None
-        self._streams[call] = task
+        among[call] = task
         try:
             yield
         finally:
-            del self._streams[call]
+            del among[call]

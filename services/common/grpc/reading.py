@@ -1,11 +1,24 @@
 """What requests of any service may hold. Whatever is wrong is named by its field, never by its value."""
 
+from enum import IntEnum
+from typing import TypeVar
+
 from services.common.errors import Code, DomainError
+
+N = TypeVar("N", bound=IntEnum)
 
 
 def bad(field: str, what: str) -> DomainError:
     """The request makes no sense."""
     return DomainError(Code.INVALID_ARGUMENT, "BAD_REQUEST", f"{field}: {what}")
+
+
+def named(field: str, kind: type[N], number: int) -> N:
+    """What a number stands for. Raises DomainError for one that stands for nothing, as one that was left out."""
+    try:
+        return kind(number)
+    except ValueError:
+        raise bad(field, "it must be named, and there is none of that number") from None
 
 
 def identifier(field: str, value: str, longest: int) -> str:

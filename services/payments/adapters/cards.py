@@ -1,6 +1,6 @@
 """The projection of card.events: which account a card draws on, and the states of the cards of each account."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +13,7 @@ from onecard.card.v1.card_events_pb2 import CardEvent, CardState
 from services.common.clock import instant
 from services.common.database import driver_transaction, place_of
 from services.payments.domain.account import FIRST_HOLDER_ACCOUNT, FIRST_PURSE_ACCOUNT, AccountKind
-from services.payments.domain.card import Card, CardStatus, CategoryPeriod, StatusPeriod
+from services.payments.domain.card import Card, CardStatus, CategoryPeriod, ElectronicPeriod, ElectronicUse, StatusPeriod
 
 _OPEN: Final = """
 insert into payments.account (id, kind, guarded) select id, $2, true from unnest($1::bigint[]) as n(id) order by id
@@ -70,19 +70,30 @@ def _card(state: CardState) -> Card:
     if not FIRST_HOLDER_ACCOUNT <= state.account_id < FIRST_PURSE_ACCOUNT:
         raise CardEventError("account_id")
     try:
-        birth_date = date.fromisoformat(state.birth_date)
+        birth_date = date.fromisoformat(state.birth_date) if state.birth_date else None
         statuses = tuple(
             StatusPeriod(CardStatus(p.status), p.valid_from_ms, p.hotlist_published_ms) for p in state.status_periods
         )
+        uses = tuple(ElectronicPeriod(ElectronicUse(p.use), p.valid_from_ms) for p in state.electronic_periods)
     except ValueError:
-        raise CardEventError("birth_date or status") from None
+        raise CardEventError("birth_date, status or use") from None
     categories = tuple(CategoryPeriod(p.category, p.resident, p.valid_from_ms) for p in state.category_periods)
     if list(statuses) != sorted(statuses, key=lambda p: p.valid_from_ms):
         raise CardEventError("status_periods out of order")
     if list(categories) != sorted(categories, key=lambda p: p.valid_from_ms):
         raise CardEventError("category_periods out of order")
+    if list(uses) != sorted(uses, key=lambda p: p.valid_from_ms):
+        raise CardEventError("electronic_periods out of order")
     return Card(
-        state.card_identifier, birth_date, statuses, categories, state.epoch, state.version, state.successor_card_identifier
+        state.card_identifier,
+        birth_date,
+        statuses,
+        categories,
+        state.epoch,
+        state.version,
+        state.successor_card_identifier,
+        state.predecessor_card_identifier,
+        uses,
     )
 
 
@@ -130,5 +141,10 @@ class CardProjection:
                 changed.add(account_id)
         if changed:
             ids = sorted(changed)
-            await driver.execute(_STORE, ids, [_encode_json(tuple(stored[i].values())).decode() for i in ids])
+            await driver.execute(_STORE, ids, [_encode(stored[i].values()) for i in ids])
         return [row[0] for row in new]
+
+
+def _encode(cards: Iterable[Card]) -> str:
+    """What is empty is left out: every posting writes the account's row anew."""
+    return _encode_json([{k: v for k, v in msgspec.to_builtins(card).items() if v != ""} for card in cards]).decode()

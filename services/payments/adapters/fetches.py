@@ -18,6 +18,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from services.payments.adapters.holes import Holes
+
 Run: TypeAlias = tuple[TP, list[Any]]
 """A contiguous run of aiokafka records of one partition, in order."""
 
@@ -27,6 +29,8 @@ class Gathering(NamedTuple):
 
     min_bytes: int
     max_wait_ms: int
+    passes_over: bool
+    """Whether the broker may pass over a record for a moment (`Holes`)."""
 
 
 MOST_OPEN_FETCHES: Final = 4
@@ -63,6 +67,9 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         self._open = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
+        self._next: dict[TP, int] = {}
+        """The offset behind the last run delivered from each partition."""
+        self._holes = Holes[TP]()
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> Any:
@@ -82,6 +89,7 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         """What is in flight will be posted and answered, but commits nothing: its runs are cut differently next time."""
         self._delivery += 1
         self._ends.clear()
+        self._next.clear()
         self._open = 0
         self._has_room.set()
 
@@ -100,7 +108,7 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         for tp, found in records.items():
             if active is None or tp in active or tp in self._buffered_partitions:
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-                if run := self._unread(tp, found):
+                if run := await self._without_hole(tp, self._unread(tp, found)):
                     runs.append((tp, run))
         if runs and self.flow_active and self.app.consumer_generation_id == generation:
             yield self._deliver(runs, generation)
@@ -125,11 +133,25 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
             return [record for record in found if record.offset >= read]
         return found
 
+    async def _without_hole(self, tp: TP, run: list[Any]) -> list[Any]:
+        """The run up to a record that the broker passed over; what is behind it is read again."""
+        expected = self._next.get(tp)
+        if not run or expected is None or not self.gathering.passes_over:
+            return run
+        taken, hole = self._holes.before(tp, expected, run)
+        if hole is not None:
+            try:
+                await self._thread.seek_wait({tp: hole})
+            except (TimeoutError, KafkaError) as error:
+                self.log.warning("could not seek back to a record that was passed over: %r", error)
+        return taken
+
     def _deliver(self, runs: list[Run], generation: int) -> tuple[TP, Fetch]:
         for tp, run in runs:
             # One less than the last, so that Faust sees no gap to keep books about.
             self._read_offset[tp] = max(run[-1].offset - 1, 0) or None
             self._ends[tp].append(run[-1].offset)
+            self._next[tp] = run[-1].offset + 1
         tp, run = runs[0]
         last = run[-1]
         message = Fetch(

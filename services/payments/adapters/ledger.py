@@ -16,6 +16,7 @@ from services.payments.adapters.locking import lock_accounts
 from services.payments.adapters.lone import read_alone, write_alone
 from services.payments.adapters.payments import REASON, columns, read_owners, read_payments, read_rulings, write_payments
 from services.payments.adapters.rows import batch_digest, copy_rows, operation_rows, transfer_rows, verdict_rows
+from services.payments.adapters.spent_tokens import read_spent, write_spent
 from services.payments.adapters.wire import Outcomes
 from services.payments.domain.account import FIRST_PURSE_ACCOUNT, Account, AccountKind, HolderAccount
 from services.payments.domain.book import Book, Journal, Rules
@@ -146,8 +147,10 @@ class Ledger:
         """
         if self._alone and len(operations) == 1 and not read_all:
             (alone,) = operations
-            if isinstance(alone, Authorize) and alone.capture and (answered := await self._pay_alone(alone, now_ms)):
-                return [answered]
+            if isinstance(alone, Authorize) and alone.capture and not alone.token:
+                answered = await self._pay_alone(alone, now_ms)
+                if answered:
+                    return [answered]
         async with driver_transaction(self._engine) as driver:
             journal = await self._operate(driver, operations, now_ms, read_all)
             await self._at("written")
@@ -172,7 +175,8 @@ class Ledger:
     ) -> Journal:
         referred = await _referred(driver, operations)
         taken = await _taken_names(driver, operations)
-        cards = list({operation.card_identifier for operation in operations if isinstance(operation, Authorize)})
+        authorized = [operation for operation in operations if isinstance(operation, Authorize)]
+        cards = list({operation.card_identifier for operation in authorized})
         locked = await lock_accounts(driver, cards, list(referred.accounts))
         await self._at("locked")
         book = Book(locked.by_card, locked.by_id, rulings=dict(referred.rulings), names=taken)
@@ -184,6 +188,8 @@ class Ledger:
         if referred.payments:
             payments = await read_payments(driver, referred.payments)
             book.payments.update((id_, payment) for id_, payment in payments.items() if payment.account_id in book.locked)
+        if tokens := [operation.token.number for operation in authorized if operation.token is not None]:
+            book.spent.update(await read_spent(driver, tokens))
         journal = decide((), operations, book, self._rules, locked.batch, now_ms)
         problems = [o.request.identity for o, a in zip(operations, journal.answered, strict=True) if a.ruling is None]
         if (unread := set(problems) - known) and await read_rulings(driver, list(unread)):
@@ -244,6 +250,8 @@ class Ledger:
         if journal.opened:
             # In the order of their names, so that two batches that want the same ones cannot deadlock.
             await driver.execute(_OPEN, *columns(map(_opened, sorted(journal.opened, key=lambda asked: asked.name))))
+        if journal.spent:
+            await write_spent(driver, journal.spent, batch)
         if book.payments:
             await write_payments(driver, book.payments)
         accounts = [account for account in book.locked.values() if account.changed]

@@ -1,15 +1,15 @@
 """Consumers of `payments.outcomes` outside of any group."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from services.common.topics import OUTCOMES
+from services.payments.adapters.holes import Holes
 from services.payments.config import BrokerKind
 
 log = structlog.get_logger()
@@ -25,9 +25,62 @@ class RoadError(Exception):
     """The broker is away, or the topic is not there."""
 
 
-@asynccontextmanager
-async def consuming(bootstrap: str, broker: BrokerKind) -> AsyncIterator[AIOKafkaConsumer]:
+class Lost(NamedTuple):
+    """A place is not there (any more), and was left for the oldest that the broker keeps."""
+
+    partition: int
+
+
+class OutcomeConsumer:
     """A connected consumer in no group, which reads nothing before it is placed."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, broker: BrokerKind) -> None:
+        self._consumer = consumer
+        self._holes = Holes[TopicPartition]() if broker == "tansu" else None
+
+    async def ends(self, partitions: int) -> list[int]:
+        """Behind the last record of each partition."""
+        places = [_place(partition) for partition in range(partitions)]
+        found = await self._consumer.end_offsets(places)
+        return [found[at] for at in places]
+
+    async def place(self, offsets: Mapping[int, int]) -> None:
+        """Let it read some partitions from these offsets on."""
+        places = {_place(partition): offset for partition, offset in offsets.items()}
+        self._consumer.assign(list(places))
+        for at, offset in places.items():
+            self._consumer.seek(at, offset)
+        if oldest := [at for at, offset in places.items() if offset == OLDEST]:
+            await self._consumer.seek_to_beginning(*oldest)
+
+    async def positions(self) -> dict[int, int]:
+        """The next offset of every partition that it reads."""
+        return {at.partition: await self._consumer.position(at) for at in self._consumer.assignment()}
+
+    async def take(self, within_ms: int) -> dict[int, Sequence[Any]] | Lost:
+        """What has come, by partition, waiting so long for it."""
+        before = await self.positions() if self._holes else {}
+        try:
+            found = await self._consumer.getmany(timeout_ms=within_ms)
+        except OffsetOutOfRangeError as error:
+            [(at, offset)] = error.args[0].items()
+            log.warning("outcomes_not_kept", partition=at.partition, offset=offset)
+            await self._consumer.seek_to_beginning(at)
+            return Lost(at.partition)
+        return {at.partition: taken for at, records in found.items() if (taken := self._without_hole(at, before, records))}
+
+    def _without_hole(self, at: TopicPartition, before: Mapping[int, int], records: Sequence[Any]) -> Sequence[Any]:
+        if self._holes is None:
+            return records
+        taken, hole = self._holes.before(at, before[at.partition], records)
+        if hole is not None:
+            self._consumer.seek(at, hole)
+        return taken
+
+
+@asynccontextmanager
+async def consuming(bootstrap: str, broker: BrokerKind) -> AsyncIterator[OutcomeConsumer]:
+    """A connected consumer, until the end of the block."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
@@ -40,35 +93,10 @@ async def consuming(bootstrap: str, broker: BrokerKind) -> AsyncIterator[AIOKafk
     )
     try:
         await consumer.start()
-        yield consumer
+        yield OutcomeConsumer(consumer, broker)
     finally:
         await consumer.stop()
 
 
-async def place(consumer: AIOKafkaConsumer, offsets: Mapping[int, int]) -> None:
-    """Let it read some partitions from these offsets on."""
-    places = {TopicPartition(OUTCOMES, partition): offset for partition, offset in offsets.items()}
-    consumer.assign(list(places))
-    for at, offset in places.items():
-        consumer.seek(at, offset)
-    if oldest := [at for at, offset in places.items() if offset == OLDEST]:
-        await consumer.seek_to_beginning(*oldest)
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A place is not there (any more), and was left for the oldest that the broker keeps."""
-
-    partition: int
-
-
-async def take(consumer: AIOKafkaConsumer, within_ms: int) -> dict[TopicPartition, list[Any]] | Lost:
-    """What has come, waiting so long for it."""
-    try:
-        records: dict[TopicPartition, list[Any]] = await consumer.getmany(timeout_ms=within_ms)
-    except OffsetOutOfRangeError as error:
-        [(at, offset)] = error.args[0].items()
-        log.warning("outcomes_not_kept", partition=at.partition, offset=offset)
-        await consumer.seek_to_beginning(at)
-        return Lost(at.partition)
-    return records
+def _place(partition: int) -> TopicPartition:
+    return TopicPartition(OUTCOMES, partition)

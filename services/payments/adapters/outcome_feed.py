@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from services.common.topics import OUTCOMES
-from services.payments.adapters.outcome_consumer import REQUEST_TIMEOUT_MS, Lost, RoadError, consuming, place, take
+from services.payments.adapters.outcome_consumer import REQUEST_TIMEOUT_MS, Lost, OutcomeConsumer, RoadError, consuming
 from services.payments.adapters.outcome_cursor import Life, home_of
 from services.payments.config import BrokerKind
 
@@ -135,7 +134,7 @@ class OutcomeFeed:
             async with consuming(self._bootstrap, self._broker) as consumer:
                 if life != self._life:
                     await self._begin(life, consumer)
-                await place(consumer, dict(enumerate(self._offsets)))
+                await consumer.place(dict(enumerate(self._offsets)))
                 tailing = asyncio.create_task(self._tail(consumer))
                 try:
                     await self._watch(client, life, tailing)
@@ -145,23 +144,22 @@ class OutcomeFeed:
         finally:
             await client.close()
 
-    async def _begin(self, life: Life, consumer: AIOKafkaConsumer) -> None:
-        places = [TopicPartition(OUTCOMES, partition) for partition in range(life.partitions)]
-        ends = await consumer.end_offsets(places)
+    async def _begin(self, life: Life, consumer: OutcomeConsumer) -> None:
+        ends = await consumer.ends(life.partitions)
         log.info("outcomes_tailed", cluster=life.cluster_id, partitions=life.partitions)
-        self._life, self._offsets = life, [ends[at] for at in places]
+        self._life, self._offsets = life, ends
         self._begun.set()
         self._close_listeners()
 
-    async def _tail(self, consumer: AIOKafkaConsumer) -> None:
+    async def _tail(self, consumer: OutcomeConsumer) -> None:
         while True:
-            taken = await take(consumer, _TAKE_MS)
+            taken = await consumer.take(_TAKE_MS)
             if isinstance(taken, Lost):
-                self._offsets[taken.partition] = await consumer.position(TopicPartition(OUTCOMES, taken.partition))
+                self._offsets[taken.partition] = (await consumer.positions())[taken.partition]
                 self._close_listeners()
                 continue
-            for at, records in taken.items():
-                self._hand_out(at.partition, records)
+            for partition, records in taken.items():
+                self._hand_out(partition, records)
             await asyncio.sleep(0)  # what was fetched beforehand comes without a pause: others want to work, too
 
     def _hand_out(self, partition: int, records: Sequence[Any]) -> None:

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from services.common.topics import OUTCOMES
-from services.payments.adapters.outcome_consumer import OLDEST, Lost, RoadError, consuming, place, take
+from services.payments.adapters.outcome_consumer import OLDEST, Lost, OutcomeConsumer, RoadError, consuming
 from services.payments.config import BrokerKind
 
 _PIECE_OUTCOMES: Final = 1000
@@ -111,26 +109,26 @@ class OutcomeLog:
                     wanted.found.set_exception(RoadError(failure))
 
 
-async def _read(consumer: AIOKafkaConsumer, group: Sequence[_Wanted]) -> None:
+async def _read(consumer: OutcomeConsumer, group: Sequence[_Wanted]) -> None:
     """One piece for all of them."""
     partitions = list(group[0].begin)
     ends = {partition: max(wanted.end[partition] for wanted in group) for partition in partitions}
-    await place(consumer, {partition: min(wanted.begin[partition] for wanted in group) for partition in partitions})
+    await consumer.place({partition: min(wanted.begin[partition] for wanted in group) for partition in partitions})
     by_merchant: dict[bytes, list[_Wanted]] = {}
     for wanted in group:
         by_merchant.setdefault(wanted.merchant, []).append(wanted)
     deadline = time.monotonic() + _PIECE_SECONDS
     while True:
-        taken = await take(consumer, _TAKE_MS)
+        taken = await consumer.take(_TAKE_MS)
         if isinstance(taken, Lost):
             for wanted in group:
                 wanted.begin[taken.partition] = OLDEST
             continue
-        for at, records in taken.items():
+        for partition, records in taken.items():
             for record in records:
                 for wanted in by_merchant.get(record.key, ()):
-                    wanted.take(at.partition, record.offset, record.value or b"")
-        positions = {partition: await consumer.position(TopicPartition(OUTCOMES, partition)) for partition in partitions}
+                    wanted.take(partition, record.offset, record.value or b"")
+        positions = await consumer.positions()
         reached = all(position >= ends[partition] for partition, position in positions.items())
         full = any(len(wanted.values) >= _PIECE_OUTCOMES for wanted in group)
         if reached or full or time.monotonic() >= deadline:

@@ -22,6 +22,7 @@ from services.payments.domain.operation import (
     Refund,
     Request,
     SetAccountStatus,
+    Token,
     TopUp,
     Void,
 )
@@ -48,11 +49,19 @@ def authorize(
     capture: bool,
     hold_ms: int,
     asked_hold_ms: int = 0,
+    token: Token | None = None,
 ) -> Authorize:
-    """`hold_ms` is how long the hold lives, `asked_hold_ms` what was asked; both 0 where the money is taken at once."""
-    ours = () if hold_ms == asked_hold_ms else (hold_ms,)
-    request = _request(caller, request_id, _AUTHORIZE, card_identifier, amount_fen, capture, asked_hold_ms, ours=ours)
-    return Authorize(request, card_identifier, amount_fen, capture, hold_ms)
+    """`hold_ms` is how long the hold lives, `asked_hold_ms` what was asked; both 0 where the money is taken at once.
+
+    Where a token was shown, its number is what was asked; whose it is and until when is kept beside it.
+    """
+    if token is None:
+        ours: tuple[object, ...] = () if hold_ms == asked_hold_ms else (hold_ms,)
+        request = _request(caller, request_id, _AUTHORIZE, card_identifier, amount_fen, capture, asked_hold_ms, ours=ours)
+    else:
+        ours = (hold_ms, card_identifier, token.expire_time_ms)
+        request = _request(caller, request_id, _AUTHORIZE, token.number, amount_fen, capture, asked_hold_ms, ours=ours)
+    return Authorize(request, card_identifier, amount_fen, capture, hold_ms, token)
 
 
 def capture(
@@ -135,8 +144,14 @@ def again(caller: Terminal, request_id: str, body: bytes, opened_account: int) -
     match Kind(kind):
         case Kind.AUTHORIZE:
             card, fen, at_once, asked, *ours = facts
-            hold_ms = ours[0] if ours else asked
-            return authorize(caller, request_id, card, fen, capture=at_once, hold_ms=hold_ms, asked_hold_ms=asked)
+            token = None
+            if isinstance(card, bytes):
+                *ours, identifier, until_ms = ours
+                token, card = Token(card, until_ms), identifier
+            return authorize(
+                caller, request_id, card, fen, capture=at_once, hold_ms=ours[0] if ours else asked, asked_hold_ms=asked,
+                token=token,
+            )  # fmt: skip
         case Kind.CAPTURE:
             payment, name, fen, more_to_come = facts
             return capture(caller, request_id, PaymentReference(payment, name), fen, more_to_come=more_to_come)

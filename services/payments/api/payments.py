@@ -15,10 +15,13 @@ from services.payments.adapters.directory import Directory
 from services.payments.api import reading
 from services.payments.api.desk import Desk
 from services.payments.api.receipts import MESSAGES, receipt_of
+from services.payments.domain.operation import Token
 from services.payments.domain.payment import Payment
+from services.payments.domain.tap import Terminal
 from services.payments.handlers.balances import Balance, read_balances
 from services.payments.handlers.entries import END, Entry, Place, read_entries
 from services.payments.handlers.find_payment import Found, find_payment
+from services.payments.handlers.find_token import FindToken
 
 _LONGEST_HOLD_SECONDS: Final = 30 * 24 * 3600
 _BANK: Final = "bank_settlement"
@@ -27,11 +30,12 @@ _BANK: Final = "bank_settlement"
 class PaymentsService(PaymentsServiceServicer):
     """Reads requests, asks the ledger, writes receipts."""
 
-    def __init__(self, desk: Desk, engine: AsyncEngine, directory: Directory, hold_seconds: int) -> None:
+    def __init__(self, desk: Desk, engine: AsyncEngine, directory: Directory, hold_seconds: int, find_token: FindToken) -> None:
         self._desk = desk
         self._engine = engine
         self._directory = directory
         self._hold_seconds = hold_seconds
+        self._find_token = find_token
 
     async def Authorize(self, request: messages.AuthorizeRequest, context: Any) -> messages.AuthorizeResponse:  # noqa: N802
         """Hold money of a card, or take it at once."""
@@ -39,14 +43,20 @@ class PaymentsService(PaymentsServiceServicer):
         self._desk.needs_fresh_cards()
         if not 0 <= request.hold_seconds <= _LONGEST_HOLD_SECONDS:
             raise reading.bad("hold_seconds", f"0 to {_LONGEST_HOLD_SECONDS} are wanted")
+        asked = reading.request_id(request.request_id)
+        if request.token:
+            token, card = await self._token(caller.terminal, asked, request)
+        else:
+            token, card = None, reading.card_identifier(request.card_identifier)
         operation = requests.authorize(
             caller.terminal,
-            reading.request_id(request.request_id),
-            reading.card_identifier(request.card_identifier),
+            asked,
+            card,
             reading.fen(request.amount),
             capture=request.capture,
             hold_ms=0 if request.capture else (request.hold_seconds or self._hold_seconds) * 1000,
             asked_hold_ms=0 if request.capture else request.hold_seconds * 1000,
+            token=token,
         )
         return messages.AuthorizeResponse(receipt=receipt_of(await self._desk.ask(operation)))
 
@@ -143,6 +153,11 @@ class PaymentsService(PaymentsServiceServicer):
         if found is None:
             raise DomainError(Code.NOT_FOUND, "UNKNOWN_PAYMENT", "没有这笔交易，或尚未处理")
         return messages.GetPaymentResponse(payment=_payment(found))
+
+    async def _token(self, caller: Terminal, request_id: str, request: messages.AuthorizeRequest) -> tuple[Token, str]:
+        if request.card_identifier:
+            raise reading.bad("token", "it takes the card's place")
+        return await self._find_token(caller, request_id, reading.identifier("token", request.token, 64))
 
 
 def _available(balance: Balance, as_of_ms: int) -> Money | None:

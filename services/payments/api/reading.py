@@ -14,6 +14,7 @@ __all__ = [
     "card_identifier",
     "fen",
     "fen_and_currency",
+    "identifier",
     "instant_ms",
     "page_size",
     "payment_reference",

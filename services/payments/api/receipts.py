@@ -36,6 +36,9 @@ MESSAGES: Final = {
     Reason.NAME_TAKEN: "账户名称已被使用",
     Reason.ACCOUNT_NOT_EMPTY: "账户仍有余额或预授权，不能销户",
     Reason.ACCOUNT_STATUS_FINAL: "已销户的账户不能恢复",
+    Reason.TOKEN_UNKNOWN: "付款码无效或已过期，请刷新后重新出示",
+    Reason.TOKEN_SPENT: "付款码已使用过，请刷新后重新出示",
+    Reason.ELECTRONIC_CARD_BARRED: "电子社保卡未开通支付功能，或已停用",
 }
 
 
@@ -73,5 +76,7 @@ def _refuse(problem: Problem | None) -> NoReturn:
             raise unknown_card()
         case Problem.UNKNOWN_PAYMENT:
             raise DomainError(Code.NOT_FOUND, "UNKNOWN_PAYMENT", "没有这笔交易")
+        case Problem.SWITCH_IN_PROGRESS:
+            raise DomainError(Code.UNAVAILABLE, "SWITCH_IN_PROGRESS", "正在换用新卡，请稍后重试")
         case _:
             raise unknown_account()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from services.payments.domain.account import Account, HolderAccount, Purpose
 from services.payments.domain.limits import Limits
-from services.payments.domain.operation import Answered, OpenAccount, Operation, Ruling
+from services.payments.domain.operation import Answered, OpenAccount, Operation, Ruling, Token
 from services.payments.domain.payment import Payment
 from services.payments.domain.tap import Tap
 from services.payments.domain.tariff import Tariffs
@@ -76,6 +76,8 @@ class Book:
     """Of known operations, and of those that the batch refers to."""
     payments: dict[bytes, Payment] = field(default_factory=dict)
     """Those that the batch refers to, and those that it makes."""
+    spent: set[bytes] = field(default_factory=set)
+    """Numbers of tokens that were used before."""
     names: set[str] = field(default_factory=set)
     """Of the accounts to be opened: those that are taken."""
 
@@ -92,6 +94,7 @@ class Journal:
     ruled: list[Ruled] = field(default_factory=list)
     barred: list[Barred] = field(default_factory=list)
     legs: list[Leg] = field(default_factory=list)
+    spent: list[Token] = field(default_factory=list)
     opened: list[OpenAccount] = field(default_factory=list)
     pending: dict[int, int] = field(default_factory=dict)
     """What accruing accounts are promised by holds, or no longer: changes in fen by account."""

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from services.payments.domain.account import Account, AccountStatus, HolderAccount, Purse
 from services.payments.domain.book import Barred, Book, Journal, Ruled, Rules
-from services.payments.domain.card import CardStatus
+from services.payments.domain.card import Card, CardStatus, ElectronicUse, switch_in_progress
 from services.payments.domain.limits import count, uncount
 from services.payments.domain.operation import (
     KIND,
@@ -25,6 +25,7 @@ from services.payments.domain.operation import (
     Request,
     Ruling,
     SetAccountStatus,
+    Token,
     TopUp,
     Void,
 )
@@ -112,12 +113,17 @@ REASON_OF_ACCOUNT: Final = {AccountStatus.FROZEN: Reason.ACCOUNT_FROZEN, Account
 
 def _authorize(asked: Authorize, turn: Turn) -> Finding | Problem:
     account = turn.book.accounts.get(asked.card_identifier)
+    caller, amount_fen, token = asked.request.caller, asked.amount_fen, asked.token
+    if token is not None and token.expire_time_ms <= turn.now_ms:
+        return Finding(Reason.TOKEN_UNKNOWN, amount_fen)
     if account is None:
         return Problem.UNKNOWN_CARD
-    caller, amount_fen = asked.request.caller, asked.amount_fen
     card = account.card(asked.card_identifier)
-    refusal = _REASON_OF_STATUS.get(card.status_at(turn.now_ms).status) or REASON_OF_ACCOUNT.get(account.status)
-    if refusal:
+    if switch_in_progress(card, account.cards):
+        return Problem.SWITCH_IN_PROGRESS
+    status = card.status_at(turn.now_ms).status
+    refusal = _spend(token, card, status, turn) if token else _REASON_OF_STATUS.get(status)
+    if refusal := refusal or REASON_OF_ACCOUNT.get(account.status):
         return Finding(refusal, amount_fen, account.id)
     limits = turn.rules.limits.get(card.category_at(turn.now_ms).category) or turn.rules.limits.get("")
     if limits and (refusal := limits.refuse(account.usage, amount_fen, caller.scene, turn.now_ms)):
@@ -153,6 +159,17 @@ def _authorize(asked: Authorize, turn: Turn) -> Finding | Problem:
     account.use(count(account.usage, amount_fen, 1, caller.scene, turn.now_ms))
     turn.book.payments[payment.id] = payment
     return Finding(Reason.NONE, amount_fen, account.id, payment.id)
+
+
+def _spend(token: Token, card: Card, status: CardStatus, turn: Turn) -> Reason | None:
+    """Whatever becomes of the payment, the token is used. The registry knows whether an electronic card outlives a loss."""
+    if token.number in turn.book.spent:
+        return Reason.TOKEN_SPENT
+    turn.book.spent.add(token.number)
+    turn.journal.spent.append(token)
+    if card.electronic_use_at(turn.now_ms) is ElectronicUse.PAY and status in (CardStatus.NORMAL, CardStatus.TEMPORARILY_LOST):
+        return None
+    return _REASON_OF_STATUS.get(status, Reason.ELECTRONIC_CARD_BARRED)
 
 
 def _capture(asked: Capture, turn: Turn) -> Finding | Problem:

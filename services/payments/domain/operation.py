@@ -46,14 +46,26 @@ class PaymentReference(NamedTuple):
     """Of the same caller; empty when the payment's id is given."""
 
 
+class Token(NamedTuple):
+    """A one-time token of an electronic card."""
+
+    number: bytes
+    """SHA-256 of its text."""
+    expire_time_ms: int = 0
+    """0: nobody knows it, or no longer."""
+
+
 class Authorize(NamedTuple):
     """Hold money of a card for the caller's merchant, or take it at once."""
 
     request: Request
     card_identifier: str
+    """Empty for a token that nobody knows."""
     amount_fen: int
     capture: bool
     hold_ms: int
+    token: Token | None = None
+    """Shown in place of the card."""
 
 
 class Capture(NamedTuple):
@@ -181,6 +193,7 @@ class Problem(Enum):
     UNKNOWN_PAYMENT = "the caller made no such payment"
     UNKNOWN_ACCOUNT = "there is no such account"
     NOT_DUE = "the hold has not run out yet"
+    SWITCH_IN_PROGRESS = "another card takes this one's place at this moment"
 
 
 class Answered(NamedTuple):

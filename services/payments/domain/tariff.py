@@ -101,7 +101,7 @@ class Tariff:
         Pure: called under the account's lock with the usage read under it, and nowhere else.
         """
         fare_fen = self.price.fare_fen(tap)
-        if self.concessions:
+        if self.concessions and card.birth_date is not None:
             age = age_on(card.birth_date, service_date(tap.event_time_ms))
             for concession in self.concessions:
                 if concession.applies(card, age, tap.event_time_ms):

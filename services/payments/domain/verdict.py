@@ -32,6 +32,9 @@ class Reason(IntEnum):
     NAME_TAKEN = 22
     ACCOUNT_NOT_EMPTY = 23
     ACCOUNT_STATUS_FINAL = 24
+    TOKEN_UNKNOWN = 25
+    TOKEN_SPENT = 26
+    ELECTRONIC_CARD_BARRED = 27
 
 
 class Cause(IntEnum):

@@ -1,17 +1,25 @@
 """ApplicationService as a window and an employer meet it: mutual TLS, a shift, forms and answers."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from itertools import chain, cycle
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 
 from onecard.card.v1 import applications_pb2 as messages
+from onecard.card.v1.staff_pb2 import SignOutRequest
+from services.card.adapters.people import read_holders
 from services.card.domain import application as rules
 from services.card.domain.document import DocumentKind
 from services.card.domain.fee import FeeSource
-from services.card.domain.person import Sex
-from tests.support.cardholders import citizen_number
+from services.card.domain.life_cycle import Verb
+from services.card.domain.person import Field, Sex
+from services.common.database import driver_session
+from tests.integration.card.test_consents import MINOR, child
+from tests.support.cardholders import TODAY, Registry, citizen_number, number_born
 from tests.support.hall import KEEPER, OTHER, Hall, Owner, person, request, status_of
 from tests.support.photos import FAR_AWAY, good_photo, jpeg, portrait
 
@@ -46,6 +54,7 @@ async def test_the_same_request_id_for_another_person_is_told_apart(hall: Hall) 
     [
         ({"name": "李3"}, "NAME_NOT_ACCEPTED", "person.name"),
         ({"phone": "12345"}, "PHONE_NOT_ACCEPTED", "person.phone"),
+        ({"phone": "1381234567٨"}, "PHONE_NOT_ACCEPTED", "person.phone"),  # an Arabic eight, which is a digit, too
         ({"birth_date": "1991-01-01"}, "PERSON_DIFFERS", "person.birth_date"),
         ({"sex": messages.SEX_MALE}, "PERSON_DIFFERS", "person.sex"),
         ({"nationality": "57"}, "PERSON_DIFFERS", "person.nationality"),
@@ -57,12 +66,23 @@ async def test_the_same_request_id_for_another_person_is_told_apart(hall: Hall) 
         (
             {
                 "document": messages.Document(
-                    kind=messages.DOCUMENT_KIND_PASSPORT, number="E12345678", valid_until="2020-01-01"
+                    kind=messages.DOCUMENT_KIND_PASSPORT,
+                    number="E12345678",
+                    valid_until="2020-01-01",
+                    issuing_country="GBR",
                 ),
                 "birth_date": "1990-01-01",
             },
             "DOCUMENT_EXPIRED",
             "person.document.valid_until",
+        ),
+        (
+            {
+                "document": messages.Document(kind=messages.DOCUMENT_KIND_PASSPORT, number="E12345678"),
+                "birth_date": "1990-01-01",
+            },
+            "DOCUMENT_NOT_ACCEPTED",
+            "person.document.issuing_country",
         ),
     ],
 )
@@ -103,7 +123,7 @@ async def test_an_upload_that_is_too_large_is_refused_before_it_is_read(hall: Ha
 async def test_possible_doubles_are_shown_masked(hall: Hall) -> None:
     window = await hall.window()
     await window.ask("Submit", request(1))
-    passport = messages.Document(kind=messages.DOCUMENT_KIND_PASSPORT, number="E12345678")
+    passport = messages.Document(kind=messages.DOCUMENT_KIND_PASSPORT, number="E12345678", issuing_country="GBR")
     twin = person(1, document=passport, birth_date="1990-01-01", sex=messages.SEX_MALE)
     answer = await window.ask("Submit", request(1, "r2", person=twin))
     assert answer.refusal.reason == "POSSIBLE_SAME_PERSON"
@@ -145,11 +165,132 @@ async def test_an_application_waits_for_its_photo_is_sent_back_and_withdrawn(hal
     assert (await window.ask("Withdraw", withdraw)).refusal.reason == "APPLICATION_ENDED"
 
 
+def representative(number: int, relation: "messages.Relation", *papers: str) -> messages.Representative:
+    document = messages.Document(kind=messages.DOCUMENT_KIND_RESIDENT_ID, number=citizen_number(number))
+    return messages.Representative(relation=relation, name="王五", document=document, papers=papers)
+
+
+async def test_a_proxy_is_identified_with_papers_sealed_and_brings_no_lost_card(
+    hall: Hall, registry: Registry, owner: Owner
+) -> None:
+    window = await hall.window()
+    agent = representative(2, messages.RELATION_AGENT, "委托书", "代办人身份证")
+    by_proxy = {"route": messages.ROUTE_PROXY}
+    refused = [
+        ({}, "PAPERS_MISSING", ""),
+        ({"representative": representative(2, messages.RELATION_AGENT, " ")}, "PAPERS_MISSING", "representative.papers"),
+        (
+            {"representative": representative(2, messages.RELATION_UNSPECIFIED, "委托书")},
+            "PAPERS_MISSING",
+            "representative.relation",
+        ),
+        (
+            {"representative": representative(1, messages.RELATION_AGENT, "委托书")},
+            "REPRESENTATIVE_IS_APPLICANT",
+            "representative.document",
+        ),
+    ]
+    for number, (other, reason, field) in enumerate(refused):
+        answer = await window.ask("Submit", request(1, f"r{number}", **by_proxy, **other))
+        assert (answer.refusal.reason, answer.refusal.field) == (reason, field)
+    made = (await window.ask("Submit", request(1, "r9", **by_proxy, representative=agent))).application
+    assert (made.route, made.state) == (messages.ROUTE_PROXY, messages.APPLICATION_STATE_APPLIED)
+    sealed = await owner.fetchval("select papers from card.application where id = $1", made.application_id)
+    async with driver_session(registry.engine) as driver:
+        holder = (await read_holders(driver, registry.sealing, [made.holder_id]))[made.holder_id]
+    kept = msgspec.msgpack.decode(holder.cipher.open(Field.PAPERS, sealed), type=tuple[int, rules.Papers])
+    assert kept[1] == rules.Papers(rules.Relation.AGENT, "王五", 1, citizen_number(2), ("委托书", "代办人身份证"))
+    card = await registry.first_card(5)
+    await registry.change(card, Verb.REPORT_FORMAL_LOSS)
+    for kind in (messages.APPLICATION_KIND_REISSUE, messages.APPLICATION_KIND_REPLACE):
+        again = request(5, f"k{kind}", kind=kind, fee_source=messages.FEE_SOURCE_CASH, **by_proxy, representative=agent)
+        assert (await window.ask("Submit", again)).refusal.reason == "PROXY_MAY_NOT"
+
+
+def of_a_child(**other: Any) -> messages.Representative:
+    """A parent who is five years old."""
+    kind, number = messages.DOCUMENT_KIND_RESIDENT_ID, number_born(TODAY - timedelta(5 * 366), 7)
+    document = messages.Document(kind=kind, number=number)
+    fields: dict[str, Any] = {"relation": messages.RELATION_PARENT, "document": document, "papers": ["户口簿"], **other}
+    return messages.Representative(name="李小小", **fields)
+
+
+async def test_whoever_acts_for_somebody_else_is_of_age(hall: Hall, owner: Owner) -> None:
+    clerk = await hall.window()
+    passport = messages.Document(kind=messages.DOCUMENT_KIND_PASSPORT, number="E12345678", issuing_country="GBR")
+    almost = (TODAY.replace(year=TODAY.year - 18) + timedelta(30)).isoformat()
+    too_young = "REPRESENTATIVE_NOT_OF_AGE"
+    for number, (acting, reason) in enumerate(
+        (
+            (of_a_child(), too_young),
+            (of_a_child(document=passport), "PERSON_DIFFERS"),
+            (of_a_child(document=passport, birth_date=almost), too_young),
+        )
+    ):
+        by_guardian = await clerk.ask("Submit", child(f"g{number}", consents=[MINOR], representative=acting))
+        by_proxy = await clerk.ask("Submit", request(1, f"p{number}", route=messages.ROUTE_PROXY, representative=acting))
+        for refused in (by_guardian, by_proxy):
+            assert (refused.refusal.reason, refused.refusal.field) == (reason, "representative.birth_date")
+            assert refused.refusal.message.endswith("。")
+    assert await owner.fetchval("select count(*) from card.holder") == 0
+    grown = of_a_child(document=passport, birth_date="1980-01-01")
+    assert not (await clerk.ask("Submit", child("g9", consents=[MINOR], representative=grown))).HasField("refusal")
+
+
+async def test_a_clerk_brings_no_application_as_a_kiosk_or_an_employer_would(hall: Hall, owner: Owner) -> None:
+    clerk = await hall.window()
+    for route in (messages.ROUTE_KIOSK, messages.ROUTE_EMPLOYER):
+        wrong = clerk.ask("Submit", request(1, route=route))
+        assert await status_of(wrong) == (grpc.StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
+    assert await owner.fetchval("select count(*) from card.application") == 0
+
+
+async def test_applications_are_listed_by_state_and_outlet_and_page_by_page(hall: Hall) -> None:
+    window = await hall.window()
+    here = [(await window.ask("Submit", request(n, f"r{n}", photo=b""))).application.application_id for n in range(1, 8)]
+    there = (await window.ask("Submit", request(8, "r8", outlet="440703-02"))).application.application_id
+    withdraw = messages.WithdrawRequest(request_id="w", application_id=here[3])
+    assert not (await window.ask("Withdraw", withdraw)).HasField("refusal")
+
+    async def listed(**by: Any) -> list[int]:
+        found: list[int] = []
+        page = messages.ListApplicationsRequest(page_size=3, **by)
+        while True:
+            answer = await window.ask("ListApplications", page)
+            assert len(answer.applications) <= 3
+            found += [one.application_id for one in answer.applications]
+            if not answer.next_page_token:
+                return found
+            page.page_token = answer.next_page_token
+
+    assert await listed() == [*here[:3], *here[4:]]
+    assert await listed(outlet="440703-02") == [there]
+    assert await listed(state=messages.APPLICATION_STATE_WITHDRAWN) == [here[3]]
+    assert await listed(state=messages.APPLICATION_STATE_AWAITING_PHOTO) == [*here[:3], *here[4:]]
+    assert await listed(overdue_only=True) == []
+    unknown = messages.GetApplicationRequest(application_id=10**9)
+    assert await status_of(window.ask("GetApplication", unknown)) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_APPLICATION")
+
+
 def batch(rows: int, told: int, batch_id: str = "b1") -> Iterator[messages.SubmitBatchRequest]:
     yield messages.SubmitBatchRequest(header=messages.BatchHeader(batch_id=batch_id, rows=told))
     for first in range(1, rows + 1, 100):
         numbers = range(first, min(first + 100, rows + 1))
         yield messages.SubmitBatchRequest(rows=[messages.BatchRow(row=n, person=person(n)) for n in numbers])
+
+
+async def test_a_batch_whose_shift_ends_while_it_is_sent_is_not_taken(hall: Hall, owner: Owner) -> None:
+    window = await hall.window()
+
+    async def sent() -> AsyncIterator[messages.SubmitBatchRequest]:
+        header, *parts = batch(100, 100)
+        yield header
+        await window.ask("SignOut", SignOutRequest())
+        for part in parts:
+            yield part
+
+    assert await status_of(window.ask("SubmitBatch", sent())) == (grpc.StatusCode.UNAUTHENTICATED, "SHIFT_ENDED")
+    assert await owner.fetchval("select count(*) from card.batch") == 0
 
 
 async def test_an_employers_batch_has_a_verdict_for_each_row_and_a_wrong_header_refuses_it_whole(
@@ -159,6 +300,14 @@ async def test_an_employers_batch_has_a_verdict_for_each_row_and_a_wrong_header_
     for told in (249, 251):
         wrong = window.ask("SubmitBatch", batch(250, told))
         assert await status_of(wrong) == (grpc.StatusCode.INVALID_ARGUMENT, "BATCH_DIFFERS_FROM_HEADER")
+    large = messages.SubmitBatchRequest(rows=[messages.BatchRow(row=1, person=person(1, address="路" * 30_000))])
+    with pytest.raises(grpc.aio.AioRpcError) as too_large:
+        await window.ask("SubmitBatch", iter([*batch(0, 1), large]))
+    assert too_large.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    header, *parts = batch(100, 100)
+    endless = chain([header], cycle(parts))  # it is left when there are more than were announced
+    wrong = window.ask("SubmitBatch", endless)
+    assert await status_of(wrong) == (grpc.StatusCode.INVALID_ARGUMENT, "BATCH_DIFFERS_FROM_HEADER")
     assert await owner.fetchval("select count(*) from card.batch") == 0
     answer = await window.ask("SubmitBatch", batch(250, 250))
     assert (answer.accepted, answer.refused) == (250, 0)
@@ -167,6 +316,31 @@ async def test_an_employers_batch_has_a_verdict_for_each_row_and_a_wrong_header_
     page = await window.ask("GetBatch", messages.GetBatchRequest(batch_id="b1", after_row=240))
     assert (page.rows, page.decided, page.ended, len(page.verdicts)) == (250, 250, True, 10)
     assert await owner.fetchval("select count(*) from card.application where state = 1") == 250
+
+
+async def test_a_number_of_a_region_in_doubt_is_accepted_with_a_hint(hall: Hall) -> None:
+    clerk = await hall.window()
+    assert not (await clerk.ask("Submit", request(1))).hints
+    with_doubt = messages.Document(kind=messages.DOCUMENT_KIND_RESIDENT_ID, number="44079919900101001X")
+    asked = request(2, "r2", person=person(2, document=with_doubt))
+    answer = await clerk.ask("Submit", asked)
+    assert not answer.HasField("refusal")
+    (hint,) = answer.hints
+    assert hint.endswith("。")
+
+
+async def test_a_row_whose_name_something_cannot_carry_says_so(hall: Hall) -> None:
+    window = await hall.window()
+    rows = [
+        messages.BatchRow(row=1, person=person(1, name="李\N{CJK UNIFIED IDEOGRAPH-4DAE}")),
+        messages.BatchRow(row=2, person=person(2)),
+    ]
+    parts = [messages.SubmitBatchRequest(header=messages.BatchHeader(batch_id="b1", rows=2), rows=rows)]
+    answer = await window.ask("SubmitBatch", iter(parts))
+    assert [list(verdict.not_carried_by) for verdict in answer.verdicts] == [["BANK_FILE", "CHIP"], []]
+    assert await window.ask("SubmitBatch", iter(parts)) == answer
+    page = await window.ask("GetBatch", messages.GetBatchRequest(batch_id="b1"))
+    assert list(page.verdicts) == list(answer.verdicts)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import grpc
 
 from onecard.card.v1 import applications_pb2 as applications
 from onecard.card.v1 import cards_pb2 as messages
+from onecard.card.v1.window_pb2 import GetHolderViewRequest
 from services.card.domain.card import FinancialStatus, SocialStatus
 from services.card.domain.life_cycle import Party
 from tests.support.cardholders import citizen_number
@@ -72,6 +73,39 @@ async def test_every_action_says_whether_it_may_be_done_and_otherwise_why_not(ha
     assert list(actions["REISSUE"].needs) == ["FEE_SETTLED", "IDENTITY_VERIFIED"]
     for action in answer.actions:
         assert action.allowed is not action.HasField("refusal")
+
+
+async def listed(window: Window, card: int) -> dict[str, str]:
+    """Why each action is not allowed now; the same in the view of the holder."""
+    answer = await window.ask("ListAllowedActions", messages.ListAllowedActionsRequest(card_id=card))
+    seen = await window.ask("GetHolderView", GetHolderViewRequest(holder_id=answer.card.holder_id))
+    (shown,) = (held.actions for held in seen.holder.cards if held.card.card_id == card)
+    assert list(shown) == list(answer.actions)
+    return {action.verb: action.refusal.reason for action in answer.actions}
+
+
+async def test_what_is_refused_for_an_open_application_a_term_or_a_right_is_not_called_allowed(
+    hall: Hall, owner: Owner
+) -> None:
+    clerk, hotline = await hall.window(), await hall.window(role=HOTLINE)
+    _, card = await issued(hall, clerk)
+    for verb in ("Collect", "Enable"):
+        await ask(clerk, verb, card)
+    assert {verb for verb, reason in (await listed(hotline, card)).items() if not reason} == {"REPORT_TEMPORARY_LOSS"}
+    assert set((await listed(hotline, card)).values()) == {"", "NOT_YOUR_RIGHT"}
+    paid = {"fee_source": applications.FEE_SOURCE_CASH, "kind": applications.APPLICATION_KIND_REPLACE}
+    application = (await clerk.ask("Submit", request(1, "again", **paid))).application.application_id
+    waiting = await listed(clerk, card)
+    assert (waiting["REPLACE"], waiting["CANCEL"]) == ("APPLICATION_OPEN", "")
+    await owner.execute("update card.application set state = 3 where id = $1", application)
+    assert (await listed(clerk, card))["CANCEL"] == "APPLICATION_AT_BANK"
+    _, temporary = await issued(hall, clerk, 2, kind=applications.APPLICATION_KIND_TEMPORARY)
+    for verb in ("Collect", "Enable"):
+        await ask(clerk, verb, temporary)
+    for time, reason in enumerate(("", "", "LONGEST_TERM_REACHED")):
+        assert (await listed(clerk, temporary))["EXTEND"] == reason
+        extend = messages.ExtendRequest(request_id=f"extend-{time}", card_id=temporary, presented=IN_PERSON)
+        assert (await clerk.ask("Extend", extend)).refusal.reason == reason
 
 
 async def test_a_reissued_card_takes_the_place_of_the_lost_one(hall: Hall) -> None:

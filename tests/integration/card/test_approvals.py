@@ -8,9 +8,10 @@ import pytest
 from onecard.card.v1 import applications_pb2 as applications
 from onecard.card.v1 import approvals_pb2 as messages
 from onecard.card.v1 import cards_pb2 as cards
+from onecard.card.v1 import privacy_pb2 as privacy
 from services.card.domain.approval import ApprovalState
 from tests.integration.card.test_api_cards import IN_PERSON, ask, issued
-from tests.support.hall import CLERK, OTHER, SUPERVISOR, Hall, Owner, Window, request, status_of
+from tests.support.hall import CLERK, OTHER, SUPERVISOR, Hall, Owner, Window, person, request, status_of
 
 
 def cancel(card: int, request_id: str = "c1", **other: Any) -> cards.CancelRequest:
@@ -105,13 +106,39 @@ async def test_nobody_approves_their_own_request_or_case_or_without_the_right(ha
     assert await status_of(decide(clerk, number)) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_YOUR_RIGHT")
     await ask(other, "ReportTemporaryLoss", card)
     await ask(other, "Release", card)
-    assert (await decide(other, number)).refusal.reason == ""  # it was asked before that
+    assert (await decide(other, number)).refusal.reason == "OWN_CASE"  # also when it was asked before that
     second = await enabled(hall, chief, 2)
     own = (await chief.ask("Cancel", cancel(second))).refusal.approval_id
     assert (await decide(chief, own)).refusal.reason == "OWN_REQUEST"
     by_clerk = (await clerk.ask("Cancel", cancel(second, "c2"))).refusal.approval_id
     assert (await decide(chief, by_clerk)).refusal.reason == "OWN_CASE"
     assert (await status_of(decide(chief, 999)))[1] == "UNKNOWN_APPROVAL"
+
+
+async def test_whoever_took_the_application_has_a_part_in_whatever_follows_from_it(hall: Hall, owner: Owner) -> None:
+    clerk, chief, other = await hall.window(), await supervisor(hall), await supervisor(hall)
+    _, card = await issued(hall, chief)
+    holder = await owner.fetchval("select holder from card.card")
+    right = privacy.CorrectIdentityRequest(request_id="i1", holder_id=holder, name="李正")
+    asked = (await clerk.ask("CorrectIdentity", right)).refusal.approval_id
+    assert (await decide(chief, asked)).refusal.reason == "OWN_CASE"
+    assert (await decide(other, asked)).approval.state == messages.APPROVAL_STATE_APPROVED
+    assert not (await clerk.ask("CorrectIdentity", right)).HasField("refusal")
+    for verb in ("Collect", "Enable", "ReportFormalLoss"):
+        await ask(clerk, verb, card)
+    free = request(
+        1,
+        "r2",
+        person=person(1, name="李正"),
+        kind=applications.APPLICATION_KIND_REISSUE,
+        fee_source=applications.FEE_SOURCE_WAIVED,
+    )
+    for act, wanted in (("Cancel", cancel(card)), ("Submit", free)):
+        asked = (await clerk.ask(act, wanted)).refusal.approval_id
+        assert (await decide(chief, asked)).refusal.reason == "OWN_CASE"
+    await owner.execute("update card.step set at = at - interval '31 days'")
+    asked = (await clerk.ask("Cancel", cancel(card, "c2"))).refusal.approval_id
+    assert (await decide(chief, asked)).approval.state == messages.APPROVAL_STATE_APPROVED  # that is long ago
 
 
 async def test_a_rejection_stays_one_and_says_why(hall: Hall) -> None:

@@ -1,24 +1,32 @@
 """The sealed audit: whatever is done to it afterwards is found, by somebody who has the key."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.card.v1.audit_seals_pb2 import AuditSeal
 from services.card.adapters import audit, audit_seals
+from services.card.adapters.audit_seals import Due
 from services.card.adapters.published_seals import read_published
 from services.card.domain.actor import TIMER
-from services.card.domain.audit_seal import Finding, Kind
+from services.card.domain.audit_seal import Finding, Kind, over_before
+from services.card.handlers import retire_audit as retiring
+from services.card.handlers import verify_audit as verifying
+from services.card.handlers.retire_audit import retire_audit
 from services.card.handlers.seal_audit import SealAudit, row_digest, seal_head
 from services.card.handlers.verify_audit import Verified, verify_audit
 from services.common.announce import Announcer
-from services.common.database import driver_session
+from services.common.database import driver_session, make_engine
 from tests.support.cardholders import CLERK, Registry
 from tests.support.hall import Owner
+from tests.support.town import Database, now_ms
 
+HOUR_MS = 3_600_000
+AUDIT_DAYS = 184
 Topic = list[tuple[int, bytes]]
 
 
@@ -47,8 +55,10 @@ class Book:
         self.broker = Broker()
         self.sealer = self.another_sealer()
 
-    def another_sealer(self) -> SealAudit:
-        return SealAudit(self.registry.vault, self.broker)  # type: ignore[arg-type]  # a broker in memory
+    def another_sealer(self, hours: int = 0) -> SealAudit:
+        """By a clock that is so far ahead."""
+        clock = lambda: now_ms() + hours * HOUR_MS  # noqa: E731 - it is the clock
+        return SealAudit(self.registry.vault, self.broker, clock)  # type: ignore[arg-type]  # a broker in memory
 
     async def write(self, rows: int = 3) -> None:
         async with driver_session(self.registry.engine) as driver:
@@ -62,7 +72,8 @@ class Book:
 
     async def verify(self, published: Topic | None = None) -> Verified:
         topic = self.broker.published if published is None else published
-        return await verify_audit(self.registry.engine, self.registry.vault, topic, lambda *_: None)
+        over = over_before(AUDIT_DAYS, now_ms())
+        return await verify_audit(self.registry.engine, self.registry.vault, topic, over, lambda *_: None)
 
     async def found(self) -> list[Finding]:
         return (await self.verify()).findings
@@ -77,9 +88,28 @@ async def book(registry: Registry, owner: Owner) -> Book:
     return made
 
 
-async def test_what_was_not_touched_is_whole(book: Book) -> None:
+@pytest.fixture
+async def old_book(registry: Registry, owner: Owner) -> Book:
+    """Nine rows that were sealed 400 days ago, and six of now."""
+    made = Book(registry, owner)
+    for hours in (-9600, -9600, -9600, 0, 0):
+        await made.write()
+        await made.seal(made.another_sealer(hours))
+    return made
+
+
+@pytest.fixture
+async def owner_engine(database: Database) -> AsyncIterator[AsyncEngine]:
+    engine = make_engine(database.owner_url, "owner", sessions=2)
+    yield engine
+    await engine.dispose()
+
+
+async def test_what_was_not_touched_is_whole(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifying, "SEALS_AT_ONCE", 2)
     verified = await book.verify()
     assert (verified.seals, verified.rows, verified.published, verified.findings) == (3, 9, 3, [])
+    assert verified.late == []
     assert await book.seal() is True
     assert (await book.verify()).seals == 3  # an idle audit makes none
 
@@ -142,7 +172,7 @@ async def test_a_chain_made_anew_without_the_key_is_broken(book: Book) -> None:
 async def test_a_chain_made_anew_with_the_key_is_not_the_one_that_was_published(book: Book) -> None:
     await book.owner.execute("update card.audit set actor = 'staff:8' where id = 8")
     async with driver_session(book.registry.engine) as driver:
-        *_, before, seal = await audit_seals.all_seals(driver)
+        _, before, seal = await audit_seals.seals_between(driver, 0, 3, 3)
         rows = await audit_seals.rows_of_seal(driver, seal.number)
     vault = book.registry.vault
     digests = [row_digest(vault, seal.key_version, row.now) for row in rows if row.now]
@@ -159,14 +189,59 @@ async def test_a_lower_number_that_is_committed_later_joins_the_next_seal(book: 
     transaction = late.transaction()
     await transaction.start()
     await audit.record(late, TIMER, "test.late")
-    await book.write(2)
-    await book.seal()
+    for _ in range(2):
+        await book.write(2)
+        await book.seal()
     await transaction.commit()
     await late.close()
     await book.seal()
     counts = await book.owner.fetch("select seal, array_agg(audit order by audit) from card.audit_sealed group by 1 order by 1")
-    assert [list(row[1]) for row in counts][3:] == [[11, 12], [10]]
+    assert [list(row[1]) for row in counts][3:] == [[11, 12], [13, 14], [10]]
+    verified = await book.verify()
+    assert (verified.findings, verified.late) == ([], [])
+
+
+async def test_a_row_in_a_gap_that_was_sealed_over_is_never_sealed_and_is_found_whatever_time_it_names(
+    registry: Registry, owner: Owner
+) -> None:
+    book = Book(registry, owner)
+    async with driver_session(registry.engine) as driver:
+        transaction = driver.transaction()
+        await transaction.start()
+        await audit.record(driver, TIMER, "test.rolled_back")
+        await transaction.rollback()
+    for hours in (-2, -1, 0):
+        await book.write()
+        await book.seal(book.another_sealer(hours))
     assert await book.found() == []
+    await owner.execute(
+        """insert into card.audit (id, at, actor, act) overriding system value
+           values (1, now() + interval '1 year', 'staff:9', 'test.act')"""
+    )
+    await book.seal(book.another_sealer())
+    assert (await book.verify()).rows == 9
+    assert await book.found() == [Finding(Kind.INSERTED, 1)]
+
+
+async def test_what_was_committed_behind_the_last_seal_is_sealed_when_somebody_seals_again_and_is_shown(book: Book) -> None:
+    late = await asyncpg.connect(book.registry.engine.url.render_as_string(False).replace("+asyncpg", ""))
+    async with late.transaction():
+        await audit.record(late, TIMER, "test.late")
+        await book.write(2)
+        await book.seal()
+    await late.close()
+    await book.seal(book.another_sealer(48))
+    verified = await book.verify()
+    assert (verified.rows, verified.findings, verified.late) == (12, [], [10])
+
+
+async def test_a_row_that_is_dated_back_behind_what_was_sealed_is_shown(book: Book) -> None:
+    await book.owner.execute(
+        "insert into card.audit (at, actor, act) values (now() - interval '1 day', 'staff:9', 'test.act'), (now(), '', '')"
+    )
+    await book.seal()
+    verified = await book.verify()
+    assert (verified.findings, verified.late) == ([], [10])
 
 
 async def test_two_sealers_make_one_chain(book: Book) -> None:
@@ -194,18 +269,55 @@ async def test_a_seal_whose_publication_was_cut_off_is_published_by_the_next(boo
     assert await book.found() == []
 
 
-async def test_rows_are_taken_away_after_their_time_and_the_chain_still_proves_the_rest(book: Book) -> None:
-    await book.owner.execute("update card.audit_seal set at = at - interval '400 days' where number = 1")
-    assert Finding(Kind.SEAL_BROKEN, 1) in await book.found()  # even a seal's time is part of it
-    await book.owner.execute("update card.audit_seal set at = at + interval '400 days' where number = 1")
-    assert await audit_seals.retire(book.owner, 184) == (0, 0)
-    assert await audit_seals.retire(book.owner, 0) == (3, 9)
-    verified = await book.verify()
-    assert (verified.retired, verified.rows, verified.findings) == (9, 9, [])
-    await book.write()
-    await book.seal()
-    await book.owner.execute("delete from card.audit where id = 10")
-    assert await book.found() == [Finding(Kind.REMOVED, 10)]
+async def test_rows_are_taken_away_after_their_time_and_the_chain_still_proves_the_rest(
+    old_book: Book, owner_engine: AsyncEngine
+) -> None:
+    over = over_before(AUDIT_DAYS, now_ms())
+    assert await retire_audit(owner_engine, over_before(500, now_ms()), lambda *_: None) == Due(0, 0, 0)
+    assert await retire_audit(owner_engine, over, lambda *_: None) == Due(3, 3, 9)
+    assert await retire_audit(owner_engine, over, lambda *_: None) == Due(0, 0, 0)
+    noted = await old_book.owner.fetch("select actor, detail::text from card.audit where act = 'audit.retire'")
+    assert [tuple(row) for row in noted] == [("service:card", '{"rows": 9, "up_to_seal": 3}')]
+    await old_book.seal()
+    verified = await old_book.verify()
+    assert (verified.retired, verified.rows, verified.findings) == (9, 16, [])
+    await old_book.owner.execute("delete from card.audit where id = 10")
+    assert await old_book.found() == [Finding(Kind.REMOVED, 10)]
+
+
+async def test_taking_rows_away_may_be_cut_off_and_goes_on_from_there(
+    old_book: Book, owner_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(done: int, total: int) -> None:
+        assert total == 9
+        if done == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(retiring, "SEALS_AT_ONCE", 1)
+    over = over_before(AUDIT_DAYS, now_ms())
+    with pytest.raises(KeyboardInterrupt):
+        await retire_audit(owner_engine, over, cut)
+    assert await old_book.owner.fetchval("select min(id) from card.audit") == 7
+    verified = await old_book.verify()
+    assert (verified.retired, verified.findings) == (6, [])
+    assert await retire_audit(owner_engine, over, lambda *_: None) == Due(1, 3, 3)
+    noted = await old_book.owner.fetch("select detail ->> 'rows' from card.audit where act = 'audit.retire' order by id")
+    assert [row[0] for row in noted] == ["9", "3"]
+
+
+async def test_young_rows_are_found_removed_whoever_says_that_their_time_was_over(book: Book) -> None:
+    removed = [Finding(Kind.REMOVED, row) for row in range(4, 7)]
+    await book.owner.execute("delete from card.audit where id between 4 and 6")
+    await book.owner.execute("insert into card.audit_retired (up_to_seal, rows) values (3, 3)")
+    assert await book.found() == removed
+    await book.owner.execute("update card.audit_seal set at = at - interval '400 days' where number = 2")
+    # Nor does a seal's time count that the key does not vouch for.
+    assert await book.found() == [Finding(Kind.SEAL_BROKEN, 2), *removed]
+
+
+async def test_old_rows_that_nobody_has_said_to_be_taken_away_are_found_removed(old_book: Book) -> None:
+    await old_book.owner.execute("delete from card.audit where id = 2")
+    assert await old_book.found() == [Finding(Kind.REMOVED, 2)]
 
 
 async def test_the_service_itself_can_change_nothing(registry: Registry, book: Book) -> None:
@@ -230,7 +342,7 @@ async def test_what_was_published_is_read_from_a_broker(registry: Registry, owne
     for _ in range(3):
         await book.write()
         await book.seal(sealer)
-    published = await asyncio.to_thread(read_published, broker.bootstrap)
+    published = await asyncio.to_thread(lambda: list(read_published(broker.bootstrap)))
     await announcer.stop()
     assert sorted(number for number, _ in published) == [1, 2, 3]
     assert (await book.verify(published)).findings == []

@@ -8,7 +8,7 @@ import pytest
 from services.card.adapters.batches import BatchRow
 from services.card.domain.refusal import Refusal
 from services.card.handlers.submit import Submission
-from services.card.handlers.submit_batch import ROWS_A_TRANSACTION, Row, SubmitBatch, Unreadable
+from services.card.handlers.submit_batch import ROWS_A_TRANSACTION, TRANSACTIONS_AT_ONCE, Row, SubmitBatch, Unreadable
 from services.common.errors import DomainError
 from tests.integration.card.test_submit import Owner
 from tests.support.cardholders import CLERK, Registry, submission
@@ -80,3 +80,21 @@ async def test_another_batch_or_row_under_the_same_name_is_refused_and_changes_n
     with pytest.raises(DomainError, match="BATCH_ROW_DIFFERS"):
         await bring(registry, [*rows(9), Row(10, b"99")])
     assert await bring(registry, rows(10)) == verdicts
+
+
+async def test_many_batches_at_once_leave_sessions_for_others(registry: Registry, owner: Owner) -> None:
+    together, writing, most = asyncio.Barrier(TRANSACTIONS_AT_ONCE), 0, 0
+
+    async def count(point: str) -> None:
+        nonlocal writing, most
+        if point == "batch rows written":
+            writing += 1
+            most = max(most, writing)
+            await together.wait()
+            writing -= 1
+
+    batch = SubmitBatch(registry.engine, registry.sealing, registry.settings, count)
+    brought = [[Row(1, b"%d" % (100 + number))] for number in range(3 * TRANSACTIONS_AT_ONCE)]
+    await asyncio.gather(*(batch(f"b{n}", b"header", rows, read, CLERK, now_ms()) for n, rows in enumerate(brought)))
+    assert most == TRANSACTIONS_AT_ONCE
+    assert await owner.fetchval("select count(*) from card.application") == len(brought)

@@ -1,18 +1,25 @@
 """Cards on a real database: one live card a person, one switch, and an end that stays the end."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import pytest
 
-from services.card.domain.application import ApplicationKind, Step
+from services.card.adapters.money import fees_due, hand_out_fee, move_fee, read_fee
+from services.card.domain.application import ApplicationKind, ApplicationState, Step
 from services.card.domain.card import SocialStatus
-from services.card.domain.life_cycle import Party, Verb
+from services.card.domain.fee import FeeState, Move, next_move
+from services.card.domain.life_cycle import Need, Party, Verb
 from services.card.domain.refusal import Refusal
+from services.card.domain.remainder import PayTo
+from services.card.handlers.change_card import Change, change_card
+from services.card.handlers.once import transact
 from services.common.database import driver_session
 from tests.integration.card.test_submit import Owner
-from tests.support.cardholders import Registry, submission
+from tests.support.cardholders import CLERK, WANTED, Registry, submission
+from tests.support.town import now_ms
 
 
 async def social(owner: Owner, card: int) -> SocialStatus:
@@ -102,6 +109,162 @@ async def test_a_loss_between_application_and_switch_still_ends_in_one_live_card
     for verb in (Verb.COLLECT, Verb.ENABLE):
         assert (await registry.change(new, verb)).refusal is None
     assert [await social(owner, card) for card in (old, new)] == [SocialStatus.CANCELLED, SocialStatus.NORMAL]
+
+
+async def state(owner: Owner, application: int | None) -> tuple[ApplicationState, Step]:
+    """Of an application, and the last step of its timeline."""
+    row = await owner.fetchrow(
+        """select a.state, s.step from card.application a join card.step s on s.application = a.id
+           where a.id = $1 order by s.number desc limit 1""",
+        application,
+    )
+    assert row is not None
+    return ApplicationState(row[0]), Step(row[1])
+
+
+async def goes_back(registry: Registry, application: int) -> bool:
+    """Whether a fee that was taken is given back now, once it is handed out."""
+    async with driver_session(registry.engine) as driver:
+        fee = await read_fee(driver, application)
+        assert fee is not None
+        await move_fee(driver, fee, FeeState.TAKEN)
+        assert await hand_out_fee(driver, application, CLERK.terminal) == fee.amount_fen
+        (due,) = await fees_due(driver, 10)
+    return next_move(due.state, completed=due.completed, in_vain=due.in_vain) is Move.RETURN
+
+
+async def cancel(registry: Registry, card: int) -> Refusal | None:
+    """In the holder's name, who has died; what is left goes to the heir."""
+    change = Change(card, Verb.CANCEL, Party.HEIR, frozenset(Need), 1, PayTo.CASH)
+    changed = await transact(
+        registry.engine,
+        lambda driver: change_card(driver, registry.sealing, registry.settings, change, CLERK, now_ms()),
+    )
+    return changed.refusal
+
+
+async def paid_out(owner: Owner) -> list[int]:
+    """Cards with which what was left on the account is paid out."""
+    return [row[0] for row in await owner.fetch("select card from card.remainder order by card")]
+
+
+async def nothing_is_left(registry: Registry, owner: Owner, number: int) -> bool:
+    """No card that is not cancelled, and room for another application."""
+    left = await owner.fetchval("select count(*) from card.card where social <> 9")
+    (again,) = await registry.submit(submission(number))
+    return not left and again.refusal is None
+
+
+@pytest.mark.parametrize("collected", [False, True])
+async def test_a_cancellation_takes_the_card_along_that_lies_there_in_its_place(
+    registry: Registry, owner: Owner, collected: bool
+) -> None:
+    old = await registry.first_card(1)
+    application = (await registry.apply_again(1, ApplicationKind.REPLACE)).application or 0
+    await registry.begin(application)
+    assert await cancel(registry, old) is Refusal.SUCCESSOR_IN_PRODUCTION
+    await registry.end(application)
+    if collected:
+        await registry.change(await registry.card_of(application), Verb.COLLECT)
+    assert await cancel(registry, old) is None
+    assert await state(owner, application) == (ApplicationState.WITHDRAWN, Step.CANCEL)
+    assert await goes_back(registry, application)
+    assert await paid_out(owner) == [old]
+    assert await nothing_is_left(registry, owner, 1)
+    silent = "select count(*) from card.notification where kind = 8"  # nobody is told of their own death
+    assert await owner.fetchval(silent) == 0
+
+
+async def test_a_card_that_lies_there_is_given_up_alone_and_the_one_before_it_stays(registry: Registry, owner: Owner) -> None:
+    old = await registry.first_card(1)
+    application = (await registry.apply_again(1, ApplicationKind.REPLACE)).application or 0
+    await registry.begin(application)
+    new = await registry.card_of(application)
+    assert await cancel(registry, new) is Refusal.STILL_IN_PRODUCTION
+    await registry.end(application)
+    assert await cancel(registry, new) is None
+    assert [await social(owner, card) for card in (old, new)] == [SocialStatus.NORMAL, SocialStatus.CANCELLED]
+    assert await state(owner, application) == (ApplicationState.WITHDRAWN, Step.CANCEL)
+    assert await paid_out(owner) == []  # the money stays with the card that pays
+    assert (await registry.apply_again(1, ApplicationKind.REPLACE)).refusal is None
+    assert await cancel(registry, old) is None
+    assert await paid_out(owner) == [old]
+
+
+async def test_whoever_dies_before_the_first_card_is_fetched_leaves_nothing_open(registry: Registry, owner: Owner) -> None:
+    (made,) = await registry.submit(submission(1))
+    application = made.application or 0
+    await registry.begin(application)
+    await registry.end(application)
+    card = await registry.card_of(application)
+    assert await cancel(registry, card) is None
+    assert await paid_out(owner) == [card]  # whatever an earlier card has left
+    assert await nothing_is_left(registry, owner, 1)
+
+
+@pytest.mark.parametrize("step", [None, Step.REFUSE])
+async def test_a_cancellation_ends_what_was_applied_for_and_is_not_made_yet(
+    registry: Registry, owner: Owner, step: Step | None
+) -> None:
+    old = await registry.first_card(1)
+    application = (await registry.apply_again(1, ApplicationKind.REPLACE)).application or 0
+    if step:
+        await registry.step(application, step)
+    assert await cancel(registry, old) is None
+    assert await state(owner, application) == (ApplicationState.WITHDRAWN, Step.CANCEL)
+    assert (await registry.begin(application)).refusal is Refusal.APPLICATION_ENDED
+    assert await goes_back(registry, application)
+    assert await nothing_is_left(registry, owner, 1)
+
+
+async def test_while_the_bank_has_an_application_its_answer_is_waited_for(registry: Registry, owner: Owner) -> None:
+    old = await registry.first_card(1)
+    application = (await registry.apply_again(1, ApplicationKind.REPLACE)).application or 0
+    await registry.step(application, Step.SEND_TO_BANK)
+    assert await cancel(registry, old) is Refusal.APPLICATION_AT_BANK
+    await registry.step(application, Step.BANK_REFUSE)
+    assert await cancel(registry, old) is None
+    assert await nothing_is_left(registry, owner, 1)
+
+
+async def test_a_temporary_card_is_cancelled_by_itself(registry: Registry, owner: Owner) -> None:
+    (made,) = await registry.submit(submission(1, wanted=replace(WANTED, kind=ApplicationKind.TEMPORARY)))
+    temporary = await registry.hand_over(made.application or 0)
+    (first,) = await registry.submit(submission(1))
+    assert await cancel(registry, temporary) is None
+    assert await state(owner, first.application) == (ApplicationState.APPLIED, Step.SUBMIT)
+    assert await paid_out(owner) == []
+
+
+async def test_no_card_is_made_for_whoever_has_none_to_replace_any_more(registry: Registry, owner: Owner) -> None:
+    rules = replace(registry.settings.life, temporary_loss_cancels=True)
+    registry.settings = replace(registry.settings, life=rules)
+    applications = []
+    for number in (1, 2):
+        card = await registry.first_card(number)
+        applications.append((await registry.apply_again(number, ApplicationKind.REPLACE)).application or 0)
+        await registry.change(card, Verb.REPORT_TEMPORARY_LOSS, at_ms=now_ms() - 8 * 24 * 3600 * 1000)
+        assert (await registry.change(card, Verb.EXPIRE_TEMPORARY_LOSS, Party.TIMER)).refusal is None
+    at_bank, applied = applications
+    await registry.step(at_bank, Step.SEND_TO_BANK)
+    assert (await registry.begin(at_bank, Step.BANK_ACCEPT)).refusal is Refusal.NO_CARD_TO_REISSUE
+    assert (await registry.begin(applied)).refusal is Refusal.NO_CARD_TO_REISSUE
+    assert await state(owner, at_bank) == (ApplicationState.WITHDRAWN, Step.BAR)
+    assert await state(owner, applied) == (ApplicationState.APPLIED, Step.SUBMIT)
+    assert (await registry.step(applied, Step.WITHDRAW)).refusal is None
+    assert await owner.fetchval("select count(*) from card.card where social <> 9") == 0
+    assert await owner.fetchval("select cause from card.application where id = $1", at_bank) == Refusal.NO_CARD_TO_REISSUE
+    assert await owner.fetchval("select subject from card.notification where kind = 2") == at_bank
+    async with driver_session(registry.engine) as driver:
+        assert await hand_out_fee(driver, at_bank, CLERK.terminal)  # nobody stood there, as at the withdrawal
+        assert {fee.application for fee in await fees_due(driver, 10) if fee.in_vain} == {at_bank, applied}
+
+
+async def test_a_loss_that_is_reported_meanwhile_bars_no_successor(registry: Registry) -> None:
+    old = await registry.first_card(1)
+    application = (await registry.apply_again(1, ApplicationKind.REPLACE)).application or 0
+    await registry.change(old, Verb.REPORT_TEMPORARY_LOSS)
+    assert (await registry.begin(application)).refusal is None
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """card.events: the state of each card that changed, in order, and a heartbeat that never promises too much."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from datetime import date
 
 import pytest
 
-from onecard.card.v1.card_events_pb2 import CardEvent, CardState, CardStatus
-from services.card.adapters.events import mark_sent, read_states, read_unsent
+from onecard.card.v1.card_events_pb2 import CardEvent, CardStatus
+from services.card.adapters.cards import restate_cards
+from services.card.adapters.events import event_of, mark_sent, read_states, read_unsent
 from services.card.domain.application import ApplicationKind
 from services.card.domain.life_cycle import Verb
 from services.card.handlers.relay_events import RelayEvents
@@ -16,43 +15,13 @@ from services.payments.adapters.cards import Beat, decode_card_event
 from services.payments.domain.card import Card
 from services.payments.domain.card import CardStatus as KnownStatus
 from tests.integration.card.test_submit import Owner
-from tests.support.cardholders import Registry
-
-Sent = list[tuple[bytes, bytes]]
-
-
-class Broker:
-    """Takes what is announced. Kafka itself takes part in the tests of the road."""
-
-    def __init__(self) -> None:
-        self.sent: Sent = []
-        self.beats: list[bytes] = []
-        self.before_sending: Callable[[], object] = lambda: None
-
-    async def send(self, topic: str, messages: Iterable[tuple[bytes | None, bytes]]) -> None:
-        assert topic == "card.events"
-        self.before_sending()
-        self.sent += [(key or b"", value) for key, value in messages]
-
-    async def send_everywhere(self, topic: str, key: bytes, value_of: Callable[[int], bytes]) -> None:
-        assert (topic, key) == ("card.events", b"heartbeat")
-        self.beats.append(value_of(4))
-
-    def states(self) -> list[CardState]:
-        return [CardEvent.FromString(value).state for _, value in self.sent]
+from tests.support.cardholders import CLERK, Registry
+from tests.support.relay import Broker, relay_once
+from tests.support.town import now_ms
 
 
-@asynccontextmanager
-async def relaying(registry: Registry, broker: Broker) -> AsyncIterator[Callable[[], object]]:
-    relay = RelayEvents(registry.sealing, broker)  # type: ignore[arg-type]  # a broker in memory
-    async with registry.engine.connect() as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        yield lambda: relay(connection)
-
-
-async def relay_once(registry: Registry, broker: Broker) -> None:
-    async with relaying(registry, broker) as round_:
-        await round_()  # type: ignore[misc]
+class CutOffError(Exception):
+    """The process dies here."""
 
 
 async def test_a_card_is_published_as_payments_reads_it_with_its_whole_history(registry: Registry) -> None:
@@ -73,11 +42,34 @@ async def test_a_card_is_published_as_payments_reads_it_with_its_whole_history(r
     assert history == [KnownStatus.SEALED, KnownStatus.NORMAL, KnownStatus.FORMALLY_LOST, KnownStatus.CANCELLED]
     assert first.successor_card_identifier == second.card_identifier
     assert [period.status for period in second.status_periods] == [KnownStatus.SEALED, KnownStatus.NORMAL]
-    assert first.birth_date.isoformat() == "1990-01-01"
+    assert first.birth_date == date(1990, 1, 1)
     assert first.category_periods[0].category == "ordinary"
     before = len(broker.sent)
     await relay_once(registry, broker)
     assert len(broker.sent) == before
+
+
+async def test_what_is_published_runs_forward_also_where_a_clock_went_back(registry: Registry, owner: Owner) -> None:
+    old, at = await registry.first_card(1), now_ms() + 60_000
+    await owner.execute("update card.card set electronic = 1 where id = $1", old)
+    for verb, behind_ms in (
+        (Verb.REPORT_TEMPORARY_LOSS, 0),
+        (Verb.RELEASE, 1),
+        (Verb.REPORT_TEMPORARY_LOSS, 2000),
+        (Verb.REPORT_FORMAL_LOSS, 1),
+    ):
+        assert (await registry.change(old, verb, at_ms=at - behind_ms)).refusal is None
+    reissue = await registry.apply_again(1, ApplicationKind.REISSUE)
+    new = await registry.hand_over(reissue.application or 0)  # by a clock that is a minute behind
+    async with driver_session(registry.engine) as driver:
+        await restate_cards(driver, reissue.holder or 0, CLERK, at - 60_000)
+        states = await read_states(driver, registry.sealing, (old, new))
+    (before, _), (after, _) = (decode_card_event(event_of(states[card])[1]) for card in (old, new))
+    assert isinstance(before, Card)
+    assert isinstance(after, Card)
+    assert [period.valid_from_ms for period in before.status_periods[2:]] == [at] * 5
+    assert [use.valid_from_ms for use in before.electronic_periods] == [at] * 2
+    assert after.status_periods[-1].valid_from_ms == at  # there is no moment at which neither or both of them pay
 
 
 async def test_what_was_sent_and_not_marked_is_sent_again(registry: Registry, owner: Owner) -> None:
@@ -85,10 +77,10 @@ async def test_what_was_sent_and_not_marked_is_sent_again(registry: Registry, ow
     broker = Broker()
 
     def fail() -> None:
-        raise KeyboardInterrupt
+        raise CutOffError
 
     broker.before_sending = fail
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(CutOffError):
         await relay_once(registry, broker)
     assert await owner.fetchval("select count(*) from card.event_outbox where sent_time is null") == 4
     broker.before_sending = lambda: None
@@ -134,14 +126,24 @@ async def test_a_relay_that_was_deposed_while_it_sent_does_not_leave_an_older_st
     assert await owner.fetchval("select count(*) from card.event_outbox where sent_time is null") == 0
 
 
+class Clock:
+    """Tells the time that a test says."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 async def test_a_heartbeat_promises_only_what_has_left(registry: Registry) -> None:
-    broker = Broker()
-    relay = RelayEvents(registry.sealing, broker)  # type: ignore[arg-type]  # a broker in memory
+    broker, clock = Broker(), Clock()
+    relay = RelayEvents(registry.engine, registry.sealing, broker, clock=clock)  # type: ignore[arg-type]  # a broker in memory
     async with registry.engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         await relay(connection)
         card = await registry.first_card(1)
-        await asyncio.sleep(1.1)
+        clock.now += 1
         await relay(connection)
         await registry.change(card, Verb.LOCK)
     first, second = (CardEvent.FromString(beat).heartbeat for beat in broker.beats)
@@ -149,3 +151,28 @@ async def test_a_heartbeat_promises_only_what_has_left(registry: Registry) -> No
     assert first.committed_up_to_ms <= state.status_periods[0].valid_from_ms + 1
     assert second.committed_up_to_ms >= state.status_periods[-1].valid_from_ms
     assert second.partitions == 4
+
+
+async def test_a_silent_hour_is_told_from_a_dead_relay_and_what_comes_after_it_leaves_at_once(registry: Registry) -> None:
+    broker, clock = Broker(), Clock()
+    relay = RelayEvents(registry.engine, registry.sealing, broker, clock=clock)  # type: ignore[arg-type]  # a broker in memory
+    card = await registry.first_card(1)
+    async with registry.engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await relay(connection)
+        broker.sent.clear()
+        for _ in range(60):
+            clock.now += 60
+            await relay(connection)
+            await relay(connection)  # within the same second
+        assert broker.sent == []
+        promised = [CardEvent.FromString(beat).heartbeat.committed_up_to_ms for beat in broker.beats]
+        assert len(promised) == 61
+        assert promised == sorted(promised)
+        changed = now_ms()
+        await registry.change(card, Verb.REPORT_TEMPORARY_LOSS)
+        await relay(connection)
+        assert [state.version for state in broker.states()] == [5]
+        clock.now += 1
+        await relay(connection)
+    assert CardEvent.FromString(broker.beats[-1]).heartbeat.committed_up_to_ms >= changed

@@ -3,22 +3,26 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.card.adapters.people import find_holders, read_holders
 from services.card.adapters.sealing import Sealing
+from services.card.domain.person import LookupField
 from services.card.domain.refusal import Refusal
 from services.card.handlers import rotate
+from services.card.handlers.correct_identity import Corrected, Correction, correct_identity
+from services.card.handlers.once import transact
 from services.card.handlers.rotate import fill_index, retire_index, rewrap_keys
 from services.common.database import driver_session, make_engine
 from services.common.errors import DomainError
 from services.common.keyvault.software import open_token
 from services.common.keyvault.vault import Purpose, UnknownKeyError
 from tests.integration.card.test_submit import Owner
-from tests.support.cardholders import Registry, submission
-from tests.support.town import Database
+from tests.support.cardholders import CLERK, Registry, document, passport_of, submission
+from tests.support.town import Database, now_ms
 
 
 @pytest.fixture
@@ -120,6 +124,50 @@ async def test_a_process_that_does_not_know_the_new_index_is_refused_once_the_ol
     with pytest.raises(Exception, match="lookup_version"):
         await registry.submit(submission(1))
     assert await owner.fetchval("select count(*) from card.holder") == 1
+    await renewed.first_card(2)  # with both keys life goes on
+    assert await owner.fetchval("select count(*) from card.holder") == 2
+
+
+async def test_who_got_a_card_after_the_new_index_came_is_brought_into_it_whole(
+    registry: Registry, renewed: Registry, owner_engine: AsyncEngine
+) -> None:
+    (old,) = await registry.submit(submission(1))
+    await renewed.hand_over(old.application or 0)  # by its card number alone the holder is in the new index
+    with pytest.raises(DomainError, match="INDEX_NOT_FILLED"):
+        await retire_index(owner_engine, renewed.sealing, 1, lambda *_: None)
+    assert await fill_index(renewed.engine, renewed.sealing, lambda *_: None) == 1
+    assert await fill_index(renewed.engine, renewed.sealing, lambda *_: None) == 0
+    await retire_index(owner_engine, renewed.sealing, 1, lambda *_: None)
+    assert await found(renewed, renewed.sealing, 1) == old.holder
+    (again,) = await renewed.submit(submission(1))
+    assert (again.refusal, again.holder) == (Refusal.LIVE_CARD_EXISTS, old.holder)
+    (abroad,) = await renewed.submit(passport_of(1))
+    assert (abroad.refusal, abroad.possible_holders) == (Refusal.POSSIBLE_SAME_PERSON, (old.holder,))
+
+
+async def test_a_card_number_from_before_a_correction_is_brought_into_the_new_index(
+    registry: Registry, renewed: Registry
+) -> None:
+    card = await registry.first_card(1)
+    async with driver_session(registry.engine) as driver:
+        holder = await driver.fetchval("select holder from card.card where id = $1", card)
+    correction = Correction(holder, name="李正")
+    corrected = await transact(
+        renewed.engine, lambda driver: correct_identity(driver, renewed.sealing, correction, CLERK, now_ms(), approved=True)
+    )
+    assert corrected.refusal is None
+    assert await fill_index(renewed.engine, renewed.sealing, lambda *_: None) == 1
+    async with driver_session(renewed.engine) as driver:
+        kinds = await driver.fetch("select field from card.lookup where holder = $1 and index_version = 2 order by 1", holder)
+    assert [kind for (kind,) in kinds] == [LookupField.SOCIAL_SECURITY_NUMBER, LookupField.CARD_NUMBER]
+
+
+async def test_until_the_new_index_is_filled_namesakes_are_found_by_the_older_one(
+    registry: Registry, renewed: Registry
+) -> None:
+    (old,) = await registry.submit(submission(1))
+    (abroad,) = await renewed.submit(passport_of(1))
+    assert (abroad.refusal, abroad.possible_holders) == (Refusal.POSSIBLE_SAME_PERSON, (old.holder,))
 
 
 async def test_wrapped_keys_are_renewed_and_every_field_still_opens(
@@ -140,3 +188,24 @@ async def test_wrapped_keys_are_renewed_and_every_field_still_opens(
         assert [read[h].person() for h in holders] == [submission(n).person for n in range(1, 41)]
         with pytest.raises(UnknownKeyError):  # a process that never heard of the new version
             await read_holders(driver, registry.sealing, holders)
+
+
+async def test_a_corrected_number_is_in_every_index_and_the_wrong_one_in_none(registry: Registry, renewed: Registry) -> None:
+    """Also when a process corrects it that does not know the newest index yet: then filling it finds the holder missing."""
+    card = await registry.first_card(1)
+    await fill_index(registry.engine, renewed.sealing, lambda *_: None)
+    async with driver_session(registry.engine) as driver:
+        holder = await driver.fetchval("select holder from card.card where id = $1", card)
+    assert await found(renewed, renewed.sealing, 1) == holder
+    for process, wrong, right in ((registry, 1, 1001), (renewed, 1001, 2001)):
+        correction = Correction(holder, document=document(right))
+
+        async def correct(driver: Any, sealing: Sealing = process.sealing, put_right: Correction = correction) -> Corrected:
+            return await correct_identity(driver, sealing, put_right, CLERK, now_ms(), approved=True)
+
+        assert (await transact(registry.engine, correct)).refusal is None
+        missing = await fill_index(registry.engine, renewed.sealing, lambda *_: None)
+        assert missing == (1 if process is registry else 0)
+        for sealing in (registry.sealing, renewed.sealing):
+            assert await found(registry, sealing, wrong) is None
+            assert await found(registry, sealing, right) == holder

@@ -76,7 +76,10 @@ async def test_the_first_sign_in_changes_the_password_and_later_ones_take_the_ne
     await staff.signing.sign_out(again.actor, staff.now)
     assert await owner.fetchval("select count(*) from card.shift where end_time is null") == 0
     acts = [row[0] for row in await owner.fetch("select act from card.audit order by id")]
-    assert acts == ["staff.create", "staff.sign_in", "staff.sign_in", "staff.sign_out"]
+    assert acts == [
+        "staff.create", *["staff.password_not_changed"] * 5, "staff.sign_in", "staff.wrong_password", "staff.sign_in",
+        "staff.sign_out",
+    ]  # fmt: skip
 
 
 async def test_64_guesses_at_once_get_no_more_tries_than_the_city_allows(
@@ -99,6 +102,29 @@ async def test_64_guesses_at_once_get_no_more_tries_than_the_city_allows(
     assert sum(looked_at) == 6
     assert await reason(staff.sign_in(account, NEW)) == "SIGN_IN_REFUSED"  # also the right one, until somebody unlocks it
     assert await owner.fetchval("select failures from card.staff") == 6
+    acts = [row[0] for row in await owner.fetch("select act from card.audit where detail ->> 'staff' is not null order by id")]
+    assert sorted(acts[1:]) == ["staff.lock", *["staff.wrong_password"] * 6]  # behind staff.create
+
+
+async def test_who_got_in_nowhere_is_written_down_by_number_and_never_by_what_was_typed(staff: Staff, owner: Owner) -> None:
+    account = await clerk(staff)
+    await staff.sign_in(account, new=NEW)
+    await reason(staff.sign_in(account, NEW))  # the code was used
+    staff.now += 30_000
+    await reason(staff.sign_in(account, "a guessed password"))
+    await reason(staff.sign_in(account, NEW, "000000"))
+    await reason(staff.sign_in(account, NEW, login="zhangsan"))
+    rows = await owner.fetch("select actor, act, terminal, detail::text from card.audit where id > 2 order by id")
+    known, terminal = f'{{"staff": {account.staff}}}', PEER.subject.uri
+    assert [tuple(row) for row in rows] == [
+        (f"terminal:{terminal}", act, terminal, detail)
+        for act, detail in (
+            ("staff.wrong_code", known),
+            ("staff.wrong_password", known),
+            ("staff.wrong_code", known),
+            ("staff.wrong_password", "{}"),
+        )
+    ]
 
 
 async def test_a_code_is_good_once_and_at_most_a_step_away(staff: Staff) -> None:
@@ -110,6 +136,14 @@ async def test_a_code_is_good_once_and_at_most_a_step_away(staff: Staff) -> None
         assert await reason(staff.sign_in(account, NEW, staff.code(account, steps))) == "SIGN_IN_REFUSED"
     await staff.sign_in(account, NEW, staff.code(account, 1))
     assert await reason(staff.sign_in(account, NEW, staff.code(account))) == "SIGN_IN_REFUSED"  # an older one is over, too
+
+
+async def test_a_code_of_full_width_digits_is_read_and_one_of_other_characters_is_wrong(staff: Staff) -> None:
+    account = await clerk(staff)
+    for strange in ("١٢٣٤٥٦", "一二三四五六", "12345é"):
+        assert await reason(staff.sign_in(account, code=strange, new=NEW)) == "SIGN_IN_REFUSED"
+    full_width = staff.code(account).translate({ord("0") + n: chr(0xFF10 + n) for n in range(10)})
+    assert (await staff.sign_in(account, code=full_width, new=NEW)).token
 
 
 async def test_nobody_learns_whether_a_login_exists_and_an_empty_password_is_none(staff: Staff) -> None:

@@ -1,6 +1,8 @@
 """Applications on a real database: one person, one application, whoever brings it and however often at once."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from typing import Any, TypeAlias
@@ -14,12 +16,21 @@ from services.card.domain.application import ApplicationState
 from services.card.domain.document import Document, DocumentKind, parse_document
 from services.card.domain.refusal import Refusal
 from services.card.handlers.once import Once
-from services.card.handlers.submit import Decided
-from services.common.database import driver_session
+from services.card.handlers.submit import Decided, Submission, submit
+from services.common.database import driver_session, driver_transaction
 from services.common.errors import DomainError
-from tests.support.cardholders import TODAY, Registry, submission
+from tests.support.cardholders import CLERK, TODAY, Registry, passport_of, submission
+from tests.support.town import now_ms
 
 Owner: TypeAlias = "asyncpg.Connection[Any]"
+
+
+async def until_somebody_waits(owner: Owner) -> None:
+    """For a lock, in the test's own database."""
+    waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    async with asyncio.timeout(5):
+        while not await owner.fetchval(waits):
+            await asyncio.sleep(0.01)
 
 
 async def test_an_application_is_stored_with_its_person_and_nothing_personal_in_the_clear(
@@ -86,17 +97,76 @@ async def test_another_name_under_a_known_number_is_refused(registry: Registry) 
     assert (other.refusal, other.application) == (Refusal.PERSON_DIFFERS, None)
 
 
-async def test_the_same_person_under_another_kind_of_document_is_shown_and_never_merged(registry: Registry) -> None:
-    citizen = submission(1)
-    (known,) = await registry.submit(citizen)
-    passport = parse_document(DocumentKind.PASSPORT, "E12345678", TODAY)
-    assert isinstance(passport, Document)
-    abroad = replace(citizen, document=passport, person=replace(citizen.person, social_security_number="E12345678"))
+async def test_the_same_person_under_another_kind_of_document_is_shown_and_never_merged(
+    registry: Registry, owner: Owner
+) -> None:
+    (known,) = await registry.submit(submission(1))
+    abroad = passport_of(1)
     (shown,) = await registry.submit(abroad)
     assert shown == Decided(None, None, Refusal.POSSIBLE_SAME_PERSON, (known.holder,))  # type: ignore[arg-type]
     (another,) = await registry.submit(replace(abroad, other_people=frozenset({known.holder or 0})))
     assert another.refusal is None
     assert another.holder != known.holder
+    words = await owner.fetch("select holder, detail->>'other_people' from card.audit where act = 'application.submit'")
+    assert [tuple(word) for word in words] == [(known.holder, None), (another.holder, str(known.holder))]
+
+
+async def test_the_same_person_under_two_kinds_of_document_in_one_batch_is_left_to_a_clerk(registry: Registry) -> None:
+    rows = [
+        submission(1),
+        passport_of(1),
+        submission(2, name="王伟"),
+        submission(3, name="王伟"),
+        passport_of(4),
+        submission(4),
+    ]
+    decided = await registry.submit(*rows)
+    doubtful = Refusal.POSSIBLE_SAME_PERSON
+    assert [one.refusal for one in decided] == [None, doubtful, None, None, None, doubtful]
+    (shown,) = await registry.submit(submission(4))  # at a window, afterwards
+    assert shown.possible_holders == (decided[4].holder,)
+
+
+@pytest.mark.parametrize("shown_first", [submission, passport_of])
+async def test_the_same_person_under_two_kinds_of_document_at_two_windows_at_once_is_one_person(
+    registry: Registry, owner: Owner, shown_first: Callable[[int], Submission]
+) -> None:
+    shown_second = passport_of if shown_first is submission else submission
+    async with driver_transaction(registry.engine) as driver:
+        (first,) = await submit(driver, registry.sealing, registry.settings, [shown_first(1)], CLERK, now_ms())
+        second = asyncio.create_task(registry.submit(shown_second(1)))
+        await until_somebody_waits(owner)
+    assert first.refusal is None
+    assert await second == [Decided(None, None, Refusal.POSSIBLE_SAME_PERSON, (first.holder or 0,))]
+
+
+async def test_64_copies_of_a_passport_at_once_make_one_application_and_the_others_hear_of_it(registry: Registry) -> None:
+    decided = [one for (one,) in await asyncio.gather(*(registry.submit(passport_of(1)) for _ in range(64)))]
+    assert Counter(one.refusal for one in decided) == {None: 1, Refusal.APPLICATION_OPEN: 63}
+    assert len({one.application for one in decided}) == 1
+
+
+async def test_batches_with_the_same_people_under_both_kinds_of_document_make_one_person_of_each(
+    registry: Registry, owner: Owner
+) -> None:
+    people = [[submission(n), passport_of(n)][n % 2] for n in range(1, 41)]
+    others = [[passport_of(n), submission(n)][n % 2] for n in range(40, 0, -1)]
+    decided = await asyncio.gather(*(registry.submit(*batch) for batch in (people, others, others[::-1], people[::-1])))
+    assert sum(one.refusal is None for batch in decided for one in batch) == 40
+    assert await owner.fetchval("select count(*) from card.holder") == 40
+
+
+async def test_two_foreigners_whose_countries_gave_the_same_number_are_two_people(registry: Registry, owner: Owner) -> None:
+    british = passport_of(1)
+    french = parse_document(DocumentKind.PASSPORT, british.document.number, TODAY, "FRA")
+    assert isinstance(french, Document)
+    person = replace(british.person, name="MARIE DUPONT", social_security_number=french.social_security_number)
+    (one,) = await registry.submit(british)
+    (other,) = await registry.submit(replace(british, document=french, person=person))
+    assert (one.refusal, other.refusal) == (None, None)
+    assert one.holder != other.holder
+    (again,) = await registry.submit(british)
+    assert (again.refusal, again.application) == (Refusal.APPLICATION_OPEN, one.application)
 
 
 async def test_two_citizens_of_the_same_name_and_birthday_are_two_people(registry: Registry) -> None:

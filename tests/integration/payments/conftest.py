@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.servers.postgres import Postgres
+from cli.servers.valkey import Valkey
 from services.payments.handlers.check_books import check_books
 from tests.support.api import Api, open_api
 from tests.support.databases import drop_database, make_database
@@ -29,10 +30,11 @@ async def rival(office: Office, database: Database) -> AsyncIterator[Office]:
 
 
 @pytest.fixture(scope="package")
-async def api(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+async def api(postgres_server: Postgres, valkey_server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
     """Two processes on one port, for all tests of this folder; a test takes cards of its own. Their logs name nobody."""
     database = await make_database(postgres_server)
-    async with open_api(database, tmp_path_factory.mktemp("api"), cards=300) as opened:
+    folder = tmp_path_factory.mktemp("api")
+    async with open_api(database, folder, cards=300, ONECARD_REDIS=valkey_server.address) as opened:
         yield opened
         books = await check_books(opened.engine)
         assert books.balance, books.problem

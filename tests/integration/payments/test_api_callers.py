@@ -18,20 +18,8 @@ from services.common.database import make_engine
 from services.payments.domain.tap import Scene
 from services.payments.handlers.callers import grant, revoke, take
 from services.payments.handlers.register_merchants import ensure_merchant, ensure_service, ensure_terminal
-from tests.support.api import (
-    BACK_OFFICE,
-    HALL,
-    VISITOR,
-    Api,
-    Client,
-    credit,
-    debit,
-    named,
-    refused,
-    service_subject,
-    terminal_subject,
-    till_subject,
-)
+from tests.support.api import BACK_OFFICE, HALL, VISITOR, Api, service_subject, terminal_subject, till_subject
+from tests.support.client import Client, credit, debit, named, refused
 from tests.support.edge import reason_of
 from tests.support.office import new_id
 from tests.support.town import BUS, CAMPUS

@@ -26,20 +26,8 @@ from onecard.payments.v1.payments_pb2 import (
     Receipt,
 )
 from services.common.grpc.pages import write_token
-from tests.support.api import (
-    BACK_OFFICE,
-    TREASURY,
-    Api,
-    Client,
-    credit,
-    debit,
-    holder,
-    named,
-    numbered,
-    refused,
-    refused_saying,
-    service_subject,
-)
+from tests.support.api import BACK_OFFICE, TREASURY, Api, service_subject
+from tests.support.client import Client, credit, debit, holder, named, numbered, refused, refused_saying
 from tests.support.office import new_id
 from tests.support.town import BUS, FIRST_ACCOUNT, now_ms
 

@@ -24,7 +24,8 @@ from onecard.payments.v1.payments_pb2 import (
 from services.payments.domain.card import CardStatus
 from services.payments.handlers.operate import Operate
 from services.payments.handlers.sweep import Sweep
-from tests.support.api import Api, Client, reference, refused, refused_saying, till_subject
+from tests.support.api import Api, till_subject
+from tests.support.client import Client, reference, refused, refused_saying
 from tests.support.office import new_id
 from tests.support.town import BUS, CAMPUS, LONG_AGO_MS, card_identifier, card_state, now_ms
 from tests.support.waiting import until

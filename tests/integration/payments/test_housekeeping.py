@@ -1,17 +1,18 @@
 """The elected process: one of all, its duties side by side, and another one as soon as it is gone."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from structlog.testing import capture_logs
 
 from services.common.database import make_engine
-from services.common.housekeeping import Duty, Housekeeping
+from services.common.housekeeping import DUTY_FAILURES, Duty, Housekeeping
 from services.payments.adapters.seals import newest_seal
 from services.payments.handlers.seal_batches import SealBatches
 from tests.support.sealing import autocommit
@@ -164,9 +165,34 @@ async def _sealed_to(session: AsyncConnection, last: int) -> bool:
     return (await newest_seal(session)).last == last
 
 
-async def test_what_the_database_rejects_ends_the_process(engine: AsyncEngine) -> None:
-    async def wrong(connection: AsyncConnection) -> None:
+async def test_a_duty_that_fails_is_said_and_counted_and_the_others_go_on(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.common.housekeeping._AFTER_FAILURE_SECONDS", 0.1)
+    tries = Counter[str]()
+
+    async def rejected(connection: AsyncConnection) -> None:
+        tries["rejected"] += 1
         await connection.execute(text("select 1 / 0"))
 
-    with pytest.raises(DBAPIError, match="division"):
-        await asyncio.wait_for(Housekeeping(engine, "tests", [[Duty(1, wrong)], [Duty(1, Done())]]).run(), 10)
+    async def wrong(_: AsyncConnection) -> None:
+        tries["wrong"] += 1
+        raise KeyError("李" + "明")
+
+    behind, beside = Done(), Done()
+    failed = DUTY_FAILURES.labels("wrong")._value.get()
+    groups = [[Duty(0.05, rejected), Duty(0.05, wrong), Duty(0.05, behind)], [Duty(0.05, beside)]]
+    with capture_logs() as logs:
+        async with running(Housekeeping(engine, "tests", groups)):
+            await until("all were done more than once", lambda: _often(tries, behind, beside), within=10)
+    said = [line for line in logs if line["event"] == "duty_failed"]
+    assert {(line["duty"], line["error"], line["sqlstate"]) for line in said} == {
+        ("rejected", "DBAPIError", "22012"),
+        ("wrong", "KeyError", ""),
+    }
+    assert "李明" not in str(said)
+    assert DUTY_FAILURES.labels("wrong")._value.get() == failed + tries["wrong"]
+
+
+async def _often(tries: Counter[str], *done: Done) -> bool:
+    return min(*tries.values(), *(one.times for one in done)) > 1 and len(tries) == 2

@@ -2,16 +2,21 @@
 
 from bench import contenders
 from bench.backlog import Drain, Span
+from bench.bulk import Bulk, BulkRound
 from bench.calls import Answers
+from bench.card_part import FEW_HOLDERS, CardMeasured, LookUpRound, ViewRound
 from bench.ledger_part import LedgerRound
+from bench.losses import Refused
 from bench.machine import Machine
 from bench.measure import Measured
 from bench.memory import Held
 from bench.online import Load, OnlineRound, State
 from bench.pace import Waits
 from bench.plan import CALLS_IN_FLIGHT, FULL
+from bench.programs.batches import Brought
 from bench.programs.copy_only import Copied
 from bench.programs.ledger_only import Posted
+from bench.programs.look_up import LookedUp
 from bench.programs.steps import STEPS, StepTime
 
 MACHINE = Machine(2, "a processor", 24.0, "kafka", "Apache Kafka 4.1.1", 12, "18.6", 1.0)
@@ -45,6 +50,28 @@ def ledger_round(pgbench_tps: float, past: float) -> LedgerRound:
     return LedgerRound(pgbench_tps, Posted(80_000, 2.0, 1.5), Copied(80_000, 0.4), Posted(80_000, 2.0 / past, 1.5))
 
 
+def bulk(per_second: float) -> Bulk:
+    """Ten seconds."""
+    return Bulk(Brought(round(per_second * 10), 100.0, 110.0, 5.0), taker_cpu_us=300.0, postgresql_cpu_us=130.0)
+
+
+def look_up_round(slower: float) -> LookUpRound:
+    """Among many people it takes so many times as long."""
+    few, many = LookedUp(FEW_HOLDERS, 5_000, 1.0, 200.0, 400.0), LookedUp(FULL.many_holders, 5_000, slower, 200.0, 500.0)
+    return LookUpRound(few, many)
+
+
+def card_measured() -> CardMeasured:
+    """Three rounds; in the second one the machine was half as fast."""
+    paces = (1.0, 0.5, 1.1)
+    return CardMeasured(
+        [ViewRound(load(1_000 * pace), load(400 * pace), load(200 * pace)) for pace in paces],
+        [BulkRound(bulk(2_500 * pace), bulk(3_000 * pace), bulk(12_500 * pace)) for pace in paces],
+        [look_up_round(slower) for slower in (1.05, 1.3, 1.02)],
+        Refused([0.2, 0.3, 0.4], [0.1, 0.5, 0.2]),
+    )
+
+
 def measured() -> Measured:
     """Three rounds; in the second one everything was slower."""
     run = Measured(MACHINE, FULL)
@@ -58,4 +85,5 @@ def measured() -> Measured:
     run.ledger = [ledger_round(2_000.0, 1.0), ledger_round(1_000.0, 0.5), ledger_round(4_000.0, 0.9)]
     names = dict.fromkeys(name for name, _, _ in STEPS)
     run.steps = [StepTime(name, 1.0, 2.0) for name in names]
+    run.card = card_measured()
     return run

@@ -4,13 +4,19 @@ from pathlib import Path
 import pytest
 
 from bench import contenders
+from bench.card_figures import CardFigures
+from bench.errors import BenchError
 from bench.figures import Figures
 from bench.ledger_figures import LedgerFigures
+from bench.losses import refused
 from bench.online import State
 from bench.online_figures import p50_ms, per_second
+from bench.plan import FULL
+from bench.programs.lose import Lost
 from bench.report import write_report
 from bench.targets import Target
-from tests.unit.bench.runs import ledger_round, measured
+from services.payments.domain.verdict import Reason
+from tests.unit.bench.runs import card_measured, ledger_round, measured
 
 
 @pytest.fixture
@@ -69,6 +75,12 @@ def test_the_flat_figures_have_the_names_that_others_read(figures: Figures) -> N
         "over_plain_consumer",
         "over_per_record_faust",
         "worker_rss_mb",
+        "holder_view_over_one_row_rpc",
+        "holder_view_with_payments_over_one_row_rpc",
+        "holder_view_per_second",
+        "bulk_applications_per_second",
+        "bulk_over_copy",
+        "lookup_500k_over_50k",
     }
 
 
@@ -82,6 +94,33 @@ def test_calls_are_compared_within_their_round(figures: Figures) -> None:
     assert figures.online.of(State.AUTHORISE, 64, per_second) == 3_200  # the median round
 
 
+def test_the_card_service_is_compared_within_its_round(figures: Figures) -> None:
+    card = figures.card
+    assert card.view_over_one_row("holder_view") == pytest.approx(0.4)
+    assert card.view_over_one_row("holder_view_with_payments") == pytest.approx(0.2)
+    assert card.bulk_per_second("bulk_applications") == pytest.approx(2_500)  # the median round
+    assert card.bulk_over_copy == pytest.approx(0.2)
+    assert card.look_up_many_over_few == pytest.approx(1.05)
+
+
+def test_a_loss_counts_until_the_slower_of_both_roads_refuses(figures: Figures) -> None:
+    assert figures.card.losses.percentile_ms(99) == pytest.approx(500)
+    assert figures.flat()["loss_to_refusal_online_p50_ms"] == pytest.approx(300)
+
+
+def test_a_card_is_refused_in_the_stream_from_the_first_tap_behind_the_last_that_was_not() -> None:
+    lost = Lost(10.0, 10.2, [(1, 10.1), (2, 10.3), (3, 10.5), (4, 10.7)])
+    late = {1: Reason.HOTLISTED, 2: Reason.NONE, 3: Reason.HOTLISTED, 4: Reason.HOTLISTED}
+    found = refused([lost], late)
+    assert (*found.online, *found.stream) == pytest.approx((0.2, 0.5))
+    with pytest.raises(BenchError, match="accepted when it was tapped last"):
+        refused([lost], {**late, 4: Reason.NONE})
+
+
+def test_a_whole_city_has_the_name_that_others_read() -> None:
+    assert "lookup_4600k_over_50k" in CardFigures(card_measured(), FULL.for_city().many_holders).flat()
+
+
 def test_a_shorter_past_has_a_name_of_its_own() -> None:
     flat = LedgerFigures([ledger_round(1_000.0, 0.8)], history=500_000).flat()
     assert flat["posting_rate_500k_over_empty"] == pytest.approx(0.8)
@@ -93,9 +132,13 @@ def test_a_target_is_met_or_missed_by_something() -> None:
     assert Target("speed", 3, 2.7).verdict == "missed by 10.0 %"
     assert Target("wait", 1.2, 1.1, at_least=False).verdict == "met"
     assert Target("wait", 1.2, 1.5, at_least=False).verdict == "missed by 25.0 %"
-    assert (Target("part", 0.03, 0.0225, at_least=False, percent=True).found, Target("speed", 15, 20.0).wanted) == (
+    assert (Target("part", 0.03, 0.0225, at_least=False, unit="%").found, Target("speed", 15, 20.0).wanted) == (
         "2.25 %",
         "≥ 15 ×",
+    )
+    assert (Target("rows", 2000, 2500.4, unit="/s").found, Target("rows", 2000, None, unit="/s").wanted) == (
+        "2,500/s",
+        "≥ 2,000/s",
     )
     assert (Target("speed", 3, None).found, Target("speed", 3, None).verdict) == ("not measured", "")
 
@@ -125,4 +168,7 @@ def test_a_report_is_a_page_a_picture_and_a_flat_file(figures: Figures, tmp_path
     assert "| 64 in flight: one transaction a call | 800 | 64.0 | 192.0 | 250 | 50 |" in text
     assert "| payments a second over empty calls, 256 in flight | ≥ 0.85 × | 0.8 × | missed by 5.9 % |" in text
     assert "| ledger part over COPY of the same transfers | ≥ 0.15 × | 0.2 × | met |" in text
+    assert "| 64 in flight: everything of a holder, payments away | 400 | 10.0 | 30.0 | 250 | 50 | 0.40 × |" in text
+    assert "| applications in bulk | ≥ 2,000/s | 2,500/s | met |" in text
+    assert "| 500,000 people |" in text
     assert max(len(line) for line in text.splitlines() if not line.startswith("|")) <= 128

@@ -11,6 +11,7 @@ from services.card.domain.application import (
     ENDED,
     OPEN,
     STEPS,
+    UNDERWAY,
     Applicant,
     ApplicationKind,
     ApplicationState,
@@ -22,8 +23,10 @@ from services.card.domain.application import (
     Wanted,
     advance,
     judge,
+    no_room,
 )
-from services.card.domain.card import Card, CardKind, FinancialStatus, Production, SocialStatus
+from services.card.domain.card import LIVE, Card, CardKind, FinancialStatus, Production, SocialStatus, Underway
+from services.card.domain.consent import ConsentKind
 from services.card.domain.fee import FeeSource
 from services.card.domain.person import Person, Sex, age_on
 from services.card.domain.refusal import Refusal
@@ -58,8 +61,26 @@ def test_below_the_citys_age_a_guardian_applies_with_papers_and_above_it_nobody_
     assert judged(FIRST, Applicant(person(15))) is Refusal.GUARDIAN_NEEDED
     assert judged(guardian, Applicant(person(15))) is None
     assert judged(replace(guardian, papers=None), Applicant(person(15))) is Refusal.PAPERS_MISSING
+    agent = replace(guardian, papers=replace(PAPERS, relation=Relation.AGENT))
+    assert judged(agent, Applicant(person(15))) is Refusal.GUARDIAN_NEEDED
     assert judged(guardian, Applicant(person(16))) is Refusal.NOT_A_MINOR  # the sixteenth birthday
     assert judged(FIRST, Applicant(person(16))) is None
+
+
+def test_for_a_child_the_guardian_consents_and_nobody_consents_in_anothers_name() -> None:
+    guardian = replace(FIRST, route=Route.GUARDIAN, papers=PAPERS)
+    minor, finance = frozenset({ConsentKind.MINOR}), frozenset({ConsentKind.FINANCE})
+    child = Applicant(person(13))
+    assert judged(guardian, child) is Refusal.CONSENT_NEEDED
+    assert judged(replace(guardian, consents=finance), child) is Refusal.CONSENT_NEEDED
+    assert judged(replace(guardian, consents=minor), child) is None
+    assert judged(guardian, replace(child, consents=minor)) is None
+    agent = replace(PAPERS, relation=Relation.AGENT)
+    assert judged(replace(guardian, papers=agent, consents=minor), child) is Refusal.GUARDIAN_NEEDED
+    assert judged(replace(guardian, consents=minor), Applicant(person(14))) is Refusal.NOT_A_MINOR
+    assert judged(replace(FIRST, consents=finance), Applicant(person())) is None
+    proxy = replace(FIRST, route=Route.PROXY, papers=agent, consents=finance)
+    assert judged(proxy, Applicant(person())) is Refusal.PROXY_MAY_NOT
 
 
 def test_a_proxy_brings_papers_and_never_a_lost_or_damaged_card() -> None:
@@ -98,8 +119,8 @@ def test_a_lost_card_is_reissued_and_a_damaged_one_replaced(
     wanted = replace(FIRST, kind=kind, fee=FeeSource.CASH)
     assert judged(wanted, Applicant(person(), (card(social),))) is refusal
     assert judged(wanted, Applicant(person())) is Refusal.NO_CARD_TO_REISSUE
-    making = card(SocialStatus.FORMALLY_LOST, successor_in_production=True)
-    assert judged(wanted, Applicant(person(), (making,))) is Refusal.SUCCESSOR_IN_PRODUCTION
+    making = card(SocialStatus.FORMALLY_LOST, underway=Underway.IN_PRODUCTION)
+    assert judged(wanted, Applicant(person(), (making,))) is Refusal.APPLICATION_OPEN
 
 
 def test_the_first_card_is_free_and_another_one_is_paid() -> None:
@@ -113,6 +134,14 @@ def test_the_first_card_is_free_and_another_one_is_paid() -> None:
         replace(waived, waiver_approved=True),
     ):
         assert judged(paid, lost) is None
+
+
+def test_who_has_had_no_card_has_no_purse_to_pay_from() -> None:
+    settings = replace(SETTINGS, fee=replace(SETTINGS.fee, first_fen=1_000))
+    wanted = replace(FIRST, fee=FeeSource.PURSE)
+    assert judge(settings, wanted, Applicant(person()), TODAY) is Refusal.NO_PURSE_YET
+    assert judge(settings, replace(wanted, fee=FeeSource.CASH), Applicant(person()), TODAY) is None
+    assert judge(settings, wanted, Applicant(person(), (card(SocialStatus.CANCELLED),)), TODAY) is None
 
 
 def test_an_ordinary_application_goes_from_the_counter_to_the_hand() -> None:
@@ -134,6 +163,24 @@ def test_a_step_that_is_not_possible_says_why() -> None:
             assert advance(state, step) is Refusal.APPLICATION_ENDED
     assert set(STEPS) | {Step.SUBMIT} == set(Step)
     assert OPEN | ENDED | {ApplicationState.REFUSED} == set(ApplicationState)
+    assert set(UNDERWAY) == OPEN
+
+
+def test_what_ends_with_a_card_is_neither_at_the_bank_nor_in_production() -> None:
+    for state, underway in UNDERWAY.items():
+        assert isinstance(advance(state, Step.CANCEL), ApplicationState) is (underway is Underway.CAN_END)
+
+
+def test_before_a_card_is_made_there_must_be_room_for_it_and_a_loss_takes_none() -> None:
+    for social in LIVE:
+        ordinary = Applicant(person(), (card(social),))
+        temporary = Applicant(person(), (card(social, kind=CardKind.TEMPORARY),))
+        assert no_room(ApplicationKind.FIRST, ordinary) is Refusal.LIVE_CARD_EXISTS
+        assert no_room(ApplicationKind.TEMPORARY, ordinary) is None
+        assert no_room(ApplicationKind.TEMPORARY, temporary) is Refusal.LIVE_CARD_EXISTS
+        for kind in (ApplicationKind.REISSUE, ApplicationKind.REPLACE):
+            assert no_room(kind, ordinary) is None
+            assert no_room(kind, temporary) is Refusal.NO_CARD_TO_REISSUE
 
 
 def test_age_is_counted_by_birthdays() -> None:
@@ -149,9 +196,10 @@ def test_a_setting_that_is_missing_wrong_or_unknown_is_named(tmp_path: Path) -> 
         ("years = 10", 'years = "ten"'),
         ("years = 10", "years = 10\nyeers = 11"),
         ('instant = "preaccepted"', 'instant = "sometimes"'),
+        ('foreign_number = "none"', 'foreign_number = "allocate"'),  # it would promise a number that nobody draws
     ):
         assert was in text
         file = tmp_path / "city.toml"
         file.write_text(text.replace(was, told))
-        with pytest.raises(CitySettingsError, match=r"card|bank|yeers"):
+        with pytest.raises(CitySettingsError, match=r"card|bank|yeers|foreign_number"):
             read_city_settings(file)

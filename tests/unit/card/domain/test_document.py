@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from stdnum.iso7064 import mod_11_2
 
-from services.card.domain.document import PROBLEMS, Document, DocumentKind, DocumentProblem, parse_document
+from services.card.domain.document import PROBLEMS, Document, DocumentKind, DocumentProblem, parse_document, read_text
 from services.card.domain.person import Sex
 from services.card.domain.region import find_region
 
@@ -15,8 +15,8 @@ TODAY = date(2026, 11, 24)
 ID = DocumentKind.RESIDENT_ID
 
 
-def parsed(kind: DocumentKind, number: str) -> Document:
-    found = parse_document(kind, number, TODAY)
+def parsed(kind: DocumentKind, number: str, country: str = "") -> Document:
+    found = parse_document(kind, number, TODAY, country)
     assert isinstance(found, Document), found
     return found
 
@@ -43,6 +43,10 @@ def test_a_number_is_put_right_as_far_as_its_meaning_stays() -> None:
         (ID, "110105194912310021", DocumentProblem.CHECK_DIGIT),
         (ID, "11010519491231002", DocumentProblem.LENGTH),
         (ID, "1101051949123100AX", DocumentProblem.CHARACTERS),
+        (ID, "1101051949123100٢X", DocumentProblem.CHARACTERS),  # an Arabic two, which is a digit, too
+        (DocumentKind.FOREIGN_PERMANENT_RESIDENCE, "USA12345678901٢", DocumentProblem.LENGTH),
+        (DocumentKind.HK_MACAU_TRAVEL_PERMIT, "H1234567٢", DocumentProblem.CHARACTERS),
+        (DocumentKind.TAIWAN_TRAVEL_PERMIT, "1234567२", DocumentProblem.CHARACTERS),
         (ID, with_check("11010520230229001"), DocumentProblem.BIRTH_DATE),  # no leap year
         (ID, with_check("11010520261125001"), DocumentProblem.BIRTH_DATE),  # tomorrow
         (ID, with_check("99010519900101001"), DocumentProblem.KIND),
@@ -54,6 +58,7 @@ def test_a_number_is_put_right_as_far_as_its_meaning_stays() -> None:
         (DocumentKind.HK_MACAU_TRAVEL_PERMIT, "K12345678", DocumentProblem.LENGTH),
         (DocumentKind.TAIWAN_TRAVEL_PERMIT, "1234567", DocumentProblem.LENGTH),
         (DocumentKind.PASSPORT, "E1234 5678中", DocumentProblem.CHARACTERS),
+        (DocumentKind.PASSPORT, "E12345678", DocumentProblem.COUNTRY),
     ],
 )
 def test_what_cannot_be_is_named(kind: DocumentKind, number: str, problem: DocumentProblem) -> None:
@@ -69,11 +74,20 @@ def test_residence_permits_state_a_number_for_life_and_travel_permits_do_not() -
     for kind, number in (
         (DocumentKind.HK_MACAU_TRAVEL_PERMIT, "h1234567801"),
         (DocumentKind.TAIWAN_TRAVEL_PERMIT, "12345678"),
-        (DocumentKind.PASSPORT, "e12345678"),
         (DocumentKind.FOREIGN_PERMANENT_RESIDENCE, "usa123456789012"),
     ):
         document = parsed(kind, number)
         assert (document.citizen, document.birth_date) == (False, None)
+
+
+def test_a_passports_number_is_told_apart_by_the_country_that_issued_it() -> None:
+    british, french = (parsed(DocumentKind.PASSPORT, "e12345678", country) for country in ("gbr", "ＦＲＡ"))
+    assert (british.number, british.citizen, british.birth_date) == (french.number, False, None)
+    assert (british.text, british.social_security_number) == ("GBR E12345678", "GBR0E12345678")
+    assert read_text(french.text) == ("FRA", "E12345678")
+    assert parse_document(DocumentKind.PASSPORT, "E12345678", TODAY, "GB") is DocumentProblem.COUNTRY
+    other = parsed(DocumentKind.TAIWAN_TRAVEL_PERMIT, "12345678", "GBR")  # only a passport has one
+    assert read_text(other.text) == ("", "12345678")
 
 
 def test_the_newer_permanent_residence_number_states_a_birth_date() -> None:

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from services.card.domain.card import LIVE, Card, CardKind, FinancialStatus, Production, SocialStatus
+from services.card.domain.card import LIVE, Card, CardKind, ElectronicLevel, FinancialStatus, Production, SocialStatus, Underway
 from services.card.domain.life_cycle import TABLE, LifeRules, Need, Party, Shown, Verb, allowed, decide, needs_of
 from services.card.domain.refusal import SENTENCES, Refusal, sentence
 
@@ -62,7 +62,7 @@ LOCKED, TEMPORARY, CANCELLED = SocialStatus.LOCKED, SocialStatus.TEMPORARILY_LOS
         (Verb.LOCK, Party.SYSTEM, {NORMAL}, LOCKED),
         (Verb.UNLOCK, Party.HOLDER_IN_PERSON, {LOCKED}, NORMAL),
         (Verb.RESET_PIN, Party.HOLDER_IN_PERSON, {NORMAL, LOCKED}, NORMAL),
-        (Verb.CANCEL, Party.HEIR, {NORMAL, FORMAL, LOCKED, TEMPORARY}, CANCELLED),
+        (Verb.CANCEL, Party.HEIR, {SEALED, NORMAL, FORMAL, LOCKED, TEMPORARY}, CANCELLED),
         (Verb.SUPERSEDE, Party.SYSTEM, {NORMAL, FORMAL, LOCKED, TEMPORARY}, CANCELLED),
     ],
 )
@@ -109,7 +109,18 @@ def test_each_need_is_asked_for_by_itself(verb: Verb) -> None:
         made = {Verb.COLLECT: Production.AT_OUTLET, Verb.PRODUCE: Production.FACTORY, Verb.ABANDON: Production.FACTORY}
         production = made.get(verb, Production.ISSUED)
         kind = CardKind.TEMPORARY if verb in (Verb.EXTEND, Verb.EXPIRE_CARD) else CardKind.ORDINARY
-        found = card(social, production=production, kind=kind, issue_date=TODAY, valid_until=date(2026, 11, 23))
+        on_bank = {Verb.ASK_BANK_AGAIN: FinancialStatus.BANK_REFUSED, Verb.RAISE_LEVEL: FinancialStatus.ACTIVE}
+        financial = on_bank.get(verb, FinancialStatus.INACTIVE)
+        electronic = ElectronicLevel.QUERY if verb > Verb.SIGN_UP else ElectronicLevel.NONE
+        found = card(
+            social,
+            production=production,
+            kind=kind,
+            financial=financial,
+            electronic=electronic,
+            issue_date=TODAY,
+            valid_until=date(2026, 11, 23),
+        )
         for party in TABLE[verb].parties:
             needs = needs_of(found, verb, party)
             assert isinstance(decide(RULES, found, verb, shown(party, needs)), Card)
@@ -145,7 +156,9 @@ def test_the_axes_are_kept_apart() -> None:
     assert (lost.social, lost.financial) == (FORMAL, FinancialStatus.ACTIVE)
     assert after(lost, Verb.SUPERSEDE, Party.SYSTEM).financial is FinancialStatus.CLOSED
     refused = card(financial=FinancialStatus.BANK_REFUSED, has_bank_account=False)
-    assert refusal(refused, Verb.ACTIVATE) is Refusal.NO_BANK_ACCOUNT
+    assert refusal(refused, Verb.ACTIVATE) is Refusal.REFUSED_BY_BANK
+    assert after(refused, Verb.ASK_BANK_AGAIN).financial is FinancialStatus.INACTIVE
+    assert refusal(after(refused, Verb.ASK_BANK_AGAIN), Verb.ACTIVATE) is Refusal.NO_BANK_ACCOUNT
     assert after(refused, Verb.REPORT_TEMPORARY_LOSS).social is TEMPORARY
 
 
@@ -176,10 +189,32 @@ def test_a_new_card_is_handed_over_against_the_old_one_unless_that_is_lost() -> 
     assert after(in_hand, Verb.COLLECT).production is Production.ISSUED
 
 
-def test_a_second_card_is_not_asked_for_while_one_is_made() -> None:
-    for verb in (Verb.REISSUE, Verb.REPLACE, Verb.CANCEL):
-        found = card(FORMAL, successor_in_production=True)
-        assert refusal(found, verb) is Refusal.SUCCESSOR_IN_PRODUCTION
+def test_another_card_is_not_asked_for_while_something_is_applied_for() -> None:
+    for verb in (Verb.REISSUE, Verb.REPLACE):
+        for underway in Underway:
+            assert refusal(card(FORMAL, underway=underway), verb) is Refusal.APPLICATION_OPEN
+        assert refusal(card(FORMAL, kind=CardKind.TEMPORARY), verb) is Refusal.NO_SUCCESSOR_OF_TEMPORARY_CARDS
+
+
+def test_a_card_is_cancelled_once_nobody_else_is_busy_with_what_its_holder_applied_for() -> None:
+    why_not = {Underway.AT_BANK: Refusal.APPLICATION_AT_BANK, Underway.IN_PRODUCTION: Refusal.SUCCESSOR_IN_PRODUCTION}
+    for underway in Underway:
+        found = card(underway=underway)
+        decided = decide(RULES, found, Verb.CANCEL, shown(Party.HEIR))
+        assert decided == why_not[underway] if underway in why_not else isinstance(decided, Card)
+        assert after(replace(found, kind=CardKind.TEMPORARY), Verb.CANCEL).social is CANCELLED  # it ends alone
+    making = card(SEALED, production=Production.BATCHED, underway=Underway.IN_PRODUCTION)
+    assert refusal(making, Verb.CANCEL) is Refusal.STILL_IN_PRODUCTION
+    assert after(replace(making, production=Production.AT_OUTLET), Verb.CANCEL).social is CANCELLED
+
+
+def test_a_card_that_is_made_says_what_comes_first() -> None:
+    for production, reason in (
+        (Production.BATCHED, Refusal.STILL_IN_PRODUCTION),
+        (Production.AT_OUTLET, Refusal.NOT_COLLECTED),
+        (Production.ISSUED, Refusal.NOT_ENABLED),
+    ):
+        assert refusal(card(SEALED, production=production), Verb.REPORT_FORMAL_LOSS) is reason
 
 
 def test_a_temporary_card_is_extended_up_to_its_longest_term() -> None:
@@ -189,6 +224,8 @@ def test_a_temporary_card_is_extended_up_to_its_longest_term() -> None:
     longest = after(longer, Verb.EXTEND)
     assert longest.valid_until == date(2027, 5, 23)  # 180 days
     assert refusal(longest, Verb.EXTEND) is Refusal.LONGEST_TERM_REACHED
+    assert dict(allowed(RULES, longest))[Verb.EXTEND] is Refusal.LONGEST_TERM_REACHED
+    assert dict(allowed(RULES, longer))[Verb.EXTEND] is None
     assert refusal(found, Verb.ACTIVATE) is Refusal.NO_FINANCIAL_FUNCTION
     assert refusal(found, Verb.EXPIRE_CARD, Party.TIMER) is Refusal.NOT_DUE
     ended = decide(RULES, found, Verb.EXPIRE_CARD, Shown(Party.TIMER, NOW_MS, date(2027, 1, 24)))
@@ -200,7 +237,7 @@ def test_what_is_allowed_is_what_the_table_does() -> None:
     for social in SocialStatus:
         for production in Production:
             found = card(social, production=production)
-            for verb, refused in allowed(found):
+            for verb, refused in allowed(RULES, found):
                 for party in TABLE[verb].parties & PERSONAL:
                     decided = decide(RULES, found, verb, shown(party))
                     assert decided == refused if refused else isinstance(decided, Card)

@@ -14,7 +14,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 
-from services.payments.adapters.fetches import Fetch, FetchConsumer
+from services.payments.adapters.fetches import Fetch, FetchConsumer, Gathering
+from services.payments.adapters.holes import Holes
 
 BUS_0, BUS_1 = TP("transactions.bus", 0), TP("transactions.bus", 1)
 
@@ -39,6 +40,7 @@ def fingerprint(function: Callable[..., Any]) -> str:
         (ConsumerMessage.on_final_ack, "45d670b6a8ac4bd0"),
         (driver.Consumer._new_consumer_thread, "0870ec53dea75083"),
         (driver.AIOKafkaConsumerThread._create_worker_consumer, "c2701bfc3e6f6cad"),
+        (driver.AIOKafkaConsumerThread._seek_wait, "9d221e816d940467"),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),
 )
@@ -70,6 +72,8 @@ class Bare(FetchConsumer):
         self._delivery = self._open = 0
         self._has_room = Event()
         self._has_room.set()
+        self._next = {}
+        self._holes = Holes()
         self._acked: Any = defaultdict(list)
         self._acked_index: Any = defaultdict(set)
         self._read_offset: Any = defaultdict(lambda: None)
@@ -126,3 +130,43 @@ def test_only_a_few_fetches_are_open_at_a_time() -> None:
     assert not consumer._has_room.is_set()
     consumer.ack(fetches[0])
     assert consumer._has_room.is_set()
+
+
+class Seeking:
+    """Notes to where the thread of a consumer is asked to go."""
+
+    def __init__(self) -> None:
+        self.sought: list[dict[TP, int]] = []
+
+    async def seek_wait(self, places: dict[TP, int]) -> None:
+        self.sought.append(places)
+
+
+@pytest.mark.parametrize(
+    ("found", "taken", "sought"), [([10, 11], [10, 11], []), ([10, 12], [10], [11]), ([11, 12], [], [10]), ([9, 10], [10], [])]
+)
+async def test_a_record_that_the_broker_passed_over_is_read_again(
+    found: list[int], taken: list[int], sought: list[int]
+) -> None:
+    consumer = Bare()
+    consumer.gathering = Gathering(1, 1, passes_over=True)
+    consumer._thread = Seeking()
+    deliver(consumer, (BUS_0, range(10)))
+    run = await consumer._without_hole(BUS_0, [Record(n) for n in found])
+    assert [record.offset for record in run] == taken
+    assert consumer._thread.sought == [{BUS_0: offset} for offset in sought]
+
+
+async def test_where_reading_begins_nothing_is_known_to_be_missing() -> None:
+    consumer = Bare()
+    consumer.gathering = Gathering(1, 1, passes_over=True)
+    run = [Record(12), Record(13)]
+    assert await consumer._without_hole(BUS_0, run) == run
+
+
+async def test_a_gap_is_none_on_a_broker_that_passes_nothing_over() -> None:
+    consumer = Bare()
+    consumer.gathering = Gathering(1, 1, passes_over=False)
+    deliver(consumer, (BUS_0, range(10)))
+    run = [Record(12), Record(14)]
+    assert await consumer._without_hole(BUS_0, run) == run

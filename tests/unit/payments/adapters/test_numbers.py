@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from onecard.card.v1.card_events_pb2 import CardStatus as WireStatus
+from onecard.card.v1.card_events_pb2 import ElectronicUse as WireUse
 from onecard.payments.v1.dead_letters_pb2 import Cause as WireCause
 from onecard.payments.v1.ledger_pb2 import AccountStatus as WireAccountStatus
 from onecard.payments.v1.outcomes_pb2 import Operation as WireOperation
@@ -19,7 +20,7 @@ from services.common import topics
 from services.payments.adapters.wire import CHANNEL_OF_TOPIC
 from services.payments.api.receipts import MESSAGES
 from services.payments.domain.account import AccountStatus
-from services.payments.domain.card import CardStatus
+from services.payments.domain.card import CardStatus, ElectronicUse
 from services.payments.domain.operation import KIND, Kind, Operation
 from services.payments.domain.payment import PaymentStatus
 from services.payments.domain.transfer import Code
@@ -32,6 +33,7 @@ from services.payments.domain.verdict import Cause, Reason
         ("REASON", [reason for reason in Reason if reason], WireReason),
         ("CAUSE", Cause, WireCause),
         ("CARD_STATUS", CardStatus, WireStatus),
+        ("ELECTRONIC_USE", ElectronicUse, WireUse),
         ("OPERATION", Kind, WireOperation),
         ("TRANSFER_CODE", Code, WireTransferCode),
         ("ACCOUNT_STATUS", AccountStatus, WireAccountStatus),

@@ -1,17 +1,18 @@
 """Payments that wait for an answer: every refusal at its boundary, every end of a hold, every name of a payment."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from services.payments.domain.account import AccountStatus
 from services.payments.domain.card import CardStatus, StatusPeriod
-from services.payments.domain.operation import Operation, Problem, Ruling
+from services.payments.domain.operation import Answered, Operation, Problem, Ruling
 from services.payments.domain.payment import PaymentStatus
 from services.payments.domain.transfer import Code
 from services.payments.domain.verdict import Reason
-from tests.support.one_thread import a_card
+from tests.support.one_thread import OneThread, a_card
 from tests.unit.payments.domain.hall import (
     ANN,
     BUSES,
@@ -39,6 +40,38 @@ def test_the_hall_stands_where_its_days_begin() -> None:
 
 
 # Who may pay
+
+
+def two_cards(old: CardStatus, new: CardStatus, *, told_by_old: bool) -> OneThread:
+    """Ann's card A, whose place card N takes; the old one names its successor once it has heard of the switch."""
+    since = StatusPeriod(CardStatus.NORMAL, 0)
+    a = replace(a_card("A", (since, StatusPeriod(old, NOW - 1))), successor_card_identifier="N" if told_by_old else "")
+    n = replace(a_card("N", (StatusPeriod(CardStatus.SEALED, 0), StatusPeriod(new, NOW - 1))), predecessor_card_identifier="A")
+    return a_hall(ann=holder(ANN, 1_000, a, n))
+
+
+@pytest.mark.parametrize("old", [CardStatus.NORMAL, CardStatus.LOCKED, CardStatus.FORMALLY_LOST, CardStatus.TEMPORARILY_LOST])
+def test_while_only_the_new_card_has_told_of_the_switch_neither_pays_and_nothing_is_decided(old: CardStatus) -> None:
+    hall = two_cards(old, CardStatus.NORMAL, told_by_old=False)
+    for card in "AN":
+        assert hall.ask(till.pay(1, card=card)) == Answered(None, Problem.SWITCH_IN_PROGRESS)
+        assert hall.ask(till.hold(1, card=card)) == Answered(None, Problem.SWITCH_IN_PROGRESS)
+
+
+def test_while_only_the_old_card_has_told_of_the_switch_neither_pays_and_the_name_stays_free() -> None:
+    hall = two_cards(CardStatus.CANCELLED, CardStatus.SEALED, told_by_old=True)
+    asked = till.pay(400, card="N")
+    for operation in (asked, till.pay(1, card="A")):
+        assert hall.ask(operation).problem is Problem.SWITCH_IN_PROGRESS
+    told = two_cards(CardStatus.CANCELLED, CardStatus.NORMAL, told_by_old=True)
+    assert told.reason(asked) is Reason.NONE
+    assert told.reason(till.pay(1, card="A")) is Reason.CARD_CANCELLED
+
+
+@pytest.mark.parametrize("new", [CardStatus.SEALED, CardStatus.CANCELLED])
+def test_before_the_switch_and_when_nothing_comes_of_the_new_card_the_old_one_pays(new: CardStatus) -> None:
+    hall = two_cards(CardStatus.NORMAL, new, told_by_old=False)
+    assert hall.reason(till.pay(1, card="A")) is Reason.NONE
 
 
 @pytest.mark.parametrize(
