@@ -30,8 +30,8 @@ ifdef ARGS
 else
 	@mkdir -p build; echo "beside the others, shown when both have ended: $(COMPUTING)"
 	@trap 'kill $$beside; exit 130' INT TERM; \
-	$(BIN)/pytest $(COMPUTING) $(addprefix --ignore=,$(MEASURING)) >build/tests-beside.log 2>&1 & beside=$$!; \
-	$(BIN)/pytest $(addprefix --ignore=,$(COMPUTING)); first=$$?; \
+	ONECARD_PORTS=20000:26000 $(BIN)/pytest $(COMPUTING) $(addprefix --ignore=,$(MEASURING)) >build/tests-beside.log 2>&1 & beside=$$!; \
+	ONECARD_PORTS=26000:32000 $(BIN)/pytest $(addprefix --ignore=,$(COMPUTING)); first=$$?; \
 	wait $$beside; second=$$?; cat build/tests-beside.log; \
 	$(BIN)/pytest $(MEASURING) && exit $$((first | second))
 endif

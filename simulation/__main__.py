@@ -66,7 +66,7 @@ def taps(
     metrics_port: Annotated[int, typer.Option(min=0, help="Prometheus endpoint on 127.0.0.1; 0: none.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Repeat the same doings.")] = None,
 ) -> None:
-    """Tap until SIGTERM; then wait for the outcomes, at most 20 s. A second SIGTERM does not wait."""
+    """Tap until SIGTERM; then wait for the outcomes, at most 50 s. A second SIGTERM does not wait."""
     stopping, leaving = _signals()
     if metrics_port:
         start_http_server(metrics_port, addr="127.0.0.1")

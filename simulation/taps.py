@@ -27,7 +27,7 @@ from simulation.riders import card_identifier, rider
 log = logging.getLogger("onecard.simulation.taps")
 
 TICK_SECONDS = 0.04
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 50.0
 REPLACED_AFTER_MS = 3_000
 SCENE_OF = {merchant.merchant_id: merchant.scene for merchant in MERCHANTS}
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,6 +22,10 @@ from tests.support.outcome_api import OutcomeApi
 from tests.support.road import PARTITIONS, Road
 from tests.support.terminals import Terminals
 from tests.support.town import Database, build_town
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("onecard", deadline=None)
+hypothesis.settings.load_profile("onecard")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

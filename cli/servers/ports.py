@@ -1,12 +1,14 @@
 """A free port on loopback."""
 
+import os
 import random
 import socket
 from itertools import cycle, islice
 
 HOST = "127.0.0.1"
 # Below the range that systems take for outgoing connections, so that nothing takes the port before its server does.
-RANGE = range(20_000, 32_000)
+RANGE = range(*map(int, os.environ.get("ONECARD_PORTS", "20000:32000").split(":")))
+"""Two runs side by side draw from a half each: a port that one has drawn and not bound yet looks free to the other."""
 
 _shuffled = cycle(random.sample(RANGE, len(RANGE)))
 

@@ -160,7 +160,7 @@ async def open_counter(registry: Registry, database: Database, owner: Owner, fol
         return False
 
     await until("payments listens", listens)
-    desk = PaymentsDesk(address, Tls(ours.certificate, ours.key, authority.certificate))
+    desk = PaymentsDesk(address, Tls(ours.certificate, ours.key, authority.certificate), patience_seconds=20)
     yield Counter(registry, database, owner, desk)
     await desk.close()
     payments.cancel()

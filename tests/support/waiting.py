@@ -4,6 +4,12 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
+
+SOMEBODY_WAITS: Final = """
+    select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')
+"""
+"""For a lock, in the database that is asked."""
 
 
 async def until(what: str, holds: Callable[[], bool | Awaitable[bool]], within: float = 30) -> None:

@@ -61,11 +61,12 @@ class NotTakenError(Away):
 class PaymentsDesk:
     """A connection to payments, with the service's own certificate."""
 
-    def __init__(self, address: str, tls: Tls | None) -> None:
+    def __init__(self, address: str, tls: Tls | None, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         self._channel = open_channel(address, tls)
         self._metadata = None if tls else _SUBJECT
         self._stub = PaymentsServiceStub(self._channel)
         self._ledger = LedgerServiceStub(self._channel)
+        self._patience_seconds = patience_seconds
         self._away_until = 0.0
 
     async def money_of(self, card_identifier: str) -> Money | None:
@@ -144,7 +145,7 @@ class PaymentsDesk:
             raise _away(error) from None
 
     async def _ask(self, call: Any, request: Any) -> Any:
-        return await call(request, timeout=_PATIENCE_SECONDS, metadata=self._metadata)
+        return await call(request, timeout=self._patience_seconds, metadata=self._metadata)
 
 
 def _away(error: grpc.aio.AioRpcError) -> Away:

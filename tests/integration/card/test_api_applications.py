@@ -17,11 +17,13 @@ from services.card.domain.document import DocumentKind
 from services.card.domain.fee import FeeSource
 from services.card.domain.life_cycle import Verb
 from services.card.domain.person import Field, Sex
+from services.common.clock import day_of
 from services.common.database import driver_session
 from tests.integration.card.test_consents import MINOR, child
 from tests.support.cardholders import TODAY, Registry, citizen_number, number_born
 from tests.support.hall import KEEPER, OTHER, Hall, Owner, person, request, status_of
 from tests.support.photos import FAR_AWAY, good_photo, jpeg, portrait
+from tests.support.town import now_ms
 
 
 async def test_a_clerk_takes_an_application_and_reads_its_timeline(hall: Hall) -> None:
@@ -218,7 +220,7 @@ def of_a_child(**other: Any) -> messages.Representative:
 async def test_whoever_acts_for_somebody_else_is_of_age(hall: Hall, owner: Owner) -> None:
     clerk = await hall.window()
     passport = messages.Document(kind=messages.DOCUMENT_KIND_PASSPORT, number="E12345678", issuing_country="GBR")
-    almost = (TODAY.replace(year=TODAY.year - 18) + timedelta(30)).isoformat()
+    almost = (day_of(now_ms()) - timedelta(17 * 365)).isoformat()
     too_young = "REPRESENTATIVE_NOT_OF_AGE"
     for number, (acting, reason) in enumerate(
         (

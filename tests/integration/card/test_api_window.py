@@ -247,7 +247,7 @@ class Payments(PaymentsServiceServicer):
 async def beside_payments(registry: Registry, owner: Owner, tmp_path: Path) -> AsyncIterator[tuple[Hall, Payments]]:
     server, servicer = grpc.aio.server(), Payments()
     add_PaymentsServiceServicer_to_server(servicer, server)
-    desk = PaymentsDesk(f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}", None)
+    desk = PaymentsDesk(f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}", None, patience_seconds=20)
     await server.start()
     async with open_hall(registry, owner, tmp_path, desk) as hall:
         yield hall, servicer

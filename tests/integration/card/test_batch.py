@@ -95,6 +95,7 @@ async def test_many_batches_at_once_leave_sessions_for_others(registry: Registry
 
     batch = SubmitBatch(registry.engine, registry.sealing, registry.settings, count)
     brought = [[Row(1, b"%d" % (100 + number))] for number in range(3 * TRANSACTIONS_AT_ONCE)]
-    await asyncio.gather(*(batch(f"b{n}", b"header", rows, read, CLERK, now_ms()) for n, rows in enumerate(brought)))
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(batch(f"b{n}", b"header", rows, read, CLERK, now_ms()) for n, rows in enumerate(brought)))
     assert most == TRANSACTIONS_AT_ONCE
     assert await owner.fetchval("select count(*) from card.application") == len(brought)

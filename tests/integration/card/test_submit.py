@@ -21,16 +21,9 @@ from services.common.database import driver_session, driver_transaction
 from services.common.errors import DomainError
 from tests.support.cardholders import CLERK, TODAY, Registry, passport_of, submission
 from tests.support.town import now_ms
+from tests.support.waiting import SOMEBODY_WAITS, until
 
 Owner: TypeAlias = "asyncpg.Connection[Any]"
-
-
-async def until_somebody_waits(owner: Owner) -> None:
-    """For a lock, in the test's own database."""
-    waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    async with asyncio.timeout(5):
-        while not await owner.fetchval(waits):
-            await asyncio.sleep(0.01)
 
 
 async def test_an_application_is_stored_with_its_person_and_nothing_personal_in_the_clear(
@@ -133,9 +126,10 @@ async def test_the_same_person_under_two_kinds_of_document_at_two_windows_at_onc
 ) -> None:
     shown_second = passport_of if shown_first is submission else submission
     async with driver_transaction(registry.engine) as driver:
+        await driver.execute("set local idle_in_transaction_session_timeout = 0; set local transaction_timeout = 0")
         (first,) = await submit(driver, registry.sealing, registry.settings, [shown_first(1)], CLERK, now_ms())
         second = asyncio.create_task(registry.submit(shown_second(1)))
-        await until_somebody_waits(owner)
+        await until("the other window waits", lambda: owner.fetchval(SOMEBODY_WAITS))
     assert first.refusal is None
     assert await second == [Decided(None, None, Refusal.POSSIBLE_SAME_PERSON, (first.holder or 0,))]
 

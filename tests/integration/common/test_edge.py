@@ -147,22 +147,21 @@ async def test_calls_are_counted_by_method_and_status() -> None:
                 count("grpc_server_handled_total", method, grpc_type="unary", grpc_code="DeadlineExceeded")
                 == before["DeadlineExceeded"] + 1
             ),
-            within=5,
         )
     assert count("grpc_server_started_total", method, grpc_type="unary") == started + 3
     for code, number in before.items():
         assert count("grpc_server_handled_total", method, grpc_type="unary", grpc_code=code) == number + 1
-    assert 0.1 <= count("grpc_server_handling_seconds_sum", method, grpc_type="unary") - took < 2
+    assert 0.1 <= count("grpc_server_handling_seconds_sum", method, grpc_type="unary") - took < 20
 
 
 async def test_a_slow_call_is_logged_and_a_quick_one_is_not(
     logged: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(calls, "SLOW_SECONDS", 1.0)
     async with desk() as opened, opened.plain() as channel:
         await get_payment(channel)
         assert logged == []
-        await get_payment(channel, "wait 0.2")
+        await get_payment(channel, "wait 1.2")
     assert [line["event"] for line in logged] == ["call_slow"]
 
 
@@ -171,7 +170,7 @@ async def test_a_stream_that_its_reader_leaves_ends_without_a_word(logged: list[
         stream = subscribe(channel)
         await stream.read()
         stream.cancel()
-        await until("its handler has ended", lambda: opened.outcomes.open == 0, within=5)
+        await until("its handler has ended", lambda: opened.outcomes.open == 0)
     assert logged == []
 
 
@@ -305,7 +304,7 @@ async def test_a_drain_does_not_wait_for_ever() -> None:
         await opened.payments.busy.wait()
         began = time.monotonic()
         await opened.server.drain(1)
-        assert 0.9 < time.monotonic() - began < 3
+        assert 0.9 < time.monotonic() - began < 30
         with pytest.raises(grpc.aio.AioRpcError):
             await begun
 
@@ -318,8 +317,8 @@ async def test_a_signal_ends_the_process_well_and_a_second_one_at_once(signals: 
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 await asyncio.wait_for(channel.channel_ready(), 30)
-                call = asyncio.ensure_future(get_payment(channel, "wait 2" if len(signals) == 1 else "wait 60", timeout=90))
-                await asyncio.sleep(0.5)
+                call = asyncio.ensure_future(get_payment(channel, "wait 4" if len(signals) == 1 else "wait 60", timeout=90))
+                await asyncio.sleep(2)
                 began = time.monotonic()
                 for number in signals:
                     process.send_signal(number)
@@ -329,7 +328,7 @@ async def test_a_signal_ends_the_process_well_and_a_second_one_at_once(signals: 
                 else:
                     with pytest.raises(grpc.aio.AioRpcError):
                         await call
-                assert await asyncio.to_thread(process.wait, 10) == 0
-                assert time.monotonic() - began < 5
+                assert await asyncio.to_thread(process.wait, 30) == 0
+                assert time.monotonic() - began < 30
         finally:
             process.kill()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 
 import asyncpg
+from sqlalchemy import text
 
 from services.payments.adapters.ledger import Ledger, Point
 from services.payments.adapters.tariffs import read_rules
@@ -17,6 +18,7 @@ from services.payments.handlers.roll_up_accruals import roll_up_accruals
 from tests.support.deadlocks import Deadlocks
 from tests.support.office import BANK, FUND, Office
 from tests.support.town import CONFIG, FIRST_ACCOUNT, KEY, bus_ride, card_state, purchase, received
+from tests.support.waiting import SOMEBODY_WAITS, until
 
 ANN = FIRST_ACCOUNT
 
@@ -149,20 +151,28 @@ async def test_a_deadlock_is_counted_and_the_batch_decided_once_all_the_same(off
 
 
 async def test_two_transactions_that_do_wait_in_a_ring_both_get_through(office: Office) -> None:
-    """A foreign session locks two accounts in the wrong order: PostgreSQL ends one, and what was ours goes again."""
+    """A foreign session locks two accounts in the wrong order: PostgreSQL ends one, and what was ours goes again.
+
+    Going again it may be quicker than the foreign one and close the ring once more; then that one is ended.
+    """
     deadlocks = Deadlocks()
     lock = "select 1 from payments.account where id = $1 for update"
+
+    async def ours_waits() -> bool:
+        async with office.engine.connect() as watcher:
+            return bool(await watcher.scalar(text(SOMEBODY_WAITS)))
+
     async with office.engine.connect() as foreign:
         await foreign.exec_driver_sql(lock, (ANN + 1,))
         asked = asyncio.create_task(office.reason(office.post((ANN, -5), (ANN + 1, 5))))
-        await asyncio.sleep(0.2)
+        await until("ours waits", ours_waits)
         # Ours waits longer, so it is the first to look for a ring, and is ended.
         ring = asyncio.create_task(foreign.exec_driver_sql(lock, (ANN,)))
         await asyncio.wait([ring])
         foreign_went_on = ring.exception() is None
         await foreign.rollback()
         assert await asked is Reason.NONE
-    assert deadlocks.new() == (1 if foreign_went_on else 0)
+    assert deadlocks.new() >= foreign_went_on
     assert await office.available(ANN) == 9_995
 
 
