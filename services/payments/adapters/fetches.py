@@ -9,7 +9,7 @@ The topics read this way carry nothing else: an app uses this transport for all 
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import faust
@@ -79,6 +79,13 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         """Back to the committed offsets: what was delivered and not committed will be delivered again."""
         self._begin_anew()
         await super().perform_seek()
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Of a partition where nothing was committed yet, back to its beginning: the driver leaves it where it stands."""
+        committed: Mapping[TP, int] = await super().seek_to_committed()
+        if new := [tp for tp, offset in committed.items() if not offset]:
+            await self._thread.seek_to_beginning(*new)
+        return committed
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Faust gives all partitions back at each rebalance and reads them again from the committed offsets."""

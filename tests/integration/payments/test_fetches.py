@@ -1,0 +1,53 @@
+"""Where reading goes on after a rebalance, at a real broker."""
+
+from collections import defaultdict, deque
+from types import SimpleNamespace
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from cli.servers.broker import Broker
+from services.common.topics import TRANSACTIONS_BUS
+from services.payments.adapters.fetches import FetchConsumer
+
+AT = TopicPartition(TRANSACTIONS_BUS, 0)
+
+
+class Reader(FetchConsumer):
+    """With aiokafka's consumer in the place of the thread that Faust runs it in."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._thread: Any = SimpleNamespace(
+            seek_to_committed=consumer.seek_to_committed, seek_to_beginning=consumer.seek_to_beginning
+        )
+        self._read_offset: Any = {}
+        self._committed_offset: Any = {}
+        self._ends = defaultdict(deque)
+        self._next = {}
+        self._delivery = self._open = 0
+        self._has_room: Any = SimpleNamespace(set=lambda: None)
+
+
+async def offsets(consumer: AIOKafkaConsumer) -> list[int]:
+    """Of all there is from here on."""
+    found: list[int] = []
+    while not found or found[-1] < 9:
+        for records in (await consumer.getmany(timeout_ms=500)).values():
+            found += [record.offset for record in records]
+    return found
+
+
+async def test_what_was_read_and_not_posted_is_read_again_whether_anything_was_committed_before_or_not(broker: Broker) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
+        for number in range(10):
+            await producer.send_and_wait(AT.topic, b"%d" % number, partition=AT.partition)
+    settings: Any = {"group_id": "readers", "enable_auto_commit": False, "auto_offset_reset": "earliest"}
+    async with AIOKafkaConsumer(bootstrap_servers=broker.bootstrap, **settings) as consumer:
+        consumer.assign([AT])
+        reader = Reader(consumer)
+        assert await offsets(consumer) == list(range(10))
+        await reader.perform_seek()
+        assert await offsets(consumer) == list(range(10))
+        await consumer.commit({AT: 4})
+        await reader.perform_seek()
+        assert await offsets(consumer) == list(range(4, 10))
