@@ -16,7 +16,7 @@ from services.card.handlers.migrate import migrate as migrate_card
 from services.common.database import make_engine
 from services.payments.adapters.topics import create_topics
 from services.payments.handlers.migrate import migrate
-from tests.support.databases import drop_database, make_database
+from tests.support.databases import drop_database, make_database, unlimited_engine
 from tests.support.memory import quick_folder
 from tests.support.outcome_api import OutcomeApi
 from tests.support.road import PARTITIONS, Road
@@ -73,6 +73,14 @@ async def database(postgres_server: Postgres) -> AsyncIterator[Database]:
     made = await make_database(postgres_server)
     yield made
     await drop_database(made)
+
+
+@pytest.fixture
+async def unlimited(database: Database) -> AsyncIterator[AsyncEngine]:
+    """For transactions that a test holds open for as long as it likes."""
+    engine = unlimited_engine(database.application_url)
+    yield engine
+    await engine.dispose()
 
 
 @pytest.fixture

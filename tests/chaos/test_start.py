@@ -19,7 +19,7 @@ from tests.support.town import build_town
 from tests.support.waiting import until
 from tests.support.worker import Worker, settings
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

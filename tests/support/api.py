@@ -79,7 +79,7 @@ class ApiProcess(Worker):
         super().start(stop)
         self._lives += 1
 
-    async def serves(self, within: float = 30) -> None:
+    async def serves(self, within: float = 90) -> None:
         """Wait until it takes calls."""
         await until(f"{self.name} serves", self._serves, within)
 

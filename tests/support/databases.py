@@ -3,6 +3,7 @@
 from itertools import count
 
 import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from cli.servers.postgres import Postgres
 from tests.support.town import Database
@@ -26,6 +27,11 @@ async def _copy(server: Postgres, template: str) -> Database:
     await _execute(server, f'create database "{name}" template "{template}" strategy file_copy')
     urls = (server.application_url, server.owner_url, server.url_of("card"))
     return Database(server, *(url.rsplit("/", 1)[0] + f"/{name}" for url in urls))
+
+
+def unlimited_engine(url: str) -> AsyncEngine:
+    """For transactions that a test holds open for as long as it likes."""
+    return create_async_engine(url, pool_size=10, max_overflow=0)
 
 
 async def drop_database(database: Database) -> None:

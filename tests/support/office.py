@@ -25,7 +25,9 @@ from services.payments.handlers.balances import Balance, read_balances
 from services.payments.handlers.find_payment import find_payment
 from services.payments.handlers.operate import Operate
 from services.payments.handlers.register_merchants import ensure_merchant, ensure_terminal
+from tests.support.databases import unlimited_engine
 from tests.support.town import CAMPUS, CONFIG, FIRST_ACCOUNT, KEY, Database, Town, card_identifier
+from tests.support.waiting import SOMEBODY_WAITS
 
 HOUR_MS = 3_600_000
 BANK, FUND = 1, 2
@@ -53,6 +55,11 @@ class Office:
     @property
     def engine(self) -> AsyncEngine:
         return self.town.engine
+
+    async def somebody_waits(self) -> bool:
+        """For a lock."""
+        async with self.engine.connect() as watcher:
+            return bool(await watcher.scalar(text(SOMEBODY_WAITS)))
 
     async def ask(self, *operations: Operation) -> list[Answered]:
         """One batch."""
@@ -209,7 +216,10 @@ async def another_process(
     office: Office, database: Database, *, at: AtPoint = pass_by, rules: Rules | None = None
 ) -> AsyncIterator[Office]:
     """The same callers before another ledger, with sessions and memory of its own."""
-    engine = make_engine(database.application_url, "another", sessions=10)
+    stopped = at is not pass_by
+    engine = (
+        unlimited_engine(database.application_url) if stopped else make_engine(database.application_url, "another", sessions=10)
+    )
     try:
         ledger = Ledger(engine, rules or await read_rules(engine, CONFIG), KEY, at)
         yield replace(office, operate=Operate(ledger), ledger=ledger)

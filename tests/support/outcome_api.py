@@ -1,6 +1,7 @@
 """The outcome service in a process of its own, on a port of loopback that stays the same over restarts."""
 
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from cli.servers.broker import Broker
 from cli.servers.child import Child
 from cli.servers.ports import HOST, free_port, listening
 from sdk.merchant.access import Access
+from sdk.merchant.outcomes import OutcomeReader
 
 PLAIN_TEXT = MappingProxyType({"ONECARD_GRPC_PLAINTEXT": "1"})
 
@@ -44,6 +46,14 @@ class OutcomeApi:
     def wait(self) -> None:
         """Until it listens."""
         self.child.wait_ready(lambda: listening(self._port), "it listens", within=30)
+
+    def wait_for_the_feed(self) -> None:
+        """Until it answers subscribers."""
+        self.wait()
+        end = time.monotonic() + 60
+        with OutcomeReader(self.access, {"NOBODY"}, lambda _: None) as reader:
+            while not reader.poll(0.1):
+                assert time.monotonic() < end, f"it does not follow the outcomes\n{self.child.last_lines()}"
 
     def kill(self) -> None:
         self.child.kill()

@@ -12,7 +12,7 @@ SOMEBODY_WAITS: Final = """
 """For a lock, in the database that is asked."""
 
 
-async def until(what: str, holds: Callable[[], bool | Awaitable[bool]], within: float = 30) -> None:
+async def until(what: str, holds: Callable[[], bool | Awaitable[bool]], within: float = 90) -> None:
     """Ask until it holds; fails with `what` after so many seconds."""
     end = time.monotonic() + within
     while True:

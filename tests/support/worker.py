@@ -107,7 +107,7 @@ class Worker:
             if sample == name and wanted <= set(found)
         )
 
-    async def posted(self, batches: int = 1, within: float = 60) -> None:
+    async def posted(self, batches: int = 1, within: float = 90) -> None:
         """Wait until it has posted so many batches: it holds partitions and works. On Tansu a late member waits long."""
         await until(f"{self.name} posts", lambda: self.metric("onecard_batches_total") >= batches, within)
 
@@ -118,14 +118,14 @@ class Worker:
         after = self.process.cpu_times()
         return (after.user + after.system - before.user - before.system) / seconds
 
-    async def died(self, within: float = 30) -> int:
+    async def died(self, within: float = 90) -> int:
         """Wait for its end; answers how it ended (minus the signal's number)."""
         await until(f"{self.name} ends", lambda: not self.child.alive, within)
         status = self.child.exit_code
         assert status is not None
         return status
 
-    async def froze(self, within: float = 30) -> None:
+    async def froze(self, within: float = 90) -> None:
         """Wait until it has stopped itself with SIGSTOP."""
         await until(f"{self.name} freezes", lambda: self.process.status() == psutil.STATUS_STOPPED, within)
 

@@ -153,7 +153,7 @@ async def test_a_hold_that_has_run_out_is_swept_and_cannot_be_captured(api: Api,
             await sweep.holds(connection)
         return (await till.payment(held.payment_id)).status == PAYMENT_STATUS_EXPIRED
 
-    await until("the hold is swept", swept, within=10)
+    await until("the hold is swept", swept)
     assert why(await till.capture(held.payment_id)) == "NOT_HELD"
     assert outcome(await till.pay(card, 10_000)) == (DECISION_APPROVED, 10_000)
 
@@ -403,7 +403,7 @@ async def test_what_is_logged_of_a_refusal_names_neither_the_card_nor_what_it_wa
     await refused(api.window().top_up(card, fen, source=0))
     assert why(await till.pay(card, fen)) == "INSUFFICIENT_FUNDS"
     reasons = ("IDENTITY_CONFLICT", "UNKNOWN_CARD", "WINDOW_RIGHT_NEEDED", "BAD_REQUEST")
-    await until("it is logged", lambda: all(f'"reason": "{reason}"' in api.log for reason in reasons), within=5)
+    await until("it is logged", lambda: all(f'"reason": "{reason}"' in api.log for reason in reasons))
     assert card_identifier(card) not in api.log
     assert re.search(rf"\b{fen}\b", api.log) is None
 
@@ -413,9 +413,10 @@ async def test_what_is_logged_of_a_refusal_names_neither_the_card_nor_what_it_wa
 
 async def test_a_payment_whose_deadline_passed_while_it_was_posted_is_found_by_its_id(api: Api, till: Client) -> None:
     card, name = api.new_card(), new_id("slow")
+    await till.channel.channel_ready()
     async with api.lock_held(card):
         with pytest.raises(grpc.aio.AioRpcError) as late:
-            await till.pay(card, 700, name, timeout=0.5)
+            await till.pay(card, 700, name, timeout=2)
         assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert await refused(till.payment(name)) == (MISSING, "UNKNOWN_PAYMENT")
 
@@ -425,13 +426,14 @@ async def test_a_payment_whose_deadline_passed_while_it_was_posted_is_found_by_i
         except grpc.aio.AioRpcError:
             return False
 
-    await until("the payment is decided", decided, within=10)
+    await until("the payment is decided", decided)
     assert outcome(await till.pay(card, 700, name)) == (DECISION_APPROVED, 700)
     assert await api.town.balance(card) == 9_300
 
 
 async def test_a_payment_whose_deadline_passed_before_its_turn_is_not_posted(api: Api, till: Client) -> None:
     held_up, card, name = [api.new_card() for _ in range(4)], api.new_card(), new_id("late")
+    await till.channel.channel_ready()
     async with api.lock_held(*held_up):
         others = []
         for other in held_up:  # one after the other, so that each lane has one
@@ -454,7 +456,7 @@ async def test_while_the_cards_are_not_heard_of_nobody_pays_but_everything_else_
     alone = Api(api.database, api.folder / "stale", api.engine, api.town)
     card = api.new_card()
     try:
-        await alone.start(ONECARD_PROJECTION_LIMIT_SECONDS="3").serves()
+        await alone.start(ONECARD_PROJECTION_LIMIT_SECONDS="6").serves()
         till = alone.client(till_subject(0, CAMPUS))
         paid, held = await till.pay(card, 700), await till.authorize(card, 500)
         await api.stop_beating()
@@ -466,7 +468,7 @@ async def test_while_the_cards_are_not_heard_of_nobody_pays_but_everything_else_
                 return True
             return False
 
-        await until("nobody knows how cards stand", stale, within=10)
+        await until("nobody knows how cards stand", stale)
         assert await refused(till.pay(card, 1)) == (grpc.StatusCode.UNAVAILABLE, "PROJECTION_STALE")
         assert (await till.payment(paid.payment_id)).status == PAYMENT_STATUS_CAPTURED
         assert outcome(await till.capture(held.payment_id, 200)) == (DECISION_APPROVED, 200)
@@ -477,7 +479,7 @@ async def test_while_the_cards_are_not_heard_of_nobody_pays_but_everything_else_
         async def fresh() -> bool:
             return not await stale()
 
-        await until("payments go on", fresh, within=8)
+        await until("payments go on", fresh)
     finally:
         await alone.close()
         await api.stop_beating()

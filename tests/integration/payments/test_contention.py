@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 
 import asyncpg
-from sqlalchemy import text
 
 from services.payments.adapters.ledger import Ledger, Point
 from services.payments.adapters.tariffs import read_rules
@@ -18,7 +17,7 @@ from services.payments.handlers.roll_up_accruals import roll_up_accruals
 from tests.support.deadlocks import Deadlocks
 from tests.support.office import BANK, FUND, Office
 from tests.support.town import CONFIG, FIRST_ACCOUNT, KEY, bus_ride, card_state, purchase, received
-from tests.support.waiting import SOMEBODY_WAITS, until
+from tests.support.waiting import until
 
 ANN = FIRST_ACCOUNT
 
@@ -157,15 +156,10 @@ async def test_two_transactions_that_do_wait_in_a_ring_both_get_through(office: 
     """
     deadlocks = Deadlocks()
     lock = "select 1 from payments.account where id = $1 for update"
-
-    async def ours_waits() -> bool:
-        async with office.engine.connect() as watcher:
-            return bool(await watcher.scalar(text(SOMEBODY_WAITS)))
-
     async with office.engine.connect() as foreign:
         await foreign.exec_driver_sql(lock, (ANN + 1,))
         asked = asyncio.create_task(office.reason(office.post((ANN, -5), (ANN + 1, 5))))
-        await until("ours waits", ours_waits)
+        await until("ours waits", office.somebody_waits)
         # Ours waits longer, so it is the first to look for a ring, and is ended.
         ring = asyncio.create_task(foreign.exec_driver_sql(lock, (ANN,)))
         await asyncio.wait([ring])

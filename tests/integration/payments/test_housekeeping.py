@@ -58,10 +58,10 @@ async def end_the_elected_session(database: Database) -> None:
 
     try:
         pid = None
-        await until("one is elected", somebody_else, within=10)
+        await until("one is elected", somebody_else)
         pid = await elected()
         await owner.execute("select pg_terminate_backend($1)", pid)
-        await until("another one is elected", somebody_else, within=10)
+        await until("another one is elected", somebody_else)
     finally:
         await owner.close()
 
@@ -75,7 +75,7 @@ async def test_a_duty_that_waits_holds_up_no_other_group(engine: AsyncEngine) ->
 
     async with running(Housekeeping(engine, "tests", [[Duty(0.1, slow), Duty(0.1, after_the_slow_one)], [Duty(0.1, quick)]])):
         await slow_began.wait()
-        await until("the quick one is done again and again", lambda: quick.times > 5, within=5)
+        await until("the quick one is done again and again", lambda: quick.times > 5)
     assert after_the_slow_one.times == 0
 
 
@@ -112,7 +112,7 @@ async def test_one_of_two_is_elected_and_the_other_takes_over_when_its_session_e
             for _ in range(2):
                 await end_the_elected_session(database)
                 before = sum(n.times for n in counts)
-                await until("one works again", lambda: sum(n.times for n in counts) > before + 3, within=10)  # noqa: B023
+                await until("one works again", lambda: sum(n.times for n in counts) > before + 3)  # noqa: B023
     finally:
         await another.dispose()
 
@@ -141,7 +141,7 @@ async def test_two_that_are_elected_in_turn_seal_each_batch_once(engine: AsyncEn
             for _ in range(3):
                 before = await sealed()
                 await end_the_elected_session(database)
-                await until("batches are sealed again", lambda: _more(sealed, before + 3), within=10)  # noqa: B023
+                await until("batches are sealed again", lambda: _more(sealed, before + 3))  # noqa: B023
             working = False
             await asyncio.gather(*posting)
             last = await session.scalar(text("select max(number) from payments.batch"))
@@ -184,7 +184,7 @@ async def test_a_duty_that_fails_is_said_and_counted_and_the_others_go_on(
     groups = [[Duty(0.05, rejected), Duty(0.05, wrong), Duty(0.05, behind)], [Duty(0.05, beside)]]
     with capture_logs() as logs:
         async with running(Housekeeping(engine, "tests", groups)):
-            await until("all were done more than once", lambda: _often(tries, behind, beside), within=10)
+            await until("all were done more than once", lambda: _often(tries, behind, beside))
     said = [line for line in logs if line["event"] == "duty_failed"]
     assert {(line["duty"], line["error"], line["sqlstate"]) for line in said} == {
         ("rejected", "DBAPIError", "22012"),

@@ -18,6 +18,7 @@ from services.payments.domain.verdict import Reason
 from services.payments.handlers.find_payment import find_payment
 from tests.support.office import BANK, HOUR_MS, Gate, Office, another_process, new_id, reference
 from tests.support.town import FIRST_ACCOUNT, Database, card_state, now_ms
+from tests.support.waiting import until
 
 
 async def test_a_one_step_payment_takes_the_money_at_once(office: Office) -> None:
@@ -177,10 +178,10 @@ async def test_after_expiry_the_balance_is_what_it_was(office: Office) -> None:
 
 
 async def test_an_early_sweeper_leaves_the_name_of_the_expiry_free(office: Office) -> None:
-    held = await office.rule(office.hold(0, 1_000, hold_ms=150))
+    held = await office.rule(office.hold(0, 1_000, hold_ms=3_000))
     (early,) = await office.ask(office.expire(held))
     assert early.problem is Problem.NOT_DUE
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(3.01)
     assert await office.reason(office.expire(held)) is Reason.NONE
 
 
@@ -302,7 +303,7 @@ async def test_a_payment_that_is_being_made_is_not_there_yet_for_who_guesses_its
         refund = requests.refund(office.till, new_id("refund"), guessed, None)
         # The other payment of the guesser waits for an account that the first batch has locked.
         asked = asyncio.create_task(office.ask(refund, office.pay(1, 1)))
-        await asyncio.wait([asked], timeout=0.3)
+        await until("it waits", office.somebody_waits)
         gate.open()
         (paid, _), (refused, _) = await made, await asked
     assert paid.ruling is not None

@@ -19,6 +19,7 @@ from services.payments.handlers.list_transfers import Listed, Page, list_transfe
 from services.payments.handlers.roll_up_accruals import roll_up_accruals
 from tests.support.office import BANK, FUND, HOUR_MS, Gate, Office, another_process, new_id, reference
 from tests.support.town import FIRST_ACCOUNT, Database, bus_ride, card_state, entry, now_ms, purchase, received
+from tests.support.waiting import until
 
 ANN, BOB = FIRST_ACCOUNT, FIRST_ACCOUNT + 1
 
@@ -289,8 +290,11 @@ async def test_what_was_not_committed_at_the_first_page_is_on_no_page_however_la
         first, page = await list_transfers(office.engine, None, 2, None)
         assert page is not None
         gate.open()
-        await asyncio.sleep(0.2)
-        assert await office.funds(3) == (10_000 - 667, 0)
+
+        async def committed() -> bool:
+            return await office.funds(3) == (10_000 - 667, 0)
+
+        await until("it is committed", committed)
         await office.ask(office.pay(0, 500))
     rest = await read_on(office, page)
     amounts = [one.amount_fen for one in first + rest]

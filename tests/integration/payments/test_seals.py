@@ -65,10 +65,10 @@ class Gate:
             await self.opened.wait()
 
 
-async def slow_posting(town: Town, card: int) -> tuple[Gate, "asyncio.Task[Any]"]:
+async def slow_posting(town: Town, engine: AsyncEngine, card: int) -> tuple[Gate, "asyncio.Task[Any]"]:
     """A batch that has its number and is not committed."""
     gate = Gate()
-    ledger = Ledger(town.engine, town.ledger._rules, KEY, gate)
+    ledger = Ledger(engine, town.ledger._rules, KEY, gate)
     task = asyncio.create_task(PostTaps(ledger, town.registry)(received([bus_ride(card)])))
     await gate.reached.wait()
     return gate, task
@@ -99,11 +99,11 @@ async def test_a_number_that_was_rolled_back_is_a_hole(engine: AsyncEngine, sess
 
 
 async def test_a_batch_that_is_committed_behind_a_later_one_joins_the_next_seal(
-    engine: AsyncEngine, session: AsyncConnection
+    engine: AsyncEngine, session: AsyncConnection, unlimited: AsyncEngine
 ) -> None:
     town = await build_town(engine, 3)
     seal = SealBatches(KEY)
-    gates = [await slow_posting(town, 0), await slow_posting(town, 1)]
+    gates = [await slow_posting(town, unlimited, 0), await slow_posting(town, unlimited, 1)]
     await town.post(received([bus_ride(2)]))
     early = await seal(session)
     assert early.holes == ((2, 3),)
@@ -166,10 +166,10 @@ async def test_what_is_far_behind_is_sealed_by_several_seals(
 
 
 async def test_an_old_hole_is_looked_at_by_whoever_is_elected_and_a_very_old_one_never(
-    engine: AsyncEngine, session: AsyncConnection, database: Database
+    engine: AsyncEngine, session: AsyncConnection, database: Database, unlimited: AsyncEngine
 ) -> None:
     town = await build_town(engine, 2)
-    gate, task = await slow_posting(town, 0)
+    gate, task = await slow_posting(town, unlimited, 0)
     await town.post(received([bus_ride(1)]))
     first = SealBatches(KEY)
     await first(session)

@@ -73,7 +73,7 @@ async def test_what_is_left_in_a_void_purse_goes_back_to_its_fund(office: Office
         fund = await connection.scalar(text("select id from payments.account where name = 'concession_fund'"))
     assert isinstance(fund, int)
     purse_id = FIRST_PURSE_ACCOUNT + 77
-    void_after_ms = now_ms() + 300
+    void_after_ms = now_ms() + 3_000
     purse = requests.new_purse(purse_id, FIRST_ACCOUNT, "meal-subsidy", void_after_ms, fund)
     opening = requests.open_account(
         office.service, new_id("open"), purse_id, name="", currency=CNY, guarded=True, overdraft_fen=0, purse=purse

@@ -229,7 +229,7 @@ async def test_what_is_not_sealed_yet_is_said_and_its_digests_are_proved(books: 
     assert (await books.verify()).problem.startswith("batch 14 was altered")
 
 
-async def test_a_late_batch_is_proved_with_the_seal_that_it_joined(books: Books, engine: AsyncEngine) -> None:
+async def test_a_late_batch_is_proved_with_the_seal_that_it_joined(books: Books, unlimited: AsyncEngine) -> None:
     written, go_on = asyncio.Event(), asyncio.Event()
 
     async def at(point: str) -> None:
@@ -237,7 +237,7 @@ async def test_a_late_batch_is_proved_with_the_seal_that_it_joined(books: Books,
             written.set()
             await go_on.wait()
 
-    slow = PostTaps(Ledger(engine, books.office.town.ledger._rules, KEY, at), books.office.town.registry)
+    slow = PostTaps(Ledger(unlimited, books.office.town.ledger._rules, KEY, at), books.office.town.registry)
     posting = asyncio.create_task(slow(received([bus_ride(1)])))
     await written.wait()
     await books.office.town.post(received([bus_ride(2)]))

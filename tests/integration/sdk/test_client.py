@@ -11,7 +11,7 @@ import pytest
 from cli.servers.broker import Broker, Kind, make_broker
 from sdk.merchant.client import MerchantClient
 from sdk.merchant.outcomes import OutcomeReader
-from sdk.merchant.spool import Answer, Kept, Spool
+from sdk.merchant.spool import Answer, Kept, Outcome, Spool
 from sdk.merchant.transaction import BusRide, SignedRecord, sign
 from tests.integration.sdk.platform import Responder, create_topics, eventually
 from tests.support.outcome_api import OutcomeApi
@@ -44,7 +44,7 @@ def broker(broker_kind: Kind, tmp_path: Path) -> Iterator[Broker]:
 @pytest.fixture
 def api(broker: Broker, tmp_path: Path) -> Iterator[OutcomeApi]:
     with OutcomeApi(tmp_path / "servers", broker) as api:
-        api.wait()
+        api.wait_for_the_feed()
         yield api
 
 
@@ -88,7 +88,7 @@ def test_every_tap_is_answered(broker: Broker, api: OutcomeApi, path: Path, know
         MerchantClient(broker.bootstrap, spool, api.access, on_answers=answers.extend) as client,
     ):
         assert client.submit(rides(500), sign) == [Kept.NEW] * 500
-        assert client.wait_until_answered(20)
+        assert client.wait_until_answered(60)
     assert len(answers) == len(known) == answered(path) == 500
     assert set(platform.received.values()) == {1}
     assert {answer.outcome.fare_fen for answer in answers} == {200}
@@ -106,7 +106,7 @@ def test_the_next_run_emits_the_same_bytes_of_what_was_not_answered(
         MerchantClient(broker.bootstrap, spool, api.access) as client,
     ):
         client.submit(rides(50, first=50), sign)
-        assert client.wait_until_answered(20)
+        assert client.wait_until_answered(60)
     # The first run's records are still in the topics: other bytes would make more than a hundred records.
     assert len(platform.received) == len(known) == 100
     assert {sequence for _, terminal, sequence in known if terminal == "V-0"} == set(range(1, 16))
@@ -120,7 +120,7 @@ def test_an_unanswered_tap_is_emitted_again_after_its_pause(
         client.submit(rides(10), sign)
         time.sleep(1)
         with Responder(broker, known) as platform:
-            assert client.wait_until_answered(20)
+            assert client.wait_until_answered(60)
     assert min(platform.received.values()) >= 1
 
 
@@ -132,7 +132,7 @@ def test_what_is_held_back_waits_for_its_time(
         client.submit(rides(10, first=10), sign)
         assert eventually(lambda: client.pending_count == 10)
         spool.release()
-        assert client.wait_until_answered(20)
+        assert client.wait_until_answered(60)
 
 
 def test_a_reused_identity_is_answered_as_a_conflict(
@@ -142,7 +142,7 @@ def test_a_reused_identity_is_answered_as_a_conflict(
     with Responder(broker, known):
         with Spool(path) as spool, MerchantClient(broker.bootstrap, spool, api.access) as client:
             client.submit(rides(1), sign)
-            assert client.wait_until_answered(20)
+            assert client.wait_until_answered(60)
         with (
             Spool(path.with_name("thief.spool")) as spool,
             MerchantClient(broker.bootstrap, spool, api.access, on_answers=thief.extend) as client,
@@ -153,7 +153,7 @@ def test_a_reused_identity_is_answered_as_a_conflict(
 
             (ride,) = rides(1, first=7)  # another card at the same validator
             client.submit([ride], forge)
-            assert client.wait_until_answered(20)
+            assert client.wait_until_answered(60)
     assert [(answer.outcome.verdict, answer.outcome.reason) for answer in thief] == [(2, 12)]
 
 
@@ -168,8 +168,15 @@ def test_a_reader_sees_its_own_merchants_only(
     ):
         assert reader.poll(10), "it says at once that it stands"
         client.submit(rides(20) + rides(20, merchant="TRAM"), sign)
-        assert client.wait_until_answered(20)
-        seen = [outcome for _ in range(10) for heard in reader.poll(0.1) for outcome in heard.outcomes]
+        assert client.wait_until_answered(60)
+        seen: list[Outcome] = []
+
+        def all_seen() -> bool:
+            seen.extend(outcome for heard in reader.poll(0.1) for outcome in heard.outcomes)
+            return len(seen) >= 20
+
+        assert eventually(all_seen)
+        all_seen()  # and no more
     assert len(seen) == 20
     assert {outcome.merchant_id for outcome in seen} == {"BUS"}
 
@@ -193,7 +200,7 @@ def test_a_broker_that_is_late_is_awaited_and_named(
             broker.start()
             create_topics(broker)
             with Responder(broker, known):
-                assert client.wait_until_answered(20)
+                assert client.wait_until_answered(60)
         broker.stop()
     said = [record.getMessage() for record in caplog.records if "the broker at" in record.getMessage()]
     assert len(said) == 2
@@ -209,7 +216,7 @@ def test_a_killed_broker_costs_no_tap_even_when_it_lost_its_memory(
     with Spool(path) as spool, MerchantClient(broker.bootstrap, spool, api.access) as client:
         with Responder(broker, known):
             client.submit(rides(100), sign)
-            assert client.wait_until_answered(20)
+            assert client.wait_until_answered(60)
         client.submit(rides(100, first=100), sign)
         assert eventually(lambda: client.all_emitted)
         broker.kill()

@@ -32,7 +32,7 @@ def broker(broker_kind: Kind, tmp_path: Path) -> Iterator[Broker]:
 @pytest.fixture
 def api(broker: Broker, tmp_path: Path) -> Iterator[OutcomeApi]:
     with OutcomeApi(tmp_path / "servers", broker) as api:
-        api.wait()
+        api.wait_for_the_feed()
         yield api
 
 
@@ -109,10 +109,10 @@ def test_what_came_while_nobody_waited_is_shown(broker: Broker, api: OutcomeApi,
     decided: Known = {}
     with Responder(broker, decided) as platform:
         assert eventually(lambda: len(decided) == 40)
+        assert eventually(lambda: "no outcome yet" not in outcomes(api, file).output)
         shown = outcomes(api, file)
         assert set(platform.received.values()) == {1}, "it heard, and sent nothing"
     assert "posted" in shown.output
-    assert "no outcome yet" not in shown.output
 
 
 def test_what_was_sent_without_waiting_may_be_waited_for(broker: Broker, api: OutcomeApi, file: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_stream_that_breaks_goes_on_behind_what_was_heard() -> None:
 
 
 def test_a_silent_stream_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscription, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(subscription, "SILENCE_SECONDS", 2)
     platform = Platform()
     with serving(platform) as access, OutcomeReader(access, {"BUS"}, lambda _: None) as reader:
         heard_until(reader, lambda: len(platform.requests) == 2)
