@@ -44,12 +44,8 @@ class OutcomeApi:
         self.child.start()
 
     def wait(self) -> None:
-        """Until it listens."""
-        self.child.wait_ready(lambda: listening(self._port), "it listens", within=30)
-
-    def wait_for_the_feed(self) -> None:
         """Until it answers subscribers."""
-        self.wait()
+        self.child.wait_ready(lambda: listening(self._port), "it listens", within=30)
         end = time.monotonic() + 60
         with OutcomeReader(self.access, {"NOBODY"}, lambda _: None) as reader:
             while not reader.poll(0.1):

@@ -108,13 +108,13 @@ class Road:
 
     async def acknowledged(self, within: float = 60) -> None:
         """Every record is committed in the group, and every open dead letter has been announced."""
-        ends = await asyncio.to_thread(_ends, self.broker.bootstrap)
-        behind = ends
+        behind: dict[TopicPartition, int] = {}
 
-        def reached() -> bool:
+        async def reached() -> bool:
             nonlocal behind
-            committed = _committed(self.broker.bootstrap, ends)
-            behind = {tp: committed[tp] - end for tp, end in ends.items() if committed[tp] < end}
+            ends = await asyncio.to_thread(_ends, self.broker.bootstrap)
+            committed = await asyncio.to_thread(_committed, self.broker.bootstrap, ends)
+            behind = {tp: committed[tp] - end for tp, end in ends.items() if committed[tp] != end}
             return not behind
 
         try:

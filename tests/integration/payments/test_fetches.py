@@ -1,6 +1,5 @@
 """Where reading goes on after a rebalance, at a real broker."""
 
-from collections import defaultdict, deque
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,24 +7,19 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from cli.servers.broker import Broker
 from services.common.topics import TRANSACTIONS_BUS
-from services.payments.adapters.fetches import FetchConsumer
+from tests.support.bare_consumer import Bare
 
 AT = TopicPartition(TRANSACTIONS_BUS, 0)
 
 
-class Reader(FetchConsumer):
+class Reader(Bare):
     """With aiokafka's consumer in the place of the thread that Faust runs it in."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        super().__init__()
         self._thread: Any = SimpleNamespace(
             seek_to_committed=consumer.seek_to_committed, seek_to_beginning=consumer.seek_to_beginning
         )
-        self._read_offset: Any = {}
-        self._committed_offset: Any = {}
-        self._ends = defaultdict(deque)
-        self._next = {}
-        self._delivery = self._open = 0
-        self._has_room: Any = SimpleNamespace(set=lambda: None)
 
 
 async def offsets(consumer: AIOKafkaConsumer) -> list[int]:

@@ -32,7 +32,7 @@ def broker(broker_kind: Kind, tmp_path: Path) -> Iterator[Broker]:
 @pytest.fixture
 def api(broker: Broker, tmp_path: Path) -> Iterator[OutcomeApi]:
     with OutcomeApi(tmp_path / "servers", broker) as api:
-        api.wait_for_the_feed()
+        api.wait()
         yield api
 
 

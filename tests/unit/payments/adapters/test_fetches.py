@@ -2,8 +2,6 @@
 
 import hashlib
 import inspect
-from asyncio import Event
-from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +12,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 
-from services.payments.adapters.fetches import Fetch, FetchConsumer, Gathering
-from services.payments.adapters.holes import Holes
+from services.payments.adapters.fetches import Fetch, Gathering
+from tests.support.bare_consumer import Bare
 
 BUS_0, BUS_1 = TP("transactions.bus", 0), TP("transactions.bus", 1)
 
@@ -62,23 +60,6 @@ class Record:
         self.offset = offset
         self.timestamp = 1_000 * offset
         self.timestamp_type = 0
-
-
-class Bare(FetchConsumer):
-    """A consumer without a broker: only the books about offsets."""
-
-    def __init__(self) -> None:
-        self._ends = defaultdict(deque)
-        self._delivery = self._open = 0
-        self._has_room = Event()
-        self._has_room.set()
-        self._next = {}
-        self._holes = Holes()
-        self._acked: Any = defaultdict(list)
-        self._acked_index: Any = defaultdict(set)
-        self._read_offset: Any = defaultdict(lambda: None)
-        self._committed_offset: Any = defaultdict(lambda: None)
-        self._unacked_messages: Any = set()
 
 
 def deliver(consumer: Bare, *runs: tuple[TP, range]) -> Fetch:
