@@ -63,6 +63,7 @@ lock: $(VENV)/dev.stamp ## choose versions anew: requirements*.txt with hashes
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra city pyproject.toml -c requirements.txt -o requirements-city.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra city --extra dev pyproject.toml -c requirements-city.txt -o requirements-dev.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra pcsc --extra hsm pyproject.toml -c requirements-city.txt -o requirements-devices.txt
 
 clean: ## stop what a crashed run left and remove everything that was made here
 	@if [ -x $(BIN)/onecard ]; then $(BIN)/onecard city clean; fi
