@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export BROKER ?= tansu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test check bench kafka proto release-proto format lock clean
+.PHONY: help run test check bench devices kafka proto release-proto format lock clean
 
 help: ## list the targets
 	@echo "onecard: the platform behind a city's social security card"
@@ -46,6 +46,8 @@ check: $(VENV)/dev.stamp ## format, lint, types, import rules, protobuf rules (n
 
 bench: $(VENV)/dev.stamp ## measure: taps and calls a second, latency, where the time goes (QUICK=1: a few minutes; SCALE=city: 4.6 million people)
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(SCALE),--scale $(SCALE))
+
+devices: $(VENV)/devices.stamp ## install what a real card reader and a hardware module need (libpcsclite-dev, a C compiler)
 
 kafka: $(VENV)/city.stamp ## fetch Apache Kafka's jars by their Maven coordinates and start one node on loopback
 	@$(BIN)/onecard city kafka
@@ -86,6 +88,11 @@ $(VENV)/requirements-city.stamp: requirements-city.txt | $(BIN)/python
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/city.stamp
 	@echo "installing what the tests and checks need …"
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/devices.stamp: requirements-devices.txt $(VENV)/city.stamp
+	@echo "installing what card readers and hardware modules need …"
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements-devices.txt
 	@touch $@
 
 gen/stamp: $(shell find proto -name '*.proto') $(VENV)/requirements-city.stamp
