@@ -14,6 +14,7 @@ from cli.servers.postgres import Postgres
 from cli.servers.valkey import Valkey
 from services.card.handlers.migrate import migrate as migrate_card
 from services.common.database import make_engine
+from services.issuance.handlers.migrate import migrate as migrate_issuance
 from services.payments.adapters.topics import create_topics
 from services.payments.handlers.migrate import migrate
 from tests.support.databases import drop_database, make_database, unlimited_engine
@@ -53,6 +54,7 @@ def postgres_server(servers_folder: Path) -> Iterator[Postgres]:
     server.start()
     asyncio.run(migrate(server.owner_url))
     asyncio.run(migrate_card(server.owner_url))
+    asyncio.run(migrate_issuance(server.owner_url))
     yield server
     server.stop()
     server.remove()

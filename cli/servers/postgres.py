@@ -17,7 +17,12 @@ from cli.servers.server import Server
 DATABASE = "onecard"
 OWNER = "onecard"
 _OWNERS = "owner"
-ROLES = {"payments": "onecard_payments", "card": "onecard_card"}
+ROLES = {
+    "payments": "onecard_payments",
+    "card": "onecard_card",
+    "issuance": "onecard_issuance",
+    "issuance-vault": "onecard_issuance_vault",
+}
 """Who each service is for the database; it owns nothing there."""
 
 SETTINGS = {

@@ -25,7 +25,7 @@ async def _copy(server: Postgres, template: str) -> Database:
     name = f"town_{next(_numbers)}"
     # Through the write-ahead log, as is the default, it would be written twice.
     await _execute(server, f'create database "{name}" template "{template}" strategy file_copy')
-    urls = (server.application_url, server.owner_url, server.url_of("card"))
+    urls = (server.application_url, server.owner_url, server.url_of("card"), server.url_of("issuance"))
     return Database(server, *(url.rsplit("/", 1)[0] + f"/{name}" for url in urls))
 
 

@@ -45,6 +45,7 @@ class Database:
     application_url: str
     owner_url: str
     card_url: str
+    issuance_url: str
 
 
 def card_identifier(number: int) -> str:

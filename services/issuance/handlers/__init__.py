@@ -1,0 +1,1 @@
+"""What the issuance service does: each handler loads, decides, saves, announces."""

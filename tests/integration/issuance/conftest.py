@@ -1,0 +1,32 @@
+"""A fresh issuance database for each test."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.common.database import driver_session, make_engine
+from tests.support.town import Database
+
+
+@pytest.fixture
+async def issuance_engine(database: Database) -> AsyncIterator[AsyncEngine]:
+    engine = make_engine(database.issuance_url, "tests", sessions=16)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def driver(issuance_engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """A session as the service has it; each statement is its own transaction."""
+    async with driver_session(issuance_engine) as session:
+        yield session
+
+
+@pytest.fixture
+async def owner(database: Database) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(database.owner_url.replace("+asyncpg", ""))
+    yield connection
+    await connection.close()

@@ -1,0 +1,58 @@
+"""Boxes of blanks, and people who answer for them."""
+
+from itertools import count
+from typing import Any
+
+import asyncpg
+
+from services.issuance.adapters.blanks import Signed, add_place, enter, find_blanks
+from services.issuance.domain.blank import BlankState, Fence, Verb
+
+WINDOW = "onecard://merchant/CITY-HALL/terminal/WINDOW-1"
+OTHER = "onecard://merchant/CITY-HALL/terminal/WINDOW-2"
+KIT = "onecard://merchant/CITY-HALL/terminal/KIT-1"
+PRODUCT = "third-generation"
+CLERK, SUPERVISOR, KEEPER = 3, 4, 5
+BY_CLERK = Signed(CLERK, 30, WINDOW)
+BY_TWO = Signed(CLERK, 30, WINDOW, SUPERVISOR)
+BY_KEEPER = Signed(KEEPER, 50, WINDOW)
+FENCE = Fence(7, 1)
+
+_boxes = count(1)
+
+
+def identifier(number: int) -> str:
+    return f"440700D156000005{number:08X}{number:08X}"
+
+
+async def add_box(driver: "asyncpg.Connection[Any]", size: int = 3) -> list[str]:
+    """A box at the depot; answers its serials."""
+    box = next(_boxes)
+    serials = [f"B{box:05}{number:05}" for number in range(1, size + 1)]
+    await driver.execute(
+        "insert into issuance.box (name, product, supplier, count, file_digest) values ($1, $2, 'TEST', $3, '')",
+        f"BOX-{box}",
+        PRODUCT,
+        size,
+    )
+    await driver.executemany(
+        "insert into issuance.blank (serial, card_identifier, product, box) values ($1, $2, $3, $4)",
+        [(serial, identifier(box << 16 | n), PRODUCT, f"BOX-{box}") for n, serial in enumerate(serials)],
+    )
+    for verb, state in ((Verb.RECEIVE, BlankState.RECEIVED), (Verb.BOX, BlankState.BOXED)):
+        await enter(driver, [(one, state) for one in await find_blanks(driver, serials)], verb, BY_KEEPER)
+    return serials
+
+
+async def assign(driver: "asyncpg.Connection[Any]", serials: list[str], place: str = WINDOW) -> None:
+    """Into the hands of a terminal."""
+    await add_place(driver, place, "HALL")
+    blanks = await find_blanks(driver, serials)
+    await enter(driver, [(blank, BlankState.ASSIGNED) for blank in blanks], Verb.ASSIGN, BY_KEEPER, to=place)
+
+
+async def add_blanks(driver: "asyncpg.Connection[Any]", size: int = 3, place: str = WINDOW) -> list[str]:
+    """A box that is at a terminal already."""
+    serials = await add_box(driver, size)
+    await assign(driver, serials, place)
+    return serials
