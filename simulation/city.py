@@ -72,6 +72,8 @@ SITES = (
 )
 CITY_HALL = "CITY-HALL"
 WINDOWS = ("WINDOW-1", "WINDOW-2")
+KITS = ("KIT-1", "KIT-2")
+"""Carried about, for issuance on site."""
 KIOSK = "KIOSK-1"
 MERCHANTS = BUS_COMPANIES + CAMPUSES + SITES
 LINES = tuple(place for company in BUS_COMPANIES for place in company.places)

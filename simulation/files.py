@@ -6,7 +6,7 @@ import csv
 import json
 from pathlib import Path
 
-from simulation.city import CITY_HALL, KIOSK, MERCHANTS, WINDOWS
+from simulation.city import CITY_HALL, KIOSK, KITS, MERCHANTS, WINDOWS
 from simulation.riders import RESERVE, rider
 
 
@@ -17,7 +17,7 @@ def write_files(cards: int, folder: Path) -> list[Path]:
     with registry.open("w", encoding="utf-8") as file:
         for merchant in MERCHANTS:
             file.write(_line(merchant.merchant_id, merchant.scene.value, merchant.terminals))
-        file.write(_line(CITY_HALL, "office", [*WINDOWS, KIOSK]))
+        file.write(_line(CITY_HALL, "office", [*WINDOWS, *KITS, KIOSK]))
     with accounts.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["account_id", "opening_fen"])

@@ -7,7 +7,8 @@ import msgspec
 import pyotp
 from rich.table import Table
 
-BUSY_CLERKS: Final = ("clerk-1", "clerk-2")
+BUSY_CLERKS: Final = ("clerk-1", "clerk-2", "clerk-4", "clerk-5", "chief-2")
+"""At the windows and the kits of the simulation."""
 
 
 class DemoClerk(msgspec.Struct):

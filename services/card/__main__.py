@@ -127,7 +127,7 @@ def create_demo_staff(
     out_file: Annotated[Path, typer.Option("--out", help="where everything that it takes to sign in is written, a line each")],
     outlet: Annotated[str, typer.Option(help="where they work")],
 ) -> None:
-    """Make a clerk for each window, a supervisor and a hotline, for a city that shows itself: with a development token alone.
+    """Make clerks, supervisors, a blank keeper and a hotline for a city that shows itself: with a development token alone.
 
     Whoever exists already is left alone. The service refuses a development token off loopback, and with it these accounts.
     """
@@ -142,11 +142,13 @@ def create_demo_staff(
     if not vault.development:
         raise VaultError("accounts for show need a development token: `vault create --development`")
     passwords = Passwords(vault, PasswordHasher())
-    wanted = {"clerk-1": Role.CLERK, "clerk-2": Role.CLERK, "clerk-3": Role.CLERK, "chief-1": Role.SUPERVISOR}
+    wanted = {f"clerk-{number}": Role.CLERK for number in range(1, 6)}
+    wanted |= {"chief-1": Role.SUPERVISOR, "chief-2": Role.SUPERVISOR}
+    wanted |= {"keeper-1": Role.BLANK_KEEPER, "hotline-1": Role.HOTLINE}
     made: list[ShownAccount] = []
 
     async def make(engine: AsyncEngine) -> None:
-        made.extend(await Accounts(engine, vault, passwords).create_for_show({**wanted, "hotline-1": Role.HOTLINE}, outlet))
+        made.extend(await Accounts(engine, vault, passwords).create_for_show(wanted, outlet))
 
     asyncio.run(_with_engine(None, make))
     passwords.close()
