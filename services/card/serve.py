@@ -57,7 +57,6 @@ from services.card.handlers.seal_audit import SealAudit
 from services.card.handlers.settle_money import SettleMoney
 from services.card.handlers.sign_in import Accounts, SignIn
 from services.card.handlers.view_holder import ViewHolder
-from services.card.points import AtPoint, pass_by
 from services.common.announce import Announcer
 from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
 from services.common.grpc.listen import Listen
@@ -67,6 +66,7 @@ from services.common.housekeeping import Duty, Group, Housekeeping
 from services.common.keyvault.process import harden
 from services.common.keyvault.software import open_token
 from services.common.keyvault.vault import KeyVault, VaultError
+from services.common.points import AtPoint, pass_by
 
 ELECTION: Final = "card.housekeeping"
 _SESSIONS: Final = 10

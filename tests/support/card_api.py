@@ -29,12 +29,12 @@ from services.card.adapters.sealing import Sealing
 from services.card.config import Config
 from services.card.handlers import rotate
 from services.card.handlers.settle_money import cash_of
-from services.card.points import pass_by
 from services.card.serve import run_api
 from services.common.database import make_engine
 from services.common.grpc.listen import Listen
 from services.common.keyvault.software import open_token
 from services.common.logs import set_up_logs
+from services.common.points import pass_by
 from services.common.topics import CARD_EVENTS
 from services.payments.handlers.callers import grant
 from services.payments.handlers.check_books import check_books

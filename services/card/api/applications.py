@@ -49,12 +49,12 @@ from services.card.handlers.resubmit import Resubmission, resubmit
 from services.card.handlers.settle_money import SettleMoney
 from services.card.handlers.submit import CheckedPhoto, Decided, Submission, submit
 from services.card.handlers.submit_batch import Read, Row, SubmitBatch, Unreadable
-from services.card.points import AtPoint, pass_by
 from services.common.clock import day_of, now_ms
 from services.common.database import driver_session
 from services.common.errors import Code, DomainError
 from services.common.grpc.pages import read_token, write_token
 from services.common.grpc.reading import bad, identifier, named, page_size, request_id
+from services.common.points import AtPoint, pass_by
 
 _LONGEST_REMARK: Final = 200
 

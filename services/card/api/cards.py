@@ -49,11 +49,11 @@ from services.card.handlers.once import Once
 from services.card.handlers.pins import Pins
 from services.card.handlers.produce import Outcome, begin_production, end_production
 from services.card.handlers.settle_money import SettleMoney
-from services.card.points import AtPoint, pass_by
 from services.common.clock import day_of, now_ms
 from services.common.database import driver_session
 from services.common.errors import Code, DomainError
 from services.common.grpc.reading import bad, named, request_id
+from services.common.points import AtPoint, pass_by
 
 ISSUANCE: Final = "issuance"
 _PARTIES: Final = frozenset(range(1, 6))

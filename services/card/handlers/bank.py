@@ -37,10 +37,10 @@ from services.card.handlers.change_card import Change, change_card
 from services.card.handlers.handle_application import handle_application
 from services.card.handlers.once import transact
 from services.card.handlers.produce import begin_production
-from services.card.points import AtPoint, pass_by
 from services.common.clock import day_of
 from services.common.database import driver_session
 from services.common.errors import Code, DomainError
+from services.common.points import AtPoint, pass_by
 
 MOST_ROWS: Final = 1000
 """Of one file; their holders are locked while it is gathered."""

@@ -11,9 +11,9 @@ from services.card import metrics
 from services.card.adapters.events import HEARTBEAT_KEY, event_of, heartbeat, mark_sent, read_states, read_unsent
 from services.card.adapters.hotlist import newest_hotlist, publish_hotlist
 from services.card.adapters.sealing import Sealing
-from services.card.points import AtPoint, pass_by
 from services.common.announce import Announcer
 from services.common.database import DatabaseError, Pause, Trouble, driver_of, driver_session, place_of, trouble
+from services.common.points import AtPoint, pass_by
 from services.common.topics import CARD_EVENTS
 
 _MOST: Final = 2000

@@ -23,10 +23,10 @@ from services.card.domain.fee import AFTER, FeeSource, FeeState, Move, next_move
 from services.card.domain.refusal import Refusal
 from services.card.domain.remainder import PayTo, Remainder, Standing, standing
 from services.card.handlers.once import transact
-from services.card.points import AtPoint, pass_by
 from services.common.clock import now_ms
 from services.common.database import driver_of, driver_session
 from services.common.peer import Subject
+from services.common.points import AtPoint, pass_by
 
 _MOST: Final = 200
 _HELD: Final = "card-fees-held"

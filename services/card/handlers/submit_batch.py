@@ -17,8 +17,8 @@ from services.card.domain.refusal import Refusal
 from services.card.domain.settings import CitySettings
 from services.card.handlers.once import transact
 from services.card.handlers.submit import Submission, submit
-from services.card.points import AtPoint, pass_by
 from services.common.errors import Code, DomainError
+from services.common.points import AtPoint, pass_by
 
 ROWS_A_TRANSACTION: Final = 500
 TRANSACTIONS_AT_ONCE: Final = 3
