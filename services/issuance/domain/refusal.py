@@ -23,6 +23,42 @@ class Refusal(StrEnum):
     BLANK_ELSEWHERE = "BLANK_ELSEWHERE"
     UNKNOWN_BLANK = "UNKNOWN_BLANK"
     SUPERSEDED = "SUPERSEDED"
+    # A chip: reader and terminal
+    CARD_GONE = "CARD_GONE"
+    CARD_SILENT = "CARD_SILENT"
+    READER_TROUBLE = "READER_TROUBLE"
+    ANSWERS_MISSING = "ANSWERS_MISSING"
+    """The terminal stopped where nothing let it stop, or answered more than it was asked."""
+    # A chip: which card it is
+    PRODUCT_UNKNOWN = "PRODUCT_UNKNOWN"
+    NOT_A_SOCIAL_SECURITY_CARD = "NOT_A_SOCIAL_SECURITY_CARD"
+    FOREIGN_CARD = "FOREIGN_CARD"
+    IDENTIFIER_UNREADABLE = "IDENTIFIER_UNREADABLE"
+    CARD_NOT_GENUINE = "CARD_NOT_GENUINE"
+    # A chip: keys
+    KEY_REFUSED = "KEY_REFUSED"
+    KEY_LOCKED = "KEY_LOCKED"
+    KEY_TRIES_USED = "KEY_TRIES_USED"
+    """Another try could lock the card."""
+    KEY_LOAD_REFUSED = "KEY_LOAD_REFUSED"
+    KEYS_NOT_GIVEN = "KEYS_NOT_GIVEN"
+    CHALLENGE_MALFORMED = "CHALLENGE_MALFORMED"
+    CHALLENGE_REPEATED = "CHALLENGE_REPEATED"
+    # A chip: records
+    ANSWER_TOO_LONG = "ANSWER_TOO_LONG"
+    STATUS_UNEXPECTED = "STATUS_UNEXPECTED"
+    READING_REFUSED = "READING_REFUSED"
+    WRITING_REFUSED = "WRITING_REFUSED"
+    READ_BACK_DIFFERS = "READ_BACK_DIFFERS"
+    # A chip: what is to be written
+    VALUE_NOT_CARRIED = "VALUE_NOT_CARRIED"
+    """A character that the chip's character set lacks."""
+    VALUE_TOO_LONG = "VALUE_TOO_LONG"
+    VALUE_MALFORMED = "VALUE_MALFORMED"
+    # A chip: PINs
+    PIN_MALFORMED = "PIN_MALFORMED"
+    PIN_NOT_CHANGED = "PIN_NOT_CHANGED"
+    NO_PIN_ON_CARD = "NO_PIN_ON_CARD"
 
 
 SENTENCES: Final[dict[Refusal, str]] = {
@@ -41,6 +77,33 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.BLANK_ELSEWHERE: "该卡登记在另一网点或终端，请核对卡片，或先办理调拨。",
     Refusal.UNKNOWN_BLANK: "没有登记过该卡，请核对卡片序列号；不得使用来历不明的卡片。",
     Refusal.SUPERSEDED: "该卡已在另一窗口继续制作，本窗口请停止操作。",
+    Refusal.CARD_GONE: "卡片已离开读卡器或断电，请重新插入同一张卡，系统将从中断处继续。",
+    Refusal.CARD_SILENT: "卡片在规定时间内没有应答，请取出后擦净芯片，重新插入同一张卡再试。",
+    Refusal.READER_TROUBLE: "读卡器故障，请检查连线后重新插入同一张卡；仍不行请换一台读卡器或窗口。",
+    Refusal.ANSWERS_MISSING: "读卡终端返回的应答不完整，请重新插入同一张卡再试；再次出现请更换终端并报修。",
+    Refusal.PRODUCT_UNKNOWN: "系统不认识这种卡片，请确认放入的是本市发行的社会保障卡空白卡。",
+    Refusal.NOT_A_SOCIAL_SECURITY_CARD: "这张卡上没有社会保障应用，请取出并放入社会保障卡空白卡。",
+    Refusal.FOREIGN_CARD: "读卡器中不是本次制作的那张卡，请放回原来的卡片再继续。",
+    Refusal.IDENTIFIER_UNREADABLE: "读不出卡识别码，请将此卡作废登记，换一张空白卡。",
+    Refusal.CARD_NOT_GENUINE: "卡片未能证明其真实性，请立即停用此卡并交空白卡管理员，换一张空白卡。",
+    Refusal.KEY_REFUSED: "卡片不接受本市密钥，请将此卡作废登记并交空白卡管理员，换一张空白卡。",
+    Refusal.KEY_LOCKED: "卡片密钥已锁定，无法继续写卡，请将此卡作废登记，换一张空白卡。",
+    Refusal.KEY_TRIES_USED: "卡片密钥剩余尝试次数过少，为避免锁卡已停止，请将此卡作废登记，换一张空白卡。",
+    Refusal.KEY_LOAD_REFUSED: "卡片拒绝更换密钥，请将此卡作废登记，换一张空白卡。",
+    Refusal.KEYS_NOT_GIVEN: "加密机未对此卡授权，请稍后重新插入同一张卡；再次出现请联系系统管理员。",
+    Refusal.CHALLENGE_MALFORMED: "卡片返回的随机数长度不对，请将此卡作废登记，换一张空白卡。",
+    Refusal.CHALLENGE_REPEATED: "卡片返回了用过的随机数，可能是伪造的卡片或终端，请停止使用并报告主管。",
+    Refusal.ANSWER_TOO_LONG: "卡片返回的数据比要求的长，请将此卡作废登记，换一张空白卡。",
+    Refusal.STATUS_UNEXPECTED: "卡片返回了意外的状态，请将此卡作废登记，换一张空白卡。",
+    Refusal.READING_REFUSED: "卡片不允许读取应当可读的数据，请将此卡作废登记，换一张空白卡。",
+    Refusal.WRITING_REFUSED: "卡片拒绝写入，请将此卡作废登记，换一张空白卡。",
+    Refusal.READ_BACK_DIFFERS: "写入后读出的数据不一致，请将此卡作废登记，换一张空白卡。",
+    Refusal.VALUE_NOT_CARRIED: "登记资料中有芯片字符集以外的字，无法写卡，请转后台处理。",
+    Refusal.VALUE_TOO_LONG: "登记资料过长，芯片无法完整写入，请转后台处理。",
+    Refusal.VALUE_MALFORMED: "登记资料缺失或格式不对，无法写卡，请先更正登记资料。",
+    Refusal.PIN_MALFORMED: "密码须为六位数字，请持卡人重新输入。",
+    Refusal.PIN_NOT_CHANGED: "卡片没有接受新密码，请重新插入卡片再试；再次失败请办理换卡。",
+    Refusal.NO_PIN_ON_CARD: "这种卡片上没有可重置的密码，请直接办理联机密码重置。",
 }
 
 
