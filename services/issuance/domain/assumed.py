@@ -1,7 +1,7 @@
 """What no source settles about the cards' cryptography: kept here, so that one file changes when a supplier says it.
 
-What is known: EXTERNAL AUTHENTICATE enciphers the challenge; a key load enciphers header ‖ key, padded, under the protecting key,
-and its MAC is a CBC-MAC of the whole command with the challenge as initial value; padding is 80 00 … in both.
+What is known: EXTERNAL AUTHENTICATE enciphers the challenge; a key load enciphers header ‖ key, padded, under the key that
+protects it, and its MAC is a CBC-MAC of the whole command with the challenge as initial value; padding is 80 00 … in both.
 """
 
 from typing import Final
