@@ -11,6 +11,7 @@ DEAD_LETTERS: Final = "payments.dead-letters"
 SEALS: Final = "ledger.seals"
 AUDIT_SEALS: Final = "audit.seals"
 CARD_DELETIONS: Final = "card.deletions"
+ISSUANCE_EVENTS: Final = "issuance.events"
 
 ALL: Final = (
     TRANSACTIONS_BUS,
@@ -22,5 +23,6 @@ ALL: Final = (
     SEALS,
     AUDIT_SEALS,
     CARD_DELETIONS,
+    ISSUANCE_EVENTS,
 )
 COMPACTED: Final = frozenset({CARD_EVENTS, CARD_DELETIONS})

@@ -19,6 +19,7 @@ from cli.main import app as onecard
 from services.card import metrics as card_metrics
 from services.common import build, housekeeping
 from services.common.grpc import metrics as edge_metrics
+from services.issuance import metrics as issuance_metrics
 from services.payments import __main__ as payments
 from services.payments import metrics as payments_metrics
 from services.payments.adapters import tariffs
@@ -160,7 +161,7 @@ def _resolve(command: Any, line: str) -> None:
         raise LookupError(unknown)
 
 
-SERVICES = [payments_metrics, card_metrics, edge_metrics, housekeeping, build]
+SERVICES = [payments_metrics, card_metrics, issuance_metrics, edge_metrics, housekeeping, build]
 SHOWN = (*SERVICES, simulation_metrics)
 
 

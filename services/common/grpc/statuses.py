@@ -1,5 +1,6 @@
 """An error of ours as a gRPC status with a reason that programs can read."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import grpc
@@ -21,3 +22,13 @@ def details_of(error: DomainError) -> bytes:
     info.Pack(ErrorInfo(reason=error.reason, domain=DOMAIN))
     status: bytes = Status(code=STATUS[error.code].value[0], message=error.message, details=[info]).SerializeToString()
     return status
+
+
+def reason_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
+    """The reason that travels in the trailing metadata; empty: none does."""
+    for key, value in metadata or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            info = ErrorInfo()
+            if any(detail.Unpack(info) for detail in Status.FromString(value).details):
+                return str(info.reason)
+    return ""

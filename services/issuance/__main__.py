@@ -1,0 +1,52 @@
+"""The commands of the issuance service: `python -m services.issuance --help`."""
+
+import asyncio
+import os
+import sys
+
+import typer
+from rich.console import Console
+
+from services.common.build import show_build
+from services.common.logs import set_up_logs
+from services.issuance.config import Config, ConfigError, required
+
+app = typer.Typer(
+    help="The issuance service: blanks, and cards made while their holders wait. Settings come from ONECARD_… variables "
+    "(see config.py).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the schema up to date, as the owner named by ONECARD_OWNER_DATABASE_URL."""
+    from services.issuance.handlers.migrate import migrate as run_migrations  # noqa: PLC0415 - Alembic takes its time to import
+
+    asyncio.run(run_migrations(required(os.environ, "ONECARD_OWNER_DATABASE_URL", "the database's owner")))
+    out.print("the issuance schema is up to date")
+
+
+@app.command()
+def serve() -> None:
+    """Work: answer windows and kits over gRPC, until SIGTERM. Several may share a port."""
+    from services.common.grpc.listen import Listen  # noqa: PLC0415
+    from services.issuance.serve import run_api  # noqa: PLC0415
+
+    set_up_logs("issuance-api")
+    show_build()
+    run_api(Config.from_environment(), Listen.from_environment())
+
+
+def main() -> None:
+    """Run a command; what a person can mend is said in one line."""
+    try:
+        app()
+    except ConfigError as error:
+        sys.exit(f"onecard issuance: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What an installation sets, from the environment; secrets come from nowhere else."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+_PRODUCTS: Final = Path(__file__).parents[2] / "products"
+_AUTHORITY: Final = "江门市人力资源和社会保障局"
+
+
+class ConfigError(Exception):
+    """A variable is missing or wrong; the message names it and says what it should hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of an issuance process."""
+
+    database_url: str = field(repr=False)
+    """postgresql+asyncpg://…, the role of the issuance service."""
+    kafka: str
+    """Bootstrap servers, host:port[,host:port]."""
+    card: str
+    """host:port of the card service."""
+    vault_socket: Path
+    """Of the vault's own process."""
+    metrics_port: int = 0
+    """Prometheus endpoint on loopback; 0: none."""
+    products: Path = _PRODUCTS
+    """What is on each kind of card."""
+    authority: str = _AUTHORITY
+    """Who issues the cards, as it stands on the plastic."""
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str] = os.environ) -> "Config":
+        """Read ONECARD_* variables. Raises ConfigError."""
+        return cls(
+            database_url=required(env, "ONECARD_DATABASE_URL", "postgresql+asyncpg://role:password@host:port/onecard"),
+            kafka=required(env, "ONECARD_KAFKA", "host:port of a Kafka broker"),
+            card=required(env, "ONECARD_CARD", "host:port of the card service"),
+            vault_socket=Path(required(env, "ONECARD_VAULT_SOCKET", "the Unix socket of the vault's process")),
+            metrics_port=_whole(env, "ONECARD_METRICS_PORT", 0),
+            products=Path(env.get("ONECARD_PRODUCTS") or _PRODUCTS),
+            authority=env.get("ONECARD_AUTHORITY") or _AUTHORITY,
+        )
+
+
+def _whole(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdecimal():
+        raise ConfigError(f"{name} is {text!r}; it must be a whole number")
+    return int(text)
+
+
+def required(env: Mapping[str, str], name: str, what: str) -> str:
+    """A variable that must be set. Raises ConfigError."""
+    if not (value := env.get(name)):
+        raise ConfigError(f"{name} is not set; it must hold {what}")
+    return value

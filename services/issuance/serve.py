@@ -1,0 +1,92 @@
+"""The API process of the issuance service: windows and kits over gRPC. Several may share a port."""
+
+import asyncio
+from collections.abc import Set
+from typing import Any, Final
+
+import uvloop
+from prometheus_client import start_http_server
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.common.announce import Announcer
+from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
+from services.common.grpc.listen import Listen
+from services.common.grpc.revocation import RevocationList
+from services.common.grpc.server import make_server, serve_until_signal
+from services.common.housekeeping import Group, Housekeeping
+from services.common.keyvault.process import harden
+from services.common.points import AtPoint, pass_by
+from services.issuance.adapters.card_service import Away, CardDesk
+from services.issuance.config import Config
+
+ELECTION: Final = "issuance.housekeeping"
+_SESSIONS: Final = 10
+"""Of those who ask; a slow one does not keep the others waiting."""
+_MIGRATED: Final = text("select from issuance.place limit 0")
+
+
+def duties() -> list[Group]:
+    """What one process of all does; each group has a session of its own."""
+    return []
+
+
+def revocations(card: CardDesk) -> RevocationList:
+    """As the card service keeps it; when it cannot be read for a minute, nobody is believed any more."""
+
+    async def revoked() -> Set[str]:
+        try:
+            return (await card.revoked()).serials
+        except Away:
+            raise ConnectionError("the card service is away") from None
+
+    return RevocationList(revoked)
+
+
+async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    engine = make_engine(config.database_url, "issuance-api", sessions=_SESSIONS, looked_at=True)
+    await _wait_for_schema(engine)
+    card = CardDesk(config.card, listen.tls)
+    announcer = Announcer(config.kafka)
+    groups = duties()
+    housekeeping = make_engine(config.database_url, "issuance-housekeeping", sessions=len(groups) + 1)
+    server: Any = make_server(listen, revocations(card))
+    # The stubs know gRPC's own server only; ours takes what they bring.
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            beside = tasks.create_task(_keep_house(announcer, Housekeeping(housekeeping, ELECTION, groups)))
+            await serve_until_signal(server)
+            beside.cancel()
+    finally:
+        await card.close()
+        await announcer.stop()
+        await housekeeping.dispose()
+        await engine.dispose()
+
+
+async def _keep_house(announcer: Announcer, housekeeping: Housekeeping) -> None:
+    await announcer.start()
+    await housekeeping.run()
+
+
+async def _wait_for_schema(engine: AsyncEngine) -> None:
+    """Wait until the migrated database answers, saying what is awaited and where."""
+    pause = Pause(place_of(engine))
+    while True:
+        try:
+            async with engine.connect() as connection:
+                await connection.execute(_MIGRATED)
+                return
+        except DatabaseError as error:
+            if trouble(error) is Trouble.REJECTED and sqlstate_of(error) not in UNMIGRATED:
+                raise
+            await pause.wait(error)
+
+
+def run_api(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
+    """Run an API process until SIGTERM or SIGINT. `at` is told what it has come to."""
+    harden()
+    if config.metrics_port:
+        start_http_server(config.metrics_port, addr="127.0.0.1")
+    uvloop.run(serve(config, listen, at))
