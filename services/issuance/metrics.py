@@ -1,6 +1,6 @@
 """Every metric of the issuance service, declared in one place. No person, card, terminal or member of staff is a label."""
 
-from prometheus_client import Counter, Gauge, disable_created_metrics
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library forgot to annotate it
 
@@ -9,3 +9,14 @@ IN_FLIGHT = Gauge("onecard_issuance_streams_open", "Cards that are being made at
 COMMANDS = Counter("onecard_issuance_chip_commands_total", "Commands that were released to chips")
 OWED = Gauge("onecard_issuance_owed", "What the card service was not told yet", ["what"])
 EVENTS_SENT = Counter("onecard_issuance_events_sent_total", "Rows of the outbox that were published")
+STOCK = Gauge("blank_card_stock", "Blanks that can still be used, at the depot and at all terminals", ["depot", "product"])
+LOW_STOCK = Gauge("blank_low_stock", "Places with fewer blanks than the city wants there", ["depot"])
+TRANSITIONS = Counter("issuance_transitions_total", "Moves of blanks", ["from_state", "to_state"])
+SPOILED = Counter("onecard_issuance_spoiled_total", "Blanks that were spoiled", ["product", "reason"])
+BARRED_AFTER = Histogram(
+    "onecard_issuance_barred_after_seconds",
+    "From the revocation of a terminal until its blanks were barred",
+    buckets=(0.5, 1, 2, 3, 4, 5, 7.5, 10, 15, 30, 60),
+)
+SHIFTS_CLOSED = Counter("onecard_issuance_shifts_closed_total", "Shifts that were closed", ["cash"])
+CASH_WAITING = Gauge("onecard_issuance_cash_differences_waiting", "Differences in cash that payments has not posted yet")

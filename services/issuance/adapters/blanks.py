@@ -28,9 +28,10 @@ insert into issuance.blank_entry (serial, verb, from_state, to_state, from_place
     application, staff, second_staff, shift, terminal, reason, incident)
 values ($1, $2, $3, $4, $5, $6, nullif($7, ''), nullif($8::bigint, 0), $9, nullif($10::bigint, 0), nullif($11::bigint, 0),
     nullif($12::bigint, 0), nullif($13::bigint, 0), $14, $15, $16)"""
-_FORGET: Final = "delete from issuance.blank_account where serial = $1"
-_PLACE: Final = "insert into issuance.place (name, outlet) values ($1, $2) on conflict do nothing"
-_PLACES: Final = "select exists (select from issuance.place where name = $1)"
+_FORGET: Final = "delete from issuance.blank_account where serial = any($1::text[])"
+_PLACE: Final = """
+insert into issuance.place (name, outlet) values ($1, $2)
+on conflict (name) do update set outlet = excluded.outlet where excluded.outlet not in ('', place.outlet)"""
 _SPOILED_BY: Final = """
 select distinct on (serial) coalesce(staff, 0), coalesce(second_staff, 0) from issuance.blank_entry
 where serial = any($1::text[]) and verb = 10 order by serial, id desc"""
@@ -90,13 +91,13 @@ async def who_spoiled(driver: "asyncpg.Connection[Any]", serials: Sequence[str])
     return [(row[0], row[1]) for row in await driver.fetch(_SPOILED_BY, serials)]
 
 
-async def is_place(driver: "asyncpg.Connection[Any]", name: str) -> bool:
-    """Whether anything was ever there."""
-    return bool(await driver.fetchval(_PLACES, name))
+async def forget_account(driver: "asyncpg.Connection[Any]", serials: Sequence[str]) -> None:
+    """The bank accounts of blanks that came to their end."""
+    await driver.execute(_FORGET, serials)
 
 
 async def add_place(driver: "asyncpg.Connection[Any]", name: str, outlet: str = "") -> None:
-    """A terminal that may have blanks; one that is known stays as it is."""
+    """A terminal that may have blanks, and where it stands; empty: that is not known here."""
     await driver.execute(_PLACE, name, outlet)
 
 
@@ -145,7 +146,7 @@ async def move_blank(
         driver, [(blank, state)], verb, signed, fence, application=application, to=to, reason=reason, incident=incident
     )  # fmt: skip
     if verb in (Verb.HAND_OVER, Verb.DESTROY):
-        await driver.execute(_FORGET, blank.serial)
+        await forget_account(driver, [blank.serial])
     return blank
 
 

@@ -314,7 +314,7 @@ revoke execute on function issuance.move_blank(), issuance.never() from public;
 grant usage on schema issuance to onecard_issuance, onecard_issuance_vault;
 grant select on all tables in schema issuance to onecard_issuance;
 grant insert (name, outlet) on issuance.place to onecard_issuance;
-grant update (period, opening) on issuance.place to onecard_issuance;
+grant update (outlet, period, opening) on issuance.place to onecard_issuance;
 grant insert on issuance.box, issuance.blank_account to onecard_issuance;
 grant delete on issuance.blank_account to onecard_issuance;
 -- Where a blank is, nobody but the ledger's trigger says.
