@@ -23,7 +23,6 @@ class Refusal(StrEnum):
     BLANK_ELSEWHERE = "BLANK_ELSEWHERE"
     UNKNOWN_BLANK = "UNKNOWN_BLANK"
     SUPERSEDED = "SUPERSEDED"
-    UNKNOWN_PLACE = "UNKNOWN_PLACE"
     # A supplier's delivery
     DELIVERY_NOT_ACCEPTED = "DELIVERY_NOT_ACCEPTED"
     # A second person's word
@@ -81,7 +80,7 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.BLANK_AT_DEPOT: "该空白卡尚未领用到窗口，请联系空白卡管理员办理领用。",
     Refusal.BLANK_NOT_BEGUN: "该空白卡尚未开始制卡，请核对卡片序列号。",
     Refusal.BLANK_IN_USE: "该卡正在制作中，请先在制卡界面完成或终止制卡。",
-    Refusal.BLANK_PRINTED: "该卡已制作完成、等待交付，请先办理交付；已损坏的请登记废卡。",
+    Refusal.BLANK_PRINTED: "该卡已制作完成、等待交付，请先办理交付；已损坏的，请在制卡界面插卡登记废卡。",
     Refusal.BLANK_HANDED_OVER: "该卡已交付持卡人，不能再办理空白卡业务。",
     Refusal.BLANK_SPOILED: "该卡已登记为废卡，请交空白卡管理员收回。",
     Refusal.BLANK_RETURNED: "该卡已交回库房，不能再使用。",
@@ -93,6 +92,18 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.BLANK_ELSEWHERE: "该卡登记在另一网点或终端，请核对卡片，或先办理调拨。",
     Refusal.UNKNOWN_BLANK: "没有登记过该卡，请核对卡片序列号；不得使用来历不明的卡片。",
     Refusal.SUPERSEDED: "该卡已在另一窗口继续制作，本窗口请停止操作。",
+    Refusal.DELIVERY_NOT_ACCEPTED: "供应商交付文件有误，整箱未入库；请将所列各行退供应商更正。",
+    Refusal.SECOND_PERSON_NEEDED: "此业务需要另一位工作人员复核签字，签字后请原样重新提交。",
+    Refusal.COUNTERSIGNATURE_AWAITED: "正在等待另一位工作人员复核签字，签字后请原样重新提交。",
+    Refusal.COUNTERSIGNATURE_REJECTED: "复核未通过，不能办理；如有异议请联系主管。",
+    Refusal.COUNTERSIGNATURE_EXPIRED: "复核已随班次结束而失效，请经办人重新提交。",
+    Refusal.COUNTERSIGNATURE_DECIDED: "该申请已经复核过，无需重复办理。",
+    Refusal.OWN_REQUEST: "不能复核自己提出的申请，请由另一位工作人员复核。",
+    Refusal.NOT_YOUR_RIGHT: "您的岗位没有办理此业务的权限，请联系主管。",
+    Refusal.COUNT_AGAIN: "清点之后又有业务发生，请重新清点。",
+    Refusal.BLANKS_DIFFER: "空白卡数量与账面不符，请重新清点；确有差异的，先办理遗失、找回或废卡登记。",
+    Refusal.CASH_REASON_NEEDED: "现金与账面不符，请重新清点；确有长款或短款的，请写明原因。",
+    Refusal.SHIFT_CLOSED: "本班次已经结账，请从新班次开始清点。",
     Refusal.CARD_GONE: "卡片已离开读卡器或断电，请重新插入同一张卡，系统将从中断处继续。",
     Refusal.CARD_SILENT: "卡片在规定时间内没有应答，请取出后擦净芯片，重新插入同一张卡再试。",
     Refusal.READER_TROUBLE: "读卡器故障，请检查连线后重新插入同一张卡；仍不行请换一台读卡器或窗口。",
