@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+NO_STATUS: Final = 0
 OK: Final = 0x9000
 MORE: Final = 0x6100
 """61xx: done, and xx bytes wait for GET RESPONSE."""
@@ -18,6 +19,8 @@ LOCKED: Final = 0x6983
 CONDITIONS: Final = 0x6985
 WRONG_MAC: Final = 0x6988
 _TRIES: Final = 0x63C0
+_TEMPLATE: Final = 256
+"""What a card may tell of what was selected."""
 _ANY: Final = frozenset({MORE, OTHER_LENGTH})
 """Stand for all that begin with their first byte, as in the messages."""
 
@@ -82,6 +85,8 @@ class Command:
 
     apdu: bytes = field(repr=False)
     expected: tuple[int, ...] = (OK,)
+    most: int = 0
+    """Bytes that the answer may have before its status word."""
 
     def expects(self, response: Response) -> bool:
         """Whether the terminal goes on behind this answer."""
@@ -102,17 +107,17 @@ def meaning(status: int) -> str:
 
 def select_application(name: bytes) -> Command:
     """By its name; afterwards nobody is authenticated."""
-    return Command(_with_data(b"\x00\xa4\x04\x00", name), (OK, MORE))
+    return Command(_with_data(b"\x00\xa4\x04\x00", name), (OK, MORE), _TEMPLATE)
 
 
 def select_file(file: int) -> Command:
     """By its identifier, 0xEF05."""
-    return Command(_with_data(b"\x00\xa4\x00\x00", file.to_bytes(2)), (OK, MORE))
+    return Command(_with_data(b"\x00\xa4\x00\x00", file.to_bytes(2)), (OK, MORE), _TEMPLATE)
 
 
 def read_record(number: int, length: int) -> Command:
     """A record that should have this length; that it has another, or is not there, is an answer too."""
-    return Command(bytes((0x00, 0xB2, number, 0x04, length)), (OK, END_OF_RECORD, OTHER_LENGTH, NO_RECORD))
+    return Command(bytes((0x00, 0xB2, number, 0x04, length)), (OK, END_OF_RECORD, OTHER_LENGTH, NO_RECORD), length)
 
 
 def update_record(number: int, content: bytes) -> Command:
@@ -122,12 +127,12 @@ def update_record(number: int, content: bytes) -> Command:
 
 def get_challenge(length: int) -> Command:
     """A random number that the next command is bound to."""
-    return Command(bytes((0x00, 0x84, 0x00, 0x00, length)))
+    return Command(bytes((0x00, 0x84, 0x00, 0x00, length)), (OK,), length)
 
 
 def get_response(length: int) -> Command:
     """Data that 61xx announced."""
-    return Command(bytes((0x00, 0xC0, 0x00, 0x00, length)))
+    return Command(bytes((0x00, 0xC0, 0x00, 0x00, length)), (OK,), length)
 
 
 def external_authenticate(address: int, cryptogram: bytes) -> Command:
@@ -137,7 +142,7 @@ def external_authenticate(address: int, cryptogram: bytes) -> Command:
 
 def internal_authenticate(address: int, challenge: bytes) -> Command:
     """Let the card prove that it has a key."""
-    return Command(_with_data(bytes((0x00, 0x88, 0x00, address)), challenge), (OK, MORE))
+    return Command(_with_data(bytes((0x00, 0x88, 0x00, address)), challenge), (OK, MORE), len(challenge))
 
 
 def protected(header: bytes, data: bytes) -> Command:

@@ -17,13 +17,14 @@ class CardData:
     """32 hexadecimal digits."""
     card_number: str = field(repr=False)
     social_security_number: str = field(repr=False)
+    """Of another document, or empty, where a holder has none."""
     name: str = field(repr=False)
     sex: str = field(repr=False)
     """GB/T 2261: 1 male, 2 female."""
     nationality: str = field(repr=False)
     """GB 3304, two digits."""
     birthplace: str = field(repr=False)
-    """GB/T 2260, six digits."""
+    """GB/T 2260, six digits; empty: not known."""
     birth_date: date = field(repr=False)
     issue_date: date
     expiry_date: date
@@ -46,7 +47,7 @@ class Content:
         return place_name(self.file, self.number)
 
 
-class _CannotCarry(Exception):
+class _CannotCarryError(Exception):
     """A value does not go onto the chip."""
 
     def __init__(self, refusal: Refusal) -> None:
@@ -59,7 +60,7 @@ def records_of(product: Product, data: CardData) -> tuple[Content, ...] | Refuse
     for file, record in product.records():
         try:
             value = _value(product, record, data)
-        except _CannotCarry as error:
+        except _CannotCarryError as error:
             return Refused(error.refusal, file.place(record))
         content = bytes((record.tag, record.length)) + value
         found.append(Content(file.identifier, record.number, record.source, record.factory, content))
@@ -82,6 +83,10 @@ def _value(product: Product, record: Record, data: CardData) -> bytes:
             return _name(product, record, data.name)
         case Source.CONSTANT:
             text = record.constant
+        case Source.SOCIAL_SECURITY_NUMBER:
+            return _encoded(record, data.social_security_number, shorter=True)
+        case Source.BIRTHPLACE:
+            text = data.birthplace or "00" * record.length
         case Source.BIRTH_DATE | Source.ISSUE_DATE | Source.EXPIRY_DATE as source:
             text = f"{getattr(data, source):%Y%m%d}"
         case source:
@@ -89,18 +94,18 @@ def _value(product: Product, record: Record, data: CardData) -> bytes:
     return _encoded(record, text)
 
 
-def _encoded(record: Record, text: str) -> bytes:
+def _encoded(record: Record, text: str, *, shorter: bool = False) -> bytes:
     if not (text.isascii() and text.isprintable()) or " " in text:
-        raise _CannotCarry(Refusal.VALUE_MALFORMED)
+        raise _CannotCarryError(Refusal.VALUE_MALFORMED)
     try:
         value = bytes.fromhex(text) if record.encoding is Encoding.HEX else text.encode(record.encoding)
     except ValueError:
-        raise _CannotCarry(Refusal.VALUE_MALFORMED) from None
+        raise _CannotCarryError(Refusal.VALUE_MALFORMED) from None
     if len(value) > record.length:
-        raise _CannotCarry(Refusal.VALUE_TOO_LONG)
-    if len(value) < record.length:
-        raise _CannotCarry(Refusal.VALUE_MALFORMED)
-    return value
+        raise _CannotCarryError(Refusal.VALUE_TOO_LONG)
+    if len(value) < record.length and not shorter:
+        raise _CannotCarryError(Refusal.VALUE_MALFORMED)
+    return value.ljust(record.length, b"\0")
 
 
 def _name(product: Product, record: Record, name: str) -> bytes:
@@ -108,14 +113,14 @@ def _name(product: Product, record: Record, name: str) -> bytes:
     try:
         characters = [character.encode(record.encoding) for character in name]
     except UnicodeEncodeError:
-        raise _CannotCarry(Refusal.VALUE_NOT_CARRIED) from None
+        raise _CannotCarryError(Refusal.VALUE_NOT_CARRIED) from None
     if not characters or b"\0" in characters:
-        raise _CannotCarry(Refusal.VALUE_MALFORMED)
+        raise _CannotCarryError(Refusal.VALUE_MALFORMED)
     lengths = {one.source: one.length for _, one in product.records()}
     first = b""
     while characters and len(first) + len(characters[0]) <= lengths[Source.NAME]:
         first += characters.pop(0)
     rest = b"".join(characters)
     if len(rest) > lengths.get(Source.NAME_EXTENSION, 0):
-        raise _CannotCarry(Refusal.VALUE_TOO_LONG)
+        raise _CannotCarryError(Refusal.VALUE_TOO_LONG)
     return (first if record.source is Source.NAME else rest).ljust(record.length, b"\0")

@@ -4,14 +4,14 @@ A conversation is a generator: it yields an effect and is sent the answer to it,
 nor vault nor journal; whoever drives it does, and may drop it at any effect, which is what a cut is.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TypeAlias
 
 from cryptography.hazmat.primitives.hashes import SM3, Hash
 
-from services.issuance.domain.apdu import Command, Response
+from services.issuance.domain.apdu import NO_STATUS, Command, Response, response_of
 from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.stage import Stage
 
@@ -90,6 +90,11 @@ class Answers:
 
     responses: tuple[Response, ...]
     trouble: Trouble | None = None
+
+
+def answers_of(raw: Iterable[bytes], trouble: Trouble | None = None) -> Answers:
+    """From what the terminal sent; what is too short to be an answer has no status word, and nothing expects that."""
+    return Answers(tuple(response_of(one) or Response(b"", NO_STATUS) for one in raw), trouble)
 
 
 class Operation(StrEnum):

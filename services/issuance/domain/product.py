@@ -12,6 +12,8 @@ LONGEST_RECORD: Final = 253
 KEY_BYTES: Final = 16
 """SM4 and AES-128; DES has two keys of eight."""
 
+MAC_BYTES: Final = 4
+
 
 class Algorithm(StrEnum):
     """Of all keys of a product."""
@@ -161,6 +163,19 @@ class Product:
             if key.address == address:
                 return key
         raise KeyError(address)
+
+    def load_header(self, key: Key) -> bytes:
+        """CLA INS P1 P2 Lc of the command that replaces a key."""
+        return self._protected(self.load + bytes((key.address,)), len(self.key_header) + KEY_BYTES)
+
+    def pin_header(self, pin: PinRules) -> bytes:
+        """CLA INS P1 P2 Lc of the command that sets the PIN anew."""
+        return self._protected(pin.reload, 1 + pin.digits // 2)
+
+    def _protected(self, begin: bytes, plain_bytes: int) -> bytes:
+        """With the length of what is padded, enciphered, and has a MAC behind."""
+        block = self.algorithm.block_bytes
+        return begin + bytes(((plain_bytes // block + 1) * block + MAC_BYTES,))
 
     @property
     def internal(self) -> Key | None:

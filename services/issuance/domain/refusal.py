@@ -62,6 +62,9 @@ class Refusal(StrEnum):
     # A chip: records
     ANSWER_TOO_LONG = "ANSWER_TOO_LONG"
     STATUS_UNEXPECTED = "STATUS_UNEXPECTED"
+    SECURITY_LOST = "SECURITY_LOST"
+    """The card was reset between two commands, and has forgotten who authenticated."""
+    FACTORY_DATA_DIFFER = "FACTORY_DATA_DIFFER"
     READING_REFUSED = "READING_REFUSED"
     WRITING_REFUSED = "WRITING_REFUSED"
     READ_BACK_DIFFERS = "READ_BACK_DIFFERS"
@@ -111,7 +114,7 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.PRODUCT_UNKNOWN: "系统不认识这种卡片，请确认放入的是本市发行的社会保障卡空白卡。",
     Refusal.NOT_A_SOCIAL_SECURITY_CARD: "这张卡上没有社会保障应用，请取出并放入社会保障卡空白卡。",
     Refusal.FOREIGN_CARD: "读卡器中不是本次制作的那张卡，请放回原来的卡片再继续。",
-    Refusal.IDENTIFIER_UNREADABLE: "读不出卡识别码，请将此卡作废登记，换一张空白卡。",
+    Refusal.IDENTIFIER_UNREADABLE: "读不出卡识别码，请重新插卡再试；仍读不出请登记废卡，换一张空白卡。",
     Refusal.CARD_NOT_GENUINE: "卡片未能证明其真实性，请立即停用此卡并交空白卡管理员，换一张空白卡。",
     Refusal.KEY_REFUSED: "卡片不接受本市密钥，请将此卡作废登记并交空白卡管理员，换一张空白卡。",
     Refusal.KEY_LOCKED: "卡片密钥已锁定，无法继续写卡，请将此卡作废登记，换一张空白卡。",
@@ -122,6 +125,8 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.CHALLENGE_REPEATED: "卡片返回了用过的随机数，可能是伪造的卡片或终端，请停止使用并报告主管。",
     Refusal.ANSWER_TOO_LONG: "卡片返回的数据比要求的长，请将此卡作废登记，换一张空白卡。",
     Refusal.STATUS_UNEXPECTED: "卡片返回了意外的状态，请将此卡作废登记，换一张空白卡。",
+    Refusal.SECURITY_LOST: "卡片在操作中被复位，请重新插入同一张卡，系统将从中断处继续。",
+    Refusal.FACTORY_DATA_DIFFER: "卡片出厂数据与本市卡型不符，请将此卡作废登记并交空白卡管理员，换一张空白卡。",
     Refusal.READING_REFUSED: "卡片不允许读取应当可读的数据，请将此卡作废登记，换一张空白卡。",
     Refusal.WRITING_REFUSED: "卡片拒绝写入，请将此卡作废登记，换一张空白卡。",
     Refusal.READ_BACK_DIFFERS: "写入后读出的数据不一致，请将此卡作废登记，换一张空白卡。",
