@@ -1,0 +1,216 @@
+"""Issuance records and their journal in PostgreSQL: what belongs together is one statement, fenced by the record's epoch."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.common.database import driver_session
+from services.common.once import transact
+from services.issuance.adapters.blanks import Signed, add_place, find_blank, find_identifier, resume
+from services.issuance.domain.actor import Actor
+from services.issuance.domain.blank import Blank, BlankState, Verb, decide, place_after
+from services.issuance.domain.effects import Change, ChangeKind, Generation, Outcome, Past
+from services.issuance.domain.journal import Entry, Move, Note, NoteClass, past_of
+from services.issuance.domain.record import Record, RecordState, Taken
+from services.issuance.domain.refusal import Refusal
+from services.issuance.domain.stage import Stage
+
+TOLD_BY_THE_STREAM_SECONDS: Final = 30.0
+"""So long a stream has for telling the card service itself; then the duty does it."""
+
+_COLUMNS: Final = "select id, epoch, state, application, serial, stage, card, reason from issuance.record"
+_BY_ID: Final = _COLUMNS + " where id = $1"
+_OPEN_OF: Final = _COLUMNS + " where application = $1 and state < 10"
+_LAST_OF: Final = _COLUMNS + " where application = $1 order by id desc limit 1"
+_RESERVE: Final = """
+with held as (
+    insert into issuance.record (application, serial, staff, shift, terminal, outlet)
+    values ($1::bigint, $2::text, $3::bigint, $4::bigint, $5::text, $6) returning id),
+moved as (
+    insert into issuance.blank_entry (serial, verb, from_state, to_state, from_place, to_place, record, epoch, application,
+        staff, shift, terminal)
+    select $2::text, $7, $8, $9, $5::text, $5::text, id, 1, $1::bigint, $3::bigint, $4::bigint, $5::text from held)
+select id from held"""
+_TAKE: Final = """
+update issuance.record set epoch = epoch + 1, staff = $3, shift = $4, terminal = $5, outlet = $6, take_time = clock_timestamp()
+where id = $1 and epoch = $2 and state between 1 and 7
+returning id, epoch, state, application, serial, stage, card, reason"""
+_NOTES: Final = """
+select step + epoch::bigint * 1000000, class, kind, address, generation, digest, outcome from issuance.journal
+where record = $1 and class < 3 order by epoch, step, class"""
+_WRITE: Final = """
+with held as (
+    update issuance.record set state = $3::smallint, stage = greatest(stage, $4::smallint),
+        card = case $5::bigint when 0 then card else $5::bigint end, reason = case $6::text when '' then reason else $6::text end,
+        change_time = clock_timestamp()
+    where id = $1 and epoch = $2 returning id, epoch, stage, serial),
+noted as (
+    insert into issuance.journal (record, epoch, step, class, kind, address, generation, digest, outcome)
+    select id, epoch, n.* from held, unnest($7::int[], $8::smallint[], $9::text[], $10::int[], $11::smallint[], $12::bytea[],
+        $13::smallint[]) n),
+moved as (
+    insert into issuance.blank_entry (serial, verb, from_state, to_state, from_place, to_place, record, epoch, staff, shift,
+        terminal, reason)
+    select $14::text, $15::smallint, $16::smallint, $17::smallint, $18::text, $19::text, id, epoch,
+        $20::bigint, $21::bigint, $22::text, $23::text
+    from held where $14::text <> ''),
+forgotten as (delete from issuance.blank_account a using held where a.serial = held.serial and $3::smallint = 10),
+paid as (
+    update issuance.owed set done_time = clock_timestamp(), answer = $24::text from held
+    where record = held.id and what = $25::smallint and done_time is null),
+owes as (
+    insert into issuance.owed (record, what, party, verified, returned, staff, shift, terminal, outlet, due_time)
+    select id, $26::smallint, $27::smallint, $28::boolean, $29::boolean, $20::bigint, $21::bigint, $22::text,
+        $30::text, clock_timestamp() + make_interval(secs => $31::float8)
+    from held where $26::smallint > 0),
+told as (
+    insert into issuance.outbox (record, epoch, stage, outcome, place)
+    select id, epoch, stage, $32::smallint, $22::text from held where $32::smallint > 0)
+select count(*) from held"""
+_EVIDENCE: Final = """
+insert into issuance.journal (record, epoch, step, class, kind, address, generation, digest, outcome)
+values ($1, $2, $3, 3, $4, $5, $6, $7, $8) on conflict do nothing"""
+
+
+class PostgresJournal:
+    """Where streams of several processes meet: whoever takes a record ends the one that had it."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def find(self, card_identifier: str) -> Blank | None:
+        """The blank with that chip."""
+        async with driver_session(self._engine) as driver:
+            return await find_identifier(driver, card_identifier)
+
+    async def record(self, number: int) -> Record | None:
+        """As it is now."""
+        async with driver_session(self._engine) as driver:
+            row = await driver.fetchrow(_BY_ID, number)
+        return _record(row) if row else None
+
+    async def open_of(self, application: int) -> Record | None:
+        """The record that holds an application."""
+        async with driver_session(self._engine) as driver:
+            row = await driver.fetchrow(_OPEN_OF, application)
+        return _record(row) if row else None
+
+    async def reserve(self, blank: Blank, application: int, actor: Actor) -> Taken | Refusal | None:
+        """A new record with its first epoch; None: somebody was quicker, look again."""
+        after = decide(blank, Verb.RESERVE, at=actor.terminal)
+        if isinstance(after, Refusal):
+            return after
+        values = (application, blank.serial, actor.staff, actor.shift, actor.terminal, actor.outlet)
+        async with driver_session(self._engine) as driver:
+            try:
+                number = await driver.fetchval(_RESERVE, *values, Verb.RESERVE, blank.state, after)
+            except (asyncpg.UniqueViolationError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+                return None
+        record = Record(number, 1, RecordState.RESERVED, application, blank.serial, Stage.BLANK_RESERVED)
+        held = replace(blank, state=after, record=number, epoch=1, application=application, attempts=blank.attempts + 1)
+        return Taken(record, held, Past(), actor)
+
+    async def take(self, record: Record, actor: Actor) -> Taken | Refusal | None:
+        """Raise the epoch and read the journal, in one transaction; None: somebody was quicker, look again."""
+
+        async def act(driver: "asyncpg.Connection[Any]") -> Taken | Refusal | None:
+            values = (actor.staff, actor.shift, actor.terminal, actor.outlet)
+            row = await driver.fetchrow(_TAKE, record.id, record.epoch, *values)
+            if row is None:
+                return None
+            taken = _record(row)
+            blank = await find_blank(driver, taken.serial)
+            assert blank is not None, "a record has its blank"
+            if blank.state is not BlankState.HANDED_OVER:
+                await add_place(driver, actor.terminal, actor.outlet)
+                if refusal := await resume(driver, blank, actor.terminal, _signed(actor), taken.fence):
+                    raise _Refused(refusal)
+                blank = await find_blank(driver, taken.serial)
+                assert blank is not None, "it was here a moment ago"
+            notes = [_note(row) for row in await driver.fetch(_NOTES, taken.id)]
+            return Taken(taken, blank, past_of(notes), actor)
+
+        try:
+            return await transact(self._engine, act)
+        except _Refused as refused:
+            return refused.refusal
+
+    async def write(self, entry: Entry) -> bool:
+        """False: another stream has taken the record, and nothing was written."""
+        async with driver_session(self._engine) as driver:
+            try:
+                return bool(await driver.fetchval(_WRITE, *_values(entry)))
+            except asyncpg.SerializationError:
+                return False  # its blank was moved by somebody else: a newer stream, or a person
+
+    async def keep_evidence(self, record: Record, note: Note) -> None:
+        """An answer that came too late."""
+        change = note.change
+        async with driver_session(self._engine) as driver:
+            await driver.execute(
+                _EVIDENCE, record.id, record.epoch, note.step, change.kind, change.address, change.generation or 0,
+                note.digest, note.outcome,
+            )  # fmt: skip
+
+
+class _Refused(Exception):  # noqa: N818 - it takes the transaction back
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
+
+
+def _values(entry: Entry) -> tuple[Any, ...]:
+    actor, notes, owes = entry.actor, entry.notes, entry.owes
+    return (
+        entry.record.id,
+        entry.record.epoch,
+        entry.state,
+        entry.stage,
+        entry.card,
+        entry.reason,
+        [note.step for note in notes],
+        [note.kind for note in notes],
+        [note.change.kind for note in notes],
+        [note.change.address for note in notes],
+        [note.change.generation or 0 for note in notes],
+        [note.digest for note in notes],
+        [note.outcome for note in notes],
+        *_moved(entry.move),
+        actor.staff,
+        actor.shift,
+        actor.terminal,
+        entry.move.reason if entry.move else "",
+        entry.answer,
+        entry.paid or 0,
+        owes.debt if owes else 0,
+        owes.party if owes else 0,
+        owes.verified if owes else False,
+        owes.returned if owes else False,
+        actor.outlet,
+        TOLD_BY_THE_STREAM_SECONDS,
+        entry.tells,
+    )
+
+
+def _moved(move: Move | None) -> tuple[Any, ...]:
+    if move is None:
+        return ("", 0, 0, 0, "", "")
+    blank = move.blank
+    return (blank.serial, move.verb, blank.state, move.to, blank.place, place_after(blank, move.verb))
+
+
+def _signed(actor: Actor) -> Signed:
+    return Signed(actor.staff, actor.shift, actor.terminal)
+
+
+def _record(row: Any) -> Record:
+    number, epoch, state, application, serial, stage, card, reason = row
+    return Record(number, epoch, RecordState(state), application, serial, Stage(stage), card, reason)
+
+
+def _note(row: Any) -> Note:
+    step, kind, change, address, generation, digest, outcome = row
+    what = Change(ChangeKind(change), address, Generation(generation) if generation else None)
+    return Note(step, NoteClass(kind), what, digest, Outcome(outcome))
