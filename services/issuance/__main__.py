@@ -8,8 +8,11 @@ import typer
 from rich.console import Console
 
 from services.common.build import show_build
+from services.common.keyvault.commands import vault_commands
+from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
 from services.issuance.config import Config, ConfigError, required
+from services.issuance.keys import KEYS
 
 app = typer.Typer(
     help="The issuance service: blanks, and cards made while their holders wait. Settings come from ONECARD_… variables "
@@ -17,6 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(vault_commands("issuance", KEYS), name="vault")
 out = Console()
 
 
@@ -44,7 +48,7 @@ def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         app()
-    except ConfigError as error:
+    except (ConfigError, VaultError) as error:
         sys.exit(f"onecard issuance: {error}")
 
 

@@ -24,8 +24,11 @@ class Config:
     """Bootstrap servers, host:port[,host:port]."""
     card: str
     """host:port of the card service."""
+    vault: Path
+    """The service's own token."""
+    vault_pin: str = field(repr=False)
     vault_socket: Path
-    """Of the vault's own process."""
+    """Of the other vault's process, which has the keys of chips."""
     metrics_port: int = 0
     """Prometheus endpoint on loopback; 0: none."""
     products: Path = _PRODUCTS
@@ -40,6 +43,8 @@ class Config:
             database_url=required(env, "ONECARD_DATABASE_URL", "postgresql+asyncpg://role:password@host:port/onecard"),
             kafka=required(env, "ONECARD_KAFKA", "host:port of a Kafka broker"),
             card=required(env, "ONECARD_CARD", "host:port of the card service"),
+            vault=Path(required(env, "ONECARD_VAULT", "the file of the service's token: `vault create` makes one")),
+            vault_pin=required(env, "ONECARD_VAULT_PIN", "the PIN of that token"),
             vault_socket=Path(required(env, "ONECARD_VAULT_SOCKET", "the Unix socket of the vault's process")),
             metrics_port=_whole(env, "ONECARD_METRICS_PORT", 0),
             products=Path(env.get("ONECARD_PRODUCTS") or _PRODUCTS),

@@ -7,6 +7,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common.database import driver_session
+from services.common.keyvault.vault import KeyVault
 from services.common.once import transact
 from services.issuance.adapters.blanks import Signed, add_place, find_blank, find_identifier, resume
 from services.issuance.domain.actor import Actor
@@ -17,6 +18,7 @@ from services.issuance.domain.record import Record, RecordState, Taken
 from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.stage import Stage
 
+OWED_KEY: Final = "owed"
 TOLD_BY_THE_STREAM_SECONDS: Final = 30.0
 """So long a stream has for telling the card service itself; then the duty does it."""
 
@@ -58,17 +60,19 @@ moved as (
     from held where $14::text <> ''),
 forgotten as (delete from issuance.blank_account a using held where a.serial = held.serial and $3::smallint = 10),
 paid as (
-    update issuance.owed set done_time = clock_timestamp(), answer = $24::text from held
+    update issuance.owed set done_time = clock_timestamp(), answer = $24::text, sealed = null from held
     where record = held.id and what = $25::smallint and done_time is null),
 owes as (
-    insert into issuance.owed (record, what, party, verified, returned, staff, shift, terminal, outlet, due_time)
-    select id, $26::smallint, $27::smallint, $28::boolean, $29::boolean, $20::bigint, $21::bigint, $22::text,
-        $30::text, clock_timestamp() + make_interval(secs => $31::float8)
-    from held where $26::smallint > 0),
+    insert into issuance.owed (record, what, sealed, key_version, staff, shift, terminal, outlet, due_time)
+    select id, $26::smallint, $27::bytea, $28::smallint, $20::bigint, $21::bigint, $22::text,
+        $29::text,
+        clock_timestamp() + make_interval(secs => $30::float8)
+    from held where $26::smallint > 0
+    returning id),
 told as (
     insert into issuance.outbox (record, epoch, stage, outcome, place)
-    select id, epoch, stage, $32::smallint, $22::text from held where $32::smallint > 0)
-select count(*) from held"""
+    select id, epoch, stage, $31::smallint, $22::text from held where $31::smallint > 0)
+select coalesce((select id from owes), 0) from held"""
 _EVIDENCE: Final = """
 insert into issuance.journal (record, epoch, step, class, kind, address, generation, digest, outcome)
 values ($1, $2, $3, 3, $4, $5, $6, $7, $8) on conflict do nothing"""
@@ -77,8 +81,10 @@ values ($1, $2, $3, 3, $4, $5, $6, $7, $8) on conflict do nothing"""
 class PostgresJournal:
     """Where streams of several processes meet: whoever takes a record ends the one that had it."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, vault: KeyVault) -> None:
+        """`vault`: of the service's own."""
         self._engine = engine
+        self._vault = vault
 
     async def find(self, card_identifier: str) -> Blank | None:
         """The blank with that chip."""
@@ -137,13 +143,14 @@ class PostgresJournal:
         except _Refused as refused:
             return refused.refusal
 
-    async def write(self, entry: Entry) -> bool:
-        """False: another stream has taken the record, and nothing was written."""
+    async def write(self, entry: Entry) -> int | None:
+        """The number of what is owed now, or 0; None: another stream has taken the record, and nothing was written."""
         async with driver_session(self._engine) as driver:
             try:
-                return bool(await driver.fetchval(_WRITE, *_values(entry)))
+                number: int | None = await driver.fetchval(_WRITE, *self._values(entry))
             except asyncpg.SerializationError:
-                return False  # its blank was moved by somebody else: a newer stream, or a person
+                return None  # its blank was moved by somebody else: a newer stream, or a person
+        return number
 
     async def keep_evidence(self, record: Record, note: Note) -> None:
         """An answer that came too late."""
@@ -154,6 +161,40 @@ class PostgresJournal:
                 note.digest, note.outcome,
             )  # fmt: skip
 
+    def _values(self, entry: Entry) -> tuple[Any, ...]:
+        actor, notes, owes = entry.actor, entry.notes, entry.owes
+        version, sealed = 0, None
+        if owes and owes.what:
+            version, sealed = self._vault.wrap(OWED_KEY, owes.what, bound_to(entry.record.id))
+        return (
+            entry.record.id,
+            entry.record.epoch,
+            entry.state,
+            entry.stage,
+            entry.card,
+            entry.reason,
+            [note.step for note in notes],
+            [note.kind for note in notes],
+            [note.change.kind for note in notes],
+            [note.change.address for note in notes],
+            [note.change.generation or 0 for note in notes],
+            [note.digest for note in notes],
+            [note.outcome for note in notes],
+            *_moved(entry.move),
+            actor.staff,
+            actor.shift,
+            actor.terminal,
+            entry.move.reason if entry.move else "",
+            entry.answer,
+            entry.paid or 0,
+            owes.debt if owes else 0,
+            sealed,
+            version,
+            actor.outlet,
+            TOLD_BY_THE_STREAM_SECONDS,
+            entry.tells,
+        )
+
 
 class _Refused(Exception):  # noqa: N818 - it takes the transaction back
     def __init__(self, refusal: Refusal) -> None:
@@ -161,37 +202,9 @@ class _Refused(Exception):  # noqa: N818 - it takes the transaction back
         self.refusal = refusal
 
 
-def _values(entry: Entry) -> tuple[Any, ...]:
-    actor, notes, owes = entry.actor, entry.notes, entry.owes
-    return (
-        entry.record.id,
-        entry.record.epoch,
-        entry.state,
-        entry.stage,
-        entry.card,
-        entry.reason,
-        [note.step for note in notes],
-        [note.kind for note in notes],
-        [note.change.kind for note in notes],
-        [note.change.address for note in notes],
-        [note.change.generation or 0 for note in notes],
-        [note.digest for note in notes],
-        [note.outcome for note in notes],
-        *_moved(entry.move),
-        actor.staff,
-        actor.shift,
-        actor.terminal,
-        entry.move.reason if entry.move else "",
-        entry.answer,
-        entry.paid or 0,
-        owes.debt if owes else 0,
-        owes.party if owes else 0,
-        owes.verified if owes else False,
-        owes.returned if owes else False,
-        actor.outlet,
-        TOLD_BY_THE_STREAM_SECONDS,
-        entry.tells,
-    )
+def bound_to(record: int) -> bytes:
+    """What is owed for a record is opened for no other one."""
+    return b"owed %d" % record
 
 
 def _moved(move: Move | None) -> tuple[Any, ...]:

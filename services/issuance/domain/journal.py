@@ -1,7 +1,7 @@
 """What is written of a card's making, each time at once: how its record stands, what its chip is sent, where its blank is."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from services.issuance.domain.actor import Actor
@@ -46,12 +46,11 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Owing:
-    """Something that the card service has to be told; of a completion who took the card, by nothing that names them."""
+    """Something that the card service has to be told."""
 
     debt: Debt
-    party: int = 0
-    verified: bool = False
-    returned: bool = False
+    what: bytes = field(repr=False, default=b"")
+    """Of a completion: who took the card. It is sealed, and forgotten when it was told."""
 
 
 @dataclass(frozen=True, slots=True)

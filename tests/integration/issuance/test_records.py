@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -18,6 +19,7 @@ from services.issuance.domain.record import NEXT, Debt, RecordState, Taken
 from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.stage import Stage
 from tests.support.blanks import CLERK, OTHER, WINDOW, add_blanks
+from tests.support.issuance import open_vault
 
 Driver: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -27,8 +29,8 @@ RECORDS = Change(ChangeKind.RECORDS, 0xEF06)
 
 
 @pytest.fixture
-def journal(issuance_engine: AsyncEngine) -> PostgresJournal:
-    return PostgresJournal(issuance_engine)
+def journal(issuance_engine: AsyncEngine, tmp_path: Path) -> PostgresJournal:
+    return PostgresJournal(issuance_engine, open_vault(tmp_path))
 
 
 async def reserve(journal: PostgresJournal, driver: Driver, application: int = 1) -> Taken:
@@ -51,7 +53,8 @@ def touch(taken: Taken, *notes: Note) -> Entry:
 
 async def state_of(driver: Driver, taken: Taken) -> tuple[int, int, int]:
     row = await driver.fetchrow("select state, stage, epoch from issuance.record where id = $1", taken.record.id)
-    return tuple(row)
+    assert row is not None
+    return row[0], row[1], row[2]
 
 
 async def test_the_table_of_records_is_that_of_the_rules(driver: Driver) -> None:
@@ -87,7 +90,7 @@ async def test_a_blank_of_another_place_is_not_reserved(journal: PostgresJournal
 
 async def test_an_entry_moves_record_journal_and_blank_together(journal: PostgresJournal, driver: Driver) -> None:
     taken = await reserve(journal, driver)
-    assert await journal.write(touch(taken))
+    assert await journal.write(touch(taken)) is not None
     assert await state_of(driver, taken) == (RecordState.TOUCHED, Stage.AUTHENTICATED, 1)
     blank = await find_blank(driver, taken.blank.serial)
     assert blank is not None
@@ -103,9 +106,9 @@ async def test_whoever_takes_a_record_ends_the_one_who_had_it(journal: PostgresJ
     assert isinstance(newer, Taken)
     assert newer.record.epoch == 2
     assert newer.blank.place == OTHER
-    assert not await journal.write(touch(older))
+    assert await journal.write(touch(older)) is None
     assert await state_of(driver, older) == (RecordState.RESERVED, Stage.BLANK_RESERVED, 2)
-    assert await journal.write(touch(newer))
+    assert await journal.write(touch(newer)) is not None
     entries = await driver.fetch(
         "select verb, epoch from issuance.blank_entry where serial = $1 and record is not null order by id", older.blank.serial
     )
@@ -140,7 +143,7 @@ async def test_the_database_refuses_a_journal_row_of_an_old_epoch(journal: Postg
 
 async def test_late_answers_are_kept_and_decide_nothing(journal: PostgresJournal, driver: Driver) -> None:
     taken = await reserve(journal, driver)
-    assert await journal.write(touch(taken))
+    assert await journal.write(touch(taken)) is not None
     await journal.take(taken.record, CLERK_HERE)
     late = Note(1, NoteClass.EVIDENCE, RECORDS, bytes(32), Outcome.DONE)
     await journal.keep_evidence(taken.record, late)
@@ -167,7 +170,7 @@ async def test_late_answers_are_kept_and_decide_nothing(journal: PostgresJournal
 )
 async def test_what_was_written_stays(journal: PostgresJournal, driver: Driver, owner: Driver, statement: str) -> None:
     taken = await reserve(journal, driver)
-    assert await journal.write(touch(taken))
+    assert await journal.write(touch(taken)) is not None
     with pytest.raises(asyncpg.PostgresError):
         await driver.execute(statement)
     if "journal" in statement:
@@ -185,7 +188,7 @@ async def test_what_is_owed_is_owed_once_and_paid_once(journal: PostgresJournal,
     )
     assert await journal.write(spoiling)
     assert await driver.fetchval("select count(*) from issuance.owed where done_time is null") == 1
-    assert await journal.write(Entry(record, actor, RecordState.SPOILED, Stage.AUTHENTICATED, paid=Debt.FAILED))
+    assert await journal.write(Entry(record, actor, RecordState.SPOILED, Stage.AUTHENTICATED, paid=Debt.FAILED)) == 0
     assert await driver.fetchval("select count(*) from issuance.owed where done_time is null") == 0
     assert await driver.fetchval("select count(*) from issuance.outbox") == 1
     assert await journal.open_of(1) is None

@@ -39,7 +39,7 @@ create index record_by_application on issuance.record (application, id);
 -- What may follow on what: services.issuance.domain.record.NEXT, which a test holds against this.
 create table issuance.record_rule (from_state smallint, to_state smallint, primary key (from_state, to_state));
 insert into issuance.record_rule (from_state, to_state)
-select f, t from (values (1, '{2, 3, 8, 9}'::int[]), (2, '{3, 4, 9}'), (3, '{4, 9}'), (4, '{3, 5, 9}'), (5, '{6, 10, 12}'),
+select f, t from (values (1, '{2, 3, 4, 8, 9, 11}'::int[]), (2, '{3, 4, 9}'), (3, '{4, 9}'), (4, '{3, 5, 9}'), (5, '{6, 10, 12}'),
     (6, '{5, 7, 10}'), (7, '{10}'), (8, '{11, 12}'), (9, '{12}')) as rules (f, states), unnest(states) as t;
 
 create function issuance.keep_record() returns trigger language plpgsql set search_path = '' as $$
@@ -96,9 +96,8 @@ create table issuance.owed (
     id          bigint generated always as identity primary key,
     record      bigint not null references issuance.record,
     what        smallint not null check (what between 1 and 3), -- services.issuance.domain.record.Debt
-    party       smallint not null default 0,    -- of a completion: who took it, as they were seen; nothing that names them
-    verified    boolean not null default false,
-    returned    boolean not null default false,
+    sealed      bytea,                          -- of a completion: who took it, as they were seen; forgotten when it is told
+    key_version smallint not null default 0,
     staff       bigint not null,
     shift       bigint not null,
     terminal    text not null,
@@ -132,9 +131,9 @@ grant insert (application, serial, staff, shift, terminal, outlet) on issuance.r
 grant update (epoch, state, stage, card, reason, staff, shift, terminal, outlet, take_time, change_time)
     on issuance.record to onecard_issuance;
 grant insert (record, epoch, step, class, kind, address, generation, digest, outcome) on issuance.journal to onecard_issuance;
-grant insert (record, what, party, verified, returned, staff, shift, terminal, outlet, due_time)
+grant insert (record, what, sealed, key_version, staff, shift, terminal, outlet, due_time)
     on issuance.owed to onecard_issuance;
-grant update (due_time, done_time, answer) on issuance.owed to onecard_issuance;
+grant update (due_time, done_time, answer, sealed) on issuance.owed to onecard_issuance;
 grant insert (record, epoch, stage, outcome, place) on issuance.outbox to onecard_issuance;
 grant update (sent_time) on issuance.outbox to onecard_issuance;
 -- The vault sees which stream has a record.
