@@ -18,5 +18,5 @@ BARRED_AFTER = Histogram(
     "From the revocation of a terminal until its blanks were barred",
     buckets=(0.5, 1, 2, 3, 4, 5, 7.5, 10, 15, 30, 60),
 )
-SHIFTS_CLOSED = Counter("onecard_issuance_shifts_closed_total", "Shifts that were closed", ["cash"])
+SHIFTS_CLOSED = Counter("onecard_issuance_shifts_closed_total", "Shifts that were closed")
 CASH_WAITING = Gauge("onecard_issuance_cash_differences_waiting", "Differences in cash that payments has not posted yet")

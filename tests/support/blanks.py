@@ -56,3 +56,17 @@ async def add_blanks(driver: "asyncpg.Connection[Any]", size: int = 3, place: st
     serials = await add_box(driver, size)
     await assign(driver, serials, place)
     return serials
+
+
+def genuine(card_identifier: str) -> bool:
+    """What a vault with this town's key would say: the check by key repeats the number."""
+    return card_identifier[16:24] == card_identifier[24:]
+
+
+def delivery(box: str, numbers: range, *, product: str = PRODUCT, count: int | None = None) -> bytes:
+    """A supplier's file; every other blank has a bank account."""
+    lines = [
+        f"{box}-{number:05}|{identifier(number)}|{'62284807' + f'{number:08}' if number % 2 else ''}" for number in numbers
+    ]
+    header = f"{box}|{product}|TEST|{len(lines) if count is None else count}"
+    return "\n".join([header, *lines, ""]).encode()

@@ -53,9 +53,8 @@ class Order:
 
     act: Act
     serials: tuple[str, ...] = ()
-    first: str = ""
-    last: str = ""
-    """Of a range, both included, when no serials are named."""
+    span: tuple[str, str] = ("", "")
+    """From the first to the last, both included, when no serials are named."""
     at: frozenset[str] = frozenset()
     """Where they must be, or go in transfer; empty: anywhere."""
     to: str = ""
@@ -71,7 +70,7 @@ class Order:
     @property
     def detail(self) -> dict[str, str]:
         """For a second person, and the audit."""
-        serials = ", ".join(self.serials) if self.serials else f"{self.first} … {self.last}"
+        serials = ", ".join(self.serials) if self.serials else " … ".join(self.span)
         said = {"serials": serials[:500], "to": self.to, "reason": self.reason, "incident": self.incident}
         return {name: value for name, value in said.items() if value}
 
@@ -101,9 +100,9 @@ async def move_blanks(
         if missing := set(order.serials) - {blank.serial for blank in blanks}:
             return Moved(0, Refusal.UNKNOWN_BLANK, tuple(sorted(missing)[:_NAMED]))
     else:
-        blanks = await find_range(driver, order.first, order.last, MOST)
+        blanks = await find_range(driver, *order.span, MOST)
     if not blanks:
-        return Moved(0, Refusal.UNKNOWN_BLANK, (order.first,))
+        return Moved(0, Refusal.UNKNOWN_BLANK, (order.span[0],))
     decided = [(blank, _decide(order, blank)) for blank in blanks]
     if refusals := [(blank, state) for blank, state in decided if isinstance(state, Refusal)]:
         why = refusals[0][1]

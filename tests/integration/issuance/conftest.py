@@ -1,6 +1,7 @@
 """A fresh issuance database for each test."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -8,6 +9,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common.database import driver_session, make_engine
+from services.common.keyvault.software import Hardness, create_token
+from services.common.keyvault.vault import Purpose
+from services.issuance.adapters.boxes import ACCOUNT_KEY
+from tests.support.blank_desk import BlankDesk, open_desk
 from tests.support.town import Database
 
 
@@ -30,3 +35,14 @@ async def owner(database: Database) -> AsyncIterator["asyncpg.Connection[asyncpg
     connection = await asyncpg.connect(database.owner_url.replace("+asyncpg", ""))
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def desk(issuance_engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[BlankDesk]:
+    """The services of blanks behind their edge."""
+    vault = create_token(
+        tmp_path / "issuance.vault", "issuance", "pin of a test", "pin of another", hardness=Hardness(1, 64, 1)
+    )
+    vault.add_version(ACCOUNT_KEY, Purpose.WRAP)
+    async with open_desk(issuance_engine, vault) as opened:
+        yield opened

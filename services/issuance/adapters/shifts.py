@@ -1,0 +1,160 @@
+"""Shifts in PostgreSQL: periods of a place from one close to the next, what was counted, and what the ledger of blanks says."""
+
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import msgspec
+
+from services.issuance.domain.actor import Actor
+from services.issuance.domain.blank import UNFINISHED, BlankState, Verb
+from services.issuance.domain.shift import Balance, Count, Differences, Held, Move, balance
+
+_PERIOD: Final = "select period, opening from issuance.place where name = $1 for no key update"
+_FLOWS: Final = """
+select verb, from_state, from_place, to_state, to_place, count(*)
+from (
+    select verb, from_state, from_place, to_state, to_place from issuance.blank_entry
+    where from_place = $1 and period = $2
+    union all
+    select verb, from_state, from_place, to_state, to_place from issuance.blank_entry
+    where to_place = $1 and from_place <> $1 and period = $2) e
+group by 1, 2, 3, 4, 5"""
+_HELD: Final = """
+select count(*) filter (where state between 3 and 6), count(*) filter (where state = 9), count(*) filter (where state = 7),
+    coalesce(array_agg(serial order by serial) filter (where state = any($2::int[])), '{}')
+from issuance.blank where place = $1"""
+_COUNT: Final = """
+insert into issuance.shift_count (place, period, staff, shift, unused, spoiled, lying, cash_fen)
+values ($1, $2, $3, $4, $5, $6, $7, $8) returning id"""
+_COUNTED: Final = """
+select c.place, c.period, c.staff, c.unused, c.spoiled, c.lying, c.cash_fen, b.balance::text,
+    c.id = (select max(id) from issuance.shift_count where place = c.place and period = c.period)
+from issuance.shift_count c left join issuance.shift_books b on b.shift_count = c.id where c.id = $1"""
+_BOOKS: Final = "insert into issuance.shift_books (shift_count, balance) values ($1, $2::jsonb) on conflict do nothing"
+_CLOSE: Final = """
+insert into issuance.shift_close (shift_count, place, period, staff, second_staff, reason, cash_difference_fen, posted)
+values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, $7, $7 = 0) returning id"""
+_NEXT: Final = "update issuance.place set period = period + 1, opening = $2 where name = $1"
+_TO_POST: Final = """
+select id, place, cash_difference_fen from issuance.shift_close
+where not posted and ($1 = '' or place = $1) order by id limit 100"""
+_POSTED: Final = "update issuance.shift_close set posted = true where id = $1"
+
+
+class Books(msgspec.Struct, frozen=True):
+    """What was shown to a count, as it is stored."""
+
+    opening: int
+    received: int
+    issued: int
+    spoiled: int
+    transferred: int
+    returned: int
+    missing: int
+    on_hand: int
+    unfinished: list[str]
+    lying: int
+    spoiled_held: int
+    cash_fen: int
+
+    @property
+    def held(self) -> Held:
+        """What was there."""
+        return Held(self.on_hand - self.lying, self.spoiled_held, self.lying, tuple(self.unfinished))
+
+
+class Counted(NamedTuple):
+    """A count, and what was shown to it."""
+
+    place: str
+    period: int
+    staff: int
+    found: Count
+    books: Books | None
+    newest: bool
+    """Of its period."""
+
+
+class ToPost(NamedTuple):
+    """A difference in cash that payments has not posted yet, as far as is known."""
+
+    id: int
+    place: str
+    difference_fen: int
+
+    @property
+    def request_id(self) -> str:
+        """Follows from what is asked: so nothing is posted twice."""
+        return f"shift-cash-{self.id}"
+
+
+async def lock_period(driver: "asyncpg.Connection[Any]", place: str) -> tuple[int, int]:
+    """The present period of a place, and what was on hand when it began; until the end nothing moves there."""
+    row = await driver.fetchrow(_PERIOD, place)
+    assert row is not None, "a place is added before its shift is counted"
+    return row[0], row[1]
+
+
+async def read_balance(driver: "asyncpg.Connection[Any]", place: str, period: int, opening: int) -> Balance:
+    """How a place stands by the books."""
+    rows = await driver.fetch(_FLOWS, place, period)
+    moves = [Move(Verb(verb), BlankState(f), from_, BlankState(t), to, times) for verb, f, from_, t, to, times in rows]
+    unused, spoiled, lying, unfinished = await driver.fetchrow(_HELD, place, sorted(UNFINISHED))  # type: ignore[misc]
+    return balance(place, opening, moves, Held(unused, spoiled, lying, tuple(unfinished)))
+
+
+async def add_count(driver: "asyncpg.Connection[Any]", actor: Actor, period: int, count: Count) -> int:
+    """What somebody counted, whatever the books say."""
+    number: int = await driver.fetchval(
+        _COUNT,
+        actor.terminal,
+        period,
+        actor.staff,
+        actor.shift,
+        count.unused,
+        count.spoiled,
+        count.lying,
+        count.cash_fen,
+    )
+    return number
+
+
+async def read_count(driver: "asyncpg.Connection[Any]", number: int) -> Counted | None:
+    """One of them."""
+    row = await driver.fetchrow(_COUNTED, number)
+    if row is None:
+        return None
+    place, period, staff, unused, spoiled, lying, cash_fen, books, newest = row
+    shown = msgspec.json.decode(books, type=Books) if books else None
+    return Counted(place, period, staff, Count(unused, spoiled, lying, cash_fen), shown, newest)
+
+
+async def keep_books(driver: "asyncpg.Connection[Any]", number: int, books: Books) -> None:
+    """What is shown to a count; the first one stays."""
+    await driver.execute(_BOOKS, number, msgspec.json.encode(books).decode())
+
+
+async def close_period(
+    driver: "asyncpg.Connection[Any]",
+    number: int,
+    counted: Counted,
+    books: Books,
+    actor: Actor,
+    second: int,
+    reason: str,
+    found: Differences,
+) -> None:
+    """The next one begins with what is on hand; a difference in cash is noted, and posted after that."""
+    args = (number, counted.place, counted.period, actor.staff, second, reason, found.cash_fen)
+    await driver.execute(_CLOSE, *args)
+    await driver.execute(_NEXT, counted.place, books.on_hand)
+
+
+async def to_post(driver: "asyncpg.Connection[Any]", place: str = "") -> list[ToPost]:
+    """Of one place, or of all."""
+    return [ToPost(*row) for row in await driver.fetch(_TO_POST, place)]
+
+
+async def mark_posted(driver: "asyncpg.Connection[Any]", posted: ToPost) -> None:
+    """Payments has it."""
+    await driver.execute(_POSTED, posted.id)
