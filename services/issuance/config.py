@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 _PRODUCTS: Final = Path(__file__).parents[2] / "products"
+_SETTINGS: Final = Path(__file__).parents[2] / "settings" / "jiangmen.toml"
 _AUTHORITY: Final = "江门市人力资源和社会保障局"
 
 
@@ -29,10 +30,14 @@ class Config:
     vault_pin: str = field(repr=False)
     vault_socket: Path
     """Of the other vault's process, which has the keys of chips."""
+    payments: str = ""
+    """host:port of the payments API; empty: no shift is closed."""
     metrics_port: int = 0
     """Prometheus endpoint on loopback; 0: none."""
     products: Path = _PRODUCTS
     """What is on each kind of card."""
+    settings: Path = _SETTINGS
+    """What differs from city to city."""
     authority: str = _AUTHORITY
     """Who issues the cards, as it stands on the plastic."""
 
@@ -46,8 +51,10 @@ class Config:
             vault=Path(required(env, "ONECARD_VAULT", "the file of the service's token: `vault create` makes one")),
             vault_pin=required(env, "ONECARD_VAULT_PIN", "the PIN of that token"),
             vault_socket=Path(required(env, "ONECARD_VAULT_SOCKET", "the Unix socket of the vault's process")),
+            payments=env.get("ONECARD_PAYMENTS", ""),
             metrics_port=_whole(env, "ONECARD_METRICS_PORT", 0),
             products=Path(env.get("ONECARD_PRODUCTS") or _PRODUCTS),
+            settings=Path(env.get("ONECARD_SETTINGS") or _SETTINGS),
             authority=env.get("ONECARD_AUTHORITY") or _AUTHORITY,
         )
 

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 NOT_OURS = {"build", "dist", "gen"}
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 CODE = re.compile(r"```[a-z]*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
-METRIC = re.compile(r"((?:onecard|grpc_server)_[a-z_]+)(?:\{([a-z_,]*)\})?")
+METRIC = re.compile(r"((?:onecard|grpc_server|issuance|blank)_[a-z_]+)(?:\{([a-z_,]*)\})?")
 FILE_NAME = re.compile(r"[\w./-]*\w\.(?:py|md|toml|proto|csv|txtpb|xml)|(?:[\w.-]+/)+")
 COMMANDS: dict[str, Any] = {
     "onecard": onecard,

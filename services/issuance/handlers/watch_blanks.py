@@ -116,5 +116,5 @@ class MeasureBlanks:
         for depot in low.values():
             metrics.LOW_STOCK.labels(depot).inc()
         for place in sorted(low.keys() - self._low):
-            log.warning("blank_stock_low", place=place)
+            log.warning("few_blanks", place=place)
         self._low = frozenset(low)
