@@ -11,6 +11,7 @@ class Code(Enum):
     ALREADY_EXISTS = "the name was used for something else"
     PERMISSION_DENIED = "the caller may not do that"
     UNAUTHENTICATED = "nobody knows who calls"
+    ABORTED = "somebody else has taken it over"
     FAILED_PRECONDITION = "not in this state; asking again does not help"
     RESOURCE_EXHAUSTED = "too much was asked; later there is more"
     UNAVAILABLE = "not now; ask again with the same request id"

@@ -10,6 +10,7 @@ from services.common.database import driver_session
 from services.common.keyvault.vault import KeyVault
 from services.common.once import transact
 from services.issuance.adapters.blanks import Signed, add_place, find_blank, find_identifier, resume
+from services.issuance.adapters.boxes import Accounts
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.blank import Blank, BlankState, Verb, decide, place_after
 from services.issuance.domain.effects import Change, ChangeKind, Generation, Outcome, Past
@@ -19,7 +20,7 @@ from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.stage import Stage
 
 OWED_KEY: Final = "owed"
-TOLD_BY_THE_STREAM_SECONDS: Final = 30.0
+TOLD_BY_THE_STREAM_SECONDS: Final = 15.0
 """So long a stream has for telling the card service itself; then the duty does it."""
 
 _COLUMNS: Final = "select id, epoch, state, application, serial, stage, card, reason from issuance.record"
@@ -45,8 +46,8 @@ where record = $1 and class < 3 order by epoch, step, class"""
 _WRITE: Final = """
 with held as (
     update issuance.record set state = $3::smallint, stage = greatest(stage, $4::smallint),
-        card = case $5::bigint when 0 then card else $5::bigint end, reason = case $6::text when '' then reason else $6::text end,
-        change_time = clock_timestamp()
+        card = case $5::bigint when 0 then card else $5::bigint end,
+        reason = case $6::text when '' then reason else $6::text end, change_time = clock_timestamp()
     where id = $1 and epoch = $2 returning id, epoch, stage, serial),
 noted as (
     insert into issuance.journal (record, epoch, step, class, kind, address, generation, digest, outcome)
@@ -73,6 +74,8 @@ told as (
     insert into issuance.outbox (record, epoch, stage, outcome, place)
     select id, epoch, stage, $31::smallint, $22::text from held where $31::smallint > 0)
 select coalesce((select id from owes), 0) from held"""
+_COMPLETION: Final = """
+select id, sealed, key_version from issuance.owed where record = $1 and what = 3 and done_time is null"""
 _EVIDENCE: Final = """
 insert into issuance.journal (record, epoch, step, class, kind, address, generation, digest, outcome)
 values ($1, $2, $3, 3, $4, $5, $6, $7, $8) on conflict do nothing"""
@@ -85,6 +88,7 @@ class PostgresJournal:
         """`vault`: of the service's own."""
         self._engine = engine
         self._vault = vault
+        self._accounts = Accounts(vault)
 
     async def find(self, card_identifier: str) -> Blank | None:
         """The blank with that chip."""
@@ -160,6 +164,17 @@ class PostgresJournal:
                 _EVIDENCE, record.id, record.epoch, note.step, change.kind, change.address, change.generation or 0,
                 note.digest, note.outcome,
             )  # fmt: skip
+
+    async def owed_completion(self, record: Record) -> tuple[int, bytes] | None:
+        """What the card service was not told of a card that was handed over: its number, and who took it."""
+        async with driver_session(self._engine) as driver:
+            row = await driver.fetchrow(_COMPLETION, record.id)
+        return (row[0], self._vault.unwrap(OWED_KEY, row[2], row[1], bound_to(record.id))) if row else None
+
+    async def account_of(self, serial: str) -> str:
+        """The bank account that came with a blank; empty: none."""
+        async with driver_session(self._engine) as driver:
+            return await self._accounts.find(driver, serial)
 
     def _values(self, entry: Entry) -> tuple[Any, ...]:
         actor, notes, owes = entry.actor, entry.notes, entry.owes

@@ -38,6 +38,25 @@ class Refusal(StrEnum):
     BLANKS_DIFFER = "BLANKS_DIFFER"
     CASH_REASON_NEEDED = "CASH_REASON_NEEDED"
     SHIFT_CLOSED = "SHIFT_CLOSED"
+    # A card's making
+    APPLICATION_NEEDED = "APPLICATION_NEEDED"
+    APPLICATION_HAS_BLANK = "APPLICATION_HAS_BLANK"
+    """Another blank is held for it."""
+    NUMBER_NOT_RETIRED = "NUMBER_NOT_RETIRED"
+    """The one before was spoiled, and the card service does not know it yet."""
+    SERIAL_DIFFERS = "SERIAL_DIFFERS"
+    PRODUCT_DIFFERS = "PRODUCT_DIFFERS"
+    PRINTER_NOT_READY = "PRINTER_NOT_READY"
+    NOT_PRINTED = "NOT_PRINTED"
+    PRINT_SPOILED = "PRINT_SPOILED"
+    CARD_SERVICE_AWAY = "CARD_SERVICE_AWAY"
+    NUMBER_USED = "NUMBER_USED"
+    """Nothing was written, but the registry has used its identifier."""
+    APPLICANT_LEFT = "APPLICANT_LEFT"
+    CARD_BROKEN = "CARD_BROKEN"
+    CLERK_STOPPED = "CLERK_STOPPED"
+    ORDER_DIFFERS = "ORDER_DIFFERS"
+    """The registry makes this card with another identifier."""
     # A chip: reader and terminal
     CARD_GONE = "CARD_GONE"
     CARD_SILENT = "CARD_SILENT"
@@ -107,6 +126,20 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.BLANKS_DIFFER: "空白卡数量与账面不符，请重新清点；确有差异的，先办理遗失、找回或废卡登记。",
     Refusal.CASH_REASON_NEEDED: "现金与账面不符，请重新清点；确有长款或短款的，请写明原因。",
     Refusal.SHIFT_CLOSED: "本班次已经结账，请从新班次开始清点。",
+    Refusal.APPLICATION_NEEDED: "请先选定要制卡的申请，再放入空白卡。",
+    Refusal.APPLICATION_HAS_BLANK: "该申请已有一张卡在制作，请放入原来的那张卡继续；原卡已损坏的，请先登记废卡。",
+    Refusal.NUMBER_NOT_RETIRED: "前一张废卡的卡号尚未注销，请稍候片刻，再放入新的空白卡。",
+    Refusal.SERIAL_DIFFERS: "卡面序列号与芯片不符，请核对卡片；确属不符的交空白卡管理员。",
+    Refusal.PRODUCT_DIFFERS: "芯片与登记的卡片品种不符，请换一张空白卡，此卡交空白卡管理员。",
+    Refusal.PRINTER_NOT_READY: "打印机未就绪，请检查色带、卡盒和连线后再试。",
+    Refusal.NOT_PRINTED: "打印机没有开始打印，请检查打印机后重新放入同一张卡，系统将继续打印。",
+    Refusal.PRINT_SPOILED: "卡面打印损坏，此卡已作废，请换一张空白卡重新制卡。",
+    Refusal.CARD_SERVICE_AWAY: "社保卡系统暂时没有应答，请稍后放入同一张卡再试。",
+    Refusal.NUMBER_USED: "该空白卡的识别码已登记使用，此卡已作废，请换一张空白卡。",
+    Refusal.APPLICANT_LEFT: "申请人已离开，本次制卡已停止。",
+    Refusal.CARD_BROKEN: "卡片已损坏，本次制卡已停止，请换一张空白卡。",
+    Refusal.CLERK_STOPPED: "经办人已停止本次制卡。",
+    Refusal.ORDER_DIFFERS: "该申请登记的不是这张卡，请放入原来的卡片，或联系系统管理员。",
     Refusal.CARD_GONE: "卡片已离开读卡器或断电，请重新插入同一张卡，系统将从中断处继续。",
     Refusal.CARD_SILENT: "卡片在规定时间内没有应答，请取出后擦净芯片，重新插入同一张卡再试。",
     Refusal.READER_TROUBLE: "读卡器故障，请检查连线后重新插入同一张卡；仍不行请换一台读卡器或窗口。",
