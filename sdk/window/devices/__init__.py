@@ -1,0 +1,1 @@
+"""What stands on a clerk's desk beside the screen: printers, and whatever reads a card or a document."""
