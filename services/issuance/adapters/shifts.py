@@ -33,7 +33,7 @@ from issuance.shift_count c left join issuance.shift_books b on b.shift_count = 
 _BOOKS: Final = "insert into issuance.shift_books (shift_count, balance) values ($1, $2::jsonb) on conflict do nothing"
 _CLOSE: Final = """
 insert into issuance.shift_close (shift_count, place, period, staff, second_staff, reason, cash_difference_fen, posted)
-values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, $7, $7 = 0) returning id"""
+values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, $7::bigint, $7::bigint = 0)"""
 _NEXT: Final = "update issuance.place set period = period + 1, opening = $2 where name = $1"
 _TO_POST: Final = """
 select id, place, cash_difference_fen from issuance.shift_close

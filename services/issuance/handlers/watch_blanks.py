@@ -23,9 +23,10 @@ Lost: TypeAlias = Callable[[], Awaitable[Mapping[str, int]]]
 _AT: Final = """
 select serial, place from issuance.blank where place = any($1::text[]) and state between 3 and 6 and not barred
 order by serial limit 1000"""
-_LATE: Final = "interval '6 seconds'"
+_LATE_SECONDS: Final = 6.0
 """No transaction lasts longer: what is older than that is all there."""
-_NEWEST: Final = f"select coalesce(max(id), 0) from issuance.blank_entry where at < clock_timestamp() - {_LATE}"  # noqa: S608
+_NEWEST: Final = """
+select coalesce(max(id), 0) from issuance.blank_entry where at < clock_timestamp() - make_interval(secs => $1)"""
 _MOVES: Final = """
 select e.verb, e.from_state, e.to_state, b.product, case when e.record is null then 'BY_HAND' else e.reason end, count(*)
 from issuance.blank_entry e join issuance.blank b on b.serial = e.serial
@@ -80,8 +81,9 @@ class MeasureBlanks:
 
     EVERY_SECONDS: Final = 5.0
 
-    def __init__(self, rules: IssuanceRules) -> None:
+    def __init__(self, rules: IssuanceRules, late_seconds: float = _LATE_SECONDS) -> None:
         self._rules = rules
+        self._late_seconds = late_seconds
         self._seen: int | None = None
         self._low: frozenset[str] = frozenset()
         self._measured_at = float("-inf")
@@ -89,7 +91,7 @@ class MeasureBlanks:
     async def __call__(self, connection: AsyncConnection) -> bool:
         """One round."""
         driver = await driver_of(connection)
-        newest: int = await driver.fetchval(_NEWEST)
+        newest: int = await driver.fetchval(_NEWEST, self._late_seconds)
         if self._seen is not None:
             await self._count_moves(driver, self._seen, newest)
         self._seen = newest
