@@ -68,12 +68,15 @@ class Bench:
 
     def personalise(self, *, cut_takes_link: bool = False) -> Result | None:
         """Insert the card and go on with it; None: the stream was cut."""
-        own = next(self._challenges).to_bytes(self.product.challenge_bytes)
-        conversation = personalise(self.product, self.data, self.journal.past, own)
+        conversation = personalise(self.product, self.data, self.journal.past, self.own_challenge())
         try:
             return self.drive(conversation, cut_takes_link=cut_takes_link)
         except LinkCut:
             return None
+
+    def own_challenge(self) -> bytes:
+        """A fresh one."""
+        return next(self._challenges).to_bytes(self.product.challenge_bytes)
 
     def drive(self, conversation: Generator[Effect, Answer, T], *, cut_takes_link: bool = False) -> T:
         """Until it ends; raises LinkCut."""

@@ -27,7 +27,7 @@ from services.issuance.domain.effects import (
     Trouble,
 )
 from services.issuance.domain.key_state import key_state
-from services.issuance.domain.product import Key, Product, place_name
+from services.issuance.domain.product import Key, Product
 from services.issuance.domain.refusal import Refusal
 
 T = TypeVar("T")
@@ -69,15 +69,23 @@ class ConversationEnded(Exception):  # noqa: N818 - it is no error of ours
         super().__init__(result.reason)
         self.result = result
 
+    @property
+    def refused(self) -> Refused:
+        """Where no card can be spoiled."""
+        assert isinstance(self.result, Refused)
+        return self.result
+
 
 class Conversation:
     """With one chip, from its insertion to its removal."""
 
-    def __init__(self, product: Product, past: Past) -> None:
+    def __init__(self, product: Product, past: Past, *, making: bool = False) -> None:
         self.product = product
         self.past = past
+        self.making = making
+        """A card that is being made: a wrong answer spoils it."""
         self.spoils = False
-        """Whether a wrong answer spoils the card: only of one that is known to be the one being made."""
+        """Only once it is known that this is the card that is being made."""
         self.proven: dict[str, Generation] = {}
         """Keys that the card accepted since it was inserted."""
         self._step = 0
@@ -178,11 +186,11 @@ class Conversation:
         return left
 
     def found(self, run: Reading, responses: Sequence[Response]) -> dict[str, bytes | None]:
-        """What stands in the records, by place; None: nothing, or nothing of the record's length."""
+        """What stands in the records, by place; None: there is no such record. Empty: it has another length."""
         found: dict[str, bytes | None] = {}
         for command, place, response in zip(run.commands, run.places, responses, strict=False):
             self.refuse_unless(command.expects(response), response, Refusal.READING_REFUSED, place)
-            found[place] = response.data if response.ok else None
+            found[place] = response.data if response.ok else None if response.status == apdu.NO_RECORD else b""
         return found
 
     def write(self, contents: Sequence[Content], *, then_challenge: bool = False) -> Part[None]:
@@ -220,26 +228,31 @@ class Conversation:
             raise self.end(Refusal.CARD_NOT_GENUINE)
 
 
-def read_identifier(talk: Conversation, *, then_challenge: bool = False) -> Part[bytes]:
+def read_identifier(talk: Conversation) -> Part[bytes]:
     """Select the application and read who the card is: all that a card tells everybody."""
+    identifier, _ = yield from _read_identifier(talk, [])
+    return identifier
+
+
+def identify(talk: Conversation, identifier: bytes) -> Part[None]:
+    """Refuse any other card. The application is selected anew; a challenge comes with it."""
+    talk.spoils = False
+    found, others = yield from _read_identifier(talk, [talk.challenge_command()])
+    if found != identifier:
+        raise talk.end(Refusal.FOREIGN_CARD)
+    talk.spoils = talk.making
+    talk.take_challenge(others[0])
+
+
+def _read_identifier(talk: Conversation, then: Sequence[Command]) -> Part[tuple[bytes, tuple[Response, ...]]]:
     file, record = talk.product.identifier_place
-    commands = [
-        apdu.select_application(talk.product.application),
-        apdu.select_file(file.identifier),
-        apdu.read_record(record.number, record.length + 2),
-    ]
-    after = [talk.challenge_command()] if then_challenge else []
-    responses = yield from talk.send([*commands, *after])
-    if not commands[0].expects(responses[0]):
+    select = apdu.select_application(talk.product.application)
+    read = apdu.read_record(record.number, record.length + 2)
+    first, *others = yield from talk.send([select, apdu.select_file(file.identifier), read, *then])
+    if not select.expects(first):
         raise talk.end(Refusal.NOT_A_SOCIAL_SECURITY_CARD)
-    read = responses[2] if len(responses) > 2 else None
-    if (
-        read is None
-        or not read.ok
-        or read.data[:2] != bytes((record.tag, record.length))
-        or len(read.data) != record.length + 2
-    ):
-        raise talk.end(Refusal.IDENTIFIER_UNREADABLE, place_name(file.identifier, record.number))
-    if then_challenge:
-        talk.take_challenge(responses[3])
-    return read.data[2:]
+    answer = others[1] if len(others) > 1 else None
+    header = bytes((record.tag, record.length))
+    if not answer or not answer.ok or len(answer.data) != record.length + 2 or not answer.data.startswith(header):
+        raise talk.end(Refusal.IDENTIFIER_UNREADABLE, file.place(record))
+    return answer.data[2:], tuple(others[2:])

@@ -11,7 +11,7 @@ from itertools import groupby
 from services.issuance.domain import apdu
 from services.issuance.domain.apdu import Command, Response
 from services.issuance.domain.card_data import CardData, Content, identifier_bytes, records_of
-from services.issuance.domain.conversation import Conversation, ConversationEnded, Part, read_identifier, reading
+from services.issuance.domain.conversation import Conversation, ConversationEnded, Part, identify, reading
 from services.issuance.domain.effects import (
     AskVault,
     Change,
@@ -38,7 +38,7 @@ def personalise(product: Product, data: CardData, past: Past, own_challenge: byt
     contents = records_of(product, data)
     if isinstance(contents, Refused):
         return contents
-    talk = Conversation(product, past)
+    talk = Conversation(product, past, making=True)
     try:
         return (yield from _personalise(talk, contents, identifier_bytes(data.card_identifier), own_challenge))
     except ConversationEnded as ended:
@@ -46,9 +46,7 @@ def personalise(product: Product, data: CardData, past: Past, own_challenge: byt
 
 
 def _personalise(talk: Conversation, contents: Sequence[Content], identifier: bytes, own_challenge: bytes) -> Part[Result]:
-    if (yield from read_identifier(talk, then_challenge=True)) != identifier:
-        raise talk.end(Refusal.FOREIGN_CARD)
-    talk.spoils = True
+    yield from identify(talk, identifier)
     yield Reached(Stage.CARD_READ)
     read = reading(contents)
     found = talk.found(read, (yield from _authenticate_all(talk, talk.product.session_keys(), then=read.commands)))
@@ -109,8 +107,7 @@ def _replace(talk: Conversation, key: Key) -> Part[None]:
 
 def _verify(talk: Conversation, contents: Sequence[Content], identifier: bytes, own_challenge: bytes) -> Part[None]:
     """As a stranger: the application is selected anew, so that nobody is authenticated any more."""
-    if (yield from read_identifier(talk, then_challenge=True)) != identifier:
-        raise talk.end(Refusal.READ_BACK_DIFFERS)
+    yield from identify(talk, identifier)
     proving = [key for key in talk.product.keys if key.authenticates]
     read = reading(contents)
     responses = yield from _authenticate_all(talk, proving, only=Generation.FINAL, then=read.commands)
