@@ -38,6 +38,7 @@ def personalise(product: Product, data: CardData, past: Past, own_challenge: byt
     contents = records_of(product, data)
     if isinstance(contents, Refused):
         return contents
+    assert len(own_challenge) == product.challenge_bytes
     talk = Conversation(product, past, making=True)
     try:
         return (yield from _personalise(talk, contents, identifier_bytes(data.card_identifier), own_challenge))
