@@ -1,5 +1,6 @@
 """Issuance records and their journal in PostgreSQL: what belongs together is one statement, fenced by the record's epoch."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.common.database import driver_session
 from services.common.keyvault.vault import KeyVault
 from services.common.once import transact
-from services.issuance.adapters.blanks import Signed, add_place, find_blank, find_identifier, resume
+from services.issuance.adapters.blanks import Signed, add_place, find_blank, find_blanks, find_identifier, resume
 from services.issuance.adapters.boxes import Accounts
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.blank import Blank, BlankState, Verb, decide, place_after
 from services.issuance.domain.effects import Change, ChangeKind, Generation, Outcome, Past
-from services.issuance.domain.journal import Entry, Move, Note, NoteClass, past_of
-from services.issuance.domain.record import Record, RecordState, Taken
+from services.issuance.domain.journal import Due, Entry, Move, Note, NoteClass, past_of
+from services.issuance.domain.record import Debt, Record, RecordState, Taken
 from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.stage import Stage
 
@@ -26,7 +27,6 @@ TOLD_BY_THE_STREAM_SECONDS: Final = 15.0
 _COLUMNS: Final = "select id, epoch, state, application, serial, stage, card, reason from issuance.record"
 _BY_ID: Final = _COLUMNS + " where id = $1"
 _OPEN_OF: Final = _COLUMNS + " where application = $1 and state < 10"
-_LAST_OF: Final = _COLUMNS + " where application = $1 order by id desc limit 1"
 _RESERVE: Final = """
 with held as (
     insert into issuance.record (application, serial, staff, shift, terminal, outlet)
@@ -76,6 +76,19 @@ told as (
 select coalesce((select id from owes), 0) from held"""
 _COMPLETION: Final = """
 select id, sealed, key_version from issuance.owed where record = $1 and what = 3 and done_time is null"""
+_DUE: Final = """
+with mine as (
+    update issuance.owed set due_time = clock_timestamp() + interval '5 seconds'
+    where id in (select id from issuance.owed where done_time is null and due_time < clock_timestamp()
+        order by due_time limit 100 for update skip locked) returning *)
+select o.id, o.what, o.sealed, o.key_version, o.staff, o.shift, o.terminal, o.outlet,
+    r.id, r.epoch, r.state, r.application, r.serial, r.stage, r.card, r.reason
+from mine o join issuance.record r on r.id = o.record order by o.id"""
+_ABANDONED: Final = """
+select r.staff, r.shift, r.terminal, r.outlet, r.id, r.epoch, r.state, r.application, r.serial, r.stage, r.card, r.reason
+from issuance.record r join issuance.blank b on b.serial = r.serial
+where r.state = 1 and r.take_time < clock_timestamp() - make_interval(secs => $1) or r.state < 6 and b.state in (9, 10, 11, 14)
+order by r.id limit 100"""
 _EVIDENCE: Final = """
 insert into issuance.journal (record, epoch, step, class, kind, address, generation, digest, outcome)
 values ($1, $2, $3, 3, $4, $5, $6, $7, $8) on conflict do nothing"""
@@ -171,6 +184,27 @@ class PostgresJournal:
             row = await driver.fetchrow(_COMPLETION, record.id)
         return (row[0], self._vault.unwrap(OWED_KEY, row[2], row[1], bound_to(record.id))) if row else None
 
+    async def due(self) -> Sequence[Due]:
+        """Debts that no stream has paid in time; whoever asks has them for a while."""
+        async with driver_session(self._engine) as driver:
+            rows = await driver.fetch(_DUE)
+            blanks = {blank.serial: blank for blank in await find_blanks(driver, [row[12] for row in rows])}
+        found = []
+        for number, debt, sealed, version, *who in rows:
+            record = _record(who[4:])
+            what = self._vault.unwrap(OWED_KEY, version, sealed, bound_to(record.id)) if sealed else b""
+            taken = Taken(record, blanks[record.serial], Past(), _actor(who[:4]))
+            found.append(Due(taken, Debt(debt), number, what))
+        return found
+
+    async def abandoned(self, seconds: float) -> Sequence[Taken]:
+        """Records with a blank that nobody has come back to for so long, nothing written; or whose blank is gone."""
+        async with driver_session(self._engine) as driver:
+            rows = await driver.fetch(_ABANDONED, seconds)
+            blanks = {blank.serial: blank for blank in await find_blanks(driver, [row[8] for row in rows])}
+        records = [(_record(row[4:]), _actor(row[:4])) for row in rows]
+        return [Taken(record, blanks[record.serial], Past(), actor) for record, actor in records]
+
     async def account_of(self, serial: str) -> str:
         """The bank account that came with a blank; empty: none."""
         async with driver_session(self._engine) as driver:
@@ -231,6 +265,12 @@ def _moved(move: Move | None) -> tuple[Any, ...]:
 
 def _signed(actor: Actor) -> Signed:
     return Signed(actor.staff, actor.shift, actor.terminal)
+
+
+def _actor(row: Any) -> Actor:
+    """Whoever had it last, in whose name it is settled; with no right to anything."""
+    staff, shift, terminal, outlet = row
+    return Actor(staff, frozenset(), shift, terminal, outlet, 0)
 
 
 def _record(row: Any) -> Record:

@@ -7,7 +7,7 @@ from enum import IntEnum
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.blank import Blank, BlankState, Verb
 from services.issuance.domain.effects import Change, Outcome, Past
-from services.issuance.domain.record import Debt, Record, RecordState
+from services.issuance.domain.record import Debt, Record, RecordState, Taken
 from services.issuance.domain.stage import Stage
 
 
@@ -73,6 +73,18 @@ class Entry:
     """Why it said no."""
     tells: int = 0
     """onecard.issuance.v1.IssueOutcome of the event; 0: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What the card service has to be told, and nobody has."""
+
+    taken: Taken
+    """The record as it is, under the name of whoever has caused it."""
+    debt: Debt
+    number: int
+    what: bytes = field(repr=False)
+    """Of a completion."""
 
 
 def past_of(notes: Iterable[Note]) -> Past:

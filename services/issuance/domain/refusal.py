@@ -55,6 +55,8 @@ class Refusal(StrEnum):
     APPLICANT_LEFT = "APPLICANT_LEFT"
     CARD_BROKEN = "CARD_BROKEN"
     CLERK_STOPPED = "CLERK_STOPPED"
+    COMPLETE_AT_WINDOW = "COMPLETE_AT_WINDOW"
+    """The holder has it, and the card service did not take what was said of them."""
     ORDER_DIFFERS = "ORDER_DIFFERS"
     """The registry makes this card with another identifier."""
     # A chip: reader and terminal
@@ -139,6 +141,7 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.APPLICANT_LEFT: "申请人已离开，本次制卡已停止。",
     Refusal.CARD_BROKEN: "卡片已损坏，本次制卡已停止，请换一张空白卡。",
     Refusal.CLERK_STOPPED: "经办人已停止本次制卡。",
+    Refusal.COMPLETE_AT_WINDOW: "卡片已交付但尚未启用，请核实领卡人身份后在窗口办理领卡和启用。",
     Refusal.ORDER_DIFFERS: "该申请登记的不是这张卡，请放入原来的卡片，或联系系统管理员。",
     Refusal.CARD_GONE: "卡片已离开读卡器或断电，请重新插入同一张卡，系统将从中断处继续。",
     Refusal.CARD_SILENT: "卡片在规定时间内没有应答，请取出后擦净芯片，重新插入同一张卡再试。",

@@ -1,5 +1,6 @@
 """What is said between us and a terminal at which a card is made, and by whom else a card's making is helped."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol, TypeAlias
@@ -10,7 +11,7 @@ from services.issuance.domain.actor import Actor
 from services.issuance.domain.apdu import Command
 from services.issuance.domain.blank import Blank
 from services.issuance.domain.effects import Answers, AskVault, Cryptogram, Proof, VaultRefused
-from services.issuance.domain.journal import Entry, Note
+from services.issuance.domain.journal import Due, Entry, Note
 from services.issuance.domain.order import Order
 from services.issuance.domain.product import Product
 from services.issuance.domain.record import Record, Taken
@@ -157,6 +158,12 @@ class Journal(Protocol):
 
     async def owed_completion(self, record: Record) -> tuple[int, bytes] | None:
         """What the card service was not told of a card that was handed over: its number, and who took it."""
+
+    async def due(self) -> Sequence[Due]:
+        """Debts that no stream has paid in time; whoever asks has them for a while."""
+
+    async def abandoned(self, seconds: float) -> Sequence[Taken]:
+        """Records with a blank that nobody has come back to for so long, nothing written; or whose blank is gone."""
 
     async def account_of(self, serial: str) -> str:
         """The bank account that came with a blank; empty: none."""

@@ -41,10 +41,11 @@ class GaveUp(Exception):  # noqa: N818 - it is no error of anybody's
 class Stream:
     """One stream with its place in the journal: whatever is written or asked goes through here."""
 
-    def __init__(self, journal: Journal, terminal: Terminal, at: AtPoint) -> None:
+    def __init__(self, journal: Journal, terminal: Terminal | None, at: AtPoint) -> None:
+        """Without a terminal nothing is asked."""
         self._journal = journal
         self._terminal = terminal
-        self._at = at
+        self.at = at
         self._taken: Taken | None = None
         self._step = 0
         self._unwritten: Note | None = None
@@ -73,6 +74,7 @@ class Stream:
         self._step += 1
         record = self._taken.record if self._taken else None
         position = Position(record.id, record.epoch, self._step) if record else Position(0, 0, self._step)
+        assert self._terminal, "there is somebody to ask"
         said = await self._terminal.ask(position, self.stage, what)
         if isinstance(said, GivenUp):
             raise GaveUp(said.reason)
@@ -111,7 +113,7 @@ class Stream:
         self._unwritten = None
         record = replace(taken.record, state=state, stage=self.stage, card=card or taken.record.card)
         self._taken = replace(taken, record=record, blank=moved)
-        await self._at(f"{state.name} written")
+        await self.at(f"{state.name} written")
         return number
 
     async def settle(self) -> None:
@@ -147,7 +149,7 @@ class Stream:
         self.commands += len(said.responses)
         if send.change:
             self._unwritten = Note(self._step, NoteClass.OUTCOME, send.change, send.digest, outcome(send, said))
-            await self._at(f"{send.change.kind} answered")
+            await self.at(f"{send.change.kind} answered")
         return said
 
     async def _note(self, send: Send, change: Change) -> None:
@@ -155,7 +157,7 @@ class Stream:
         note = Note(self._step + 1, NoteClass.INTENT, change, send.digest, Outcome.UNKNOWN)
         first = self.taken.record.state is RecordState.RESERVED
         await self.write(RecordState.TOUCHED, note, verb=Verb.BEGIN if first else None)
-        await self._at(f"{change.kind} noted")
+        await self.at(f"{change.kind} noted")
 
     def _refuse(self, reason: Refusal) -> NoReturn:
         code = Code.ABORTED if reason is Refusal.SUPERSEDED else Code.FAILED_PRECONDITION

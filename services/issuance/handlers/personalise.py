@@ -39,6 +39,7 @@ from services.issuance.handlers.dialogue import (
     Vault,
 )
 from services.issuance.handlers.drive import GaveUp, Stream
+from services.issuance.handlers.tell import tell_completed, tell_failed, tell_made
 
 _MOST_TRIES: Final = 5
 """Of taking a record, when others take it too."""
@@ -244,54 +245,38 @@ class _Making:
             raise _senseless()
         if refused := await self._tell_made():
             return await self._lie(refused)
-        taken = self._stream.taken
-        what = CompleteIssueRequest(presented=said.presented, new_pin=said.new_pin).SerializeToString()
-        number = await self._stream.write(
-            _S.COMPLETING, stage=Stage.HANDED_OVER, owes=Owing(Debt.COMPLETE, what), paid=self._told
-        )
-        try:
-            declined = await self._card.complete(
-                f"complete-{number}", taken.record.application, self._actor, said.presented, said.new_pin
-            )
-        except Away:
-            await self._stream.write(_S.WAITING, verb=Verb.HAND_OVER, tells=IssueOutcome.WAITING_TO_BE_ENABLED)
-            return self._finish(IssueOutcome.WAITING_TO_BE_ENABLED)
-        return await self._completed(declined)
+        what = CompleteIssueRequest(presented=said.presented, new_pin=said.new_pin)
+        owing = Owing(Debt.COMPLETE, what.SerializeToString())
+        number = await self._stream.write(_S.COMPLETING, stage=Stage.HANDED_OVER, owes=owing, paid=self._told)
+        return await self._complete(number, what)
 
     async def _complete_again(self) -> Finished:
         """The holder has taken it, and nobody knows whether the card service has heard of it."""
-        taken = self._stream.taken
-        owed = await self._journal.owed_completion(taken.record)
-        assert owed is not None, "what was handed over is owed"
+        owed = await self._journal.owed_completion(self._stream.taken.record)
+        if owed is None:
+            return self._finish(IssueOutcome.WAITING_TO_BE_ENABLED, Refusal.COMPLETE_AT_WINDOW)
         number, what = owed
-        said = CompleteIssueRequest.FromString(what)
-        try:
-            declined = await self._card.complete(
-                f"complete-{number}", taken.record.application, self._actor, said.presented, said.new_pin
-            )
-        except Away:
-            return self._finish(IssueOutcome.WAITING_TO_BE_ENABLED)
-        return await self._completed(declined)
+        await self._tell_made()
+        return await self._complete(number, CompleteIssueRequest.FromString(what))
 
-    async def _completed(self, declined: Declined | None) -> Finished:
-        await self._at("issue completed")
-        if declined is None:
-            verb = None if self._stream.taken.blank.state is BlankState.HANDED_OVER else Verb.HAND_OVER
-            await self._stream.write(_S.ISSUED, verb=verb, stage=Stage.ENABLED, paid=Debt.COMPLETE, tells=IssueOutcome.ISSUED)
-            return self._finish(IssueOutcome.ISSUED)
+    async def _complete(self, number: int, what: CompleteIssueRequest) -> Finished:
+        waiting = IssueOutcome.WAITING_TO_BE_ENABLED
+        if self._told:  # otherwise the one comes before the other
+            try:
+                return self._finish(*await tell_completed(self._stream, self._card, number, what))
+            except Away:
+                pass
         if self._stream.taken.record.state is _S.COMPLETING:
-            await self._stream.write(_S.PRINTED, paid=Debt.COMPLETE, answer=declined.reason)
-            return self._finish(IssueOutcome.LYING, declined)
-        return self._finish(IssueOutcome.WAITING_TO_BE_ENABLED, declined)
+            await self._stream.write(_S.WAITING, verb=Verb.HAND_OVER, tells=waiting)
+        return self._finish(waiting)
 
     async def _tell_made(self) -> Declined | None:
         """The card lies at its outlet; where the card service is away, it is told with the completion or by itself."""
         if self._told:
             return None
-        record = self._stream.taken.record
-        account = await self._journal.account_of(record.serial)
+        account = await self._journal.account_of(self._stream.serial)
         try:
-            declined = await self._card.end(f"end-{record.id}-made", record.application, made=True, bank_account=account)
+            declined = await tell_made(self._stream, self._card, account)
         except Away:
             return None
         await self._at("production ended")
@@ -317,34 +302,20 @@ class _Making:
     async def _withdraw(self, reason: Refusal) -> Finished:
         """Nothing was written: the blank goes back, unless the registry has used its identifier."""
         await self._stream.write(_S.WITHDRAWING, owes=Owing(Debt.FAILED))
-        record = self._stream.taken.record
-        try:
-            never_begun = await self._card.end(f"end-{record.id}-failed", record.application, made=False)
-        except Away:
-            return self._finish(IssueOutcome.RELEASED, reason)
-        return self._finish(await self._withdrawn(begun=never_begun is None), reason)
-
-    async def _withdrawn(self, *, begun: bool) -> IssueOutcome:
-        if begun:
-            await self._stream.write(
-                _S.SPOILED, verb=Verb.SPOIL, reason=Refusal.NUMBER_USED, paid=Debt.FAILED, tells=IssueOutcome.SPOILED
-            )
-            return IssueOutcome.SPOILED
-        await self._stream.write(_S.RELEASED, verb=Verb.RELEASE, paid=Debt.FAILED, tells=IssueOutcome.RELEASED)
-        return IssueOutcome.RELEASED
+        return await self._fail(IssueOutcome.RELEASED, reason)
 
     async def _spoil(self, reason: Refusal) -> Finished:
         """The blank is spoiled first, and its number retired before another one can be reserved."""
-        await self._stream.write(
-            _S.SPOILING, verb=Verb.SPOIL, reason=reason, owes=Owing(Debt.FAILED), tells=IssueOutcome.SPOILED
-        )
-        record = self._stream.taken.record
+        spoiled = IssueOutcome.SPOILED
+        await self._stream.write(_S.SPOILING, verb=Verb.SPOIL, reason=reason, owes=Owing(Debt.FAILED), tells=spoiled)
+        return await self._fail(spoiled, reason)
+
+    async def _fail(self, expected: IssueOutcome, reason: Refusal) -> Finished:
+        """`expected`: where the card service is away, and is told later."""
         try:
-            declined = await self._card.end(f"end-{record.id}-failed", record.application, made=False)
+            return self._finish(await tell_failed(self._stream, self._card), reason)
         except Away:
-            return self._finish(IssueOutcome.SPOILED, reason)
-        await self._stream.write(_S.SPOILED, paid=Debt.FAILED, answer=declined.reason if declined else "")
-        return self._finish(IssueOutcome.SPOILED, reason)
+            return self._finish(expected, reason)
 
     async def _try_again(self, reason: Refusal | Declined) -> Finished:
         await self._stream.settle()
