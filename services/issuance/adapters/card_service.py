@@ -100,17 +100,19 @@ class CardDesk:
         )
         return _refusal(await self._ask(self._cards.EndProduction, request))
 
-    async def order_of(self, application: int) -> Order | Declined:
-        """What is to be made for an application. Raises Away."""
-        return await self._order(messages.ReadCardDataRequest(application_id=application))
+    async def order_of(self, application: int, actor: Actor) -> Order | Declined:
+        """What is to be made for an application; who asks stands in its audit. Raises Away."""
+        return await self._order(messages.ReadCardDataRequest(application_id=application, acting=_acting(actor)))
 
-    async def order_by(self, card_identifier: str) -> Order | Declined:
-        """What stands on a card. Raises Away."""
-        return await self._order(messages.ReadCardDataRequest(card_identifier=card_identifier))
+    async def order_by(self, card_identifier: str, actor: Actor) -> Order | Declined:
+        """What stands on a card; who asks stands in its audit. Raises Away."""
+        return await self._order(messages.ReadCardDataRequest(card_identifier=card_identifier, acting=_acting(actor)))
 
-    async def summary_by(self, card_identifier: str) -> cards.CardSummary | None:
+    async def summary_by(self, card_identifier: str, actor: Actor) -> cards.CardSummary | None:
         """A card of the registry without anything personal; None: it knows none of this identifier. Raises Away."""
-        request = messages.ReadCardDataRequest(card_identifier=card_identifier)
+        request = messages.ReadCardDataRequest(
+            card_identifier=card_identifier, acting=_acting(actor), summary_only=True
+        )  # fmt: skip
         answer = await self._ask(self._production.ReadCardData, request)
         return None if isinstance(answer, Declined) else answer.data.card
 
@@ -118,9 +120,12 @@ class CardDesk:
         self, request_id: str, application: int, actor: Actor, presented: cards.Presented, new_pin: str = ""
     ) -> Declined | None:
         """The holder has it: collected and enabled. Raises Away."""
-        acting = messages.Acting(staff_id=actor.staff, shift_id=actor.shift, terminal=actor.terminal, outlet=actor.outlet)
         request = messages.CompleteIssueRequest(
-            request_id=request_id, application_id=application, presented=presented, new_pin=new_pin, acting=acting
+            request_id=request_id,
+            application_id=application,
+            presented=presented,
+            new_pin=new_pin,
+            acting=_acting(actor),
         )
         return _refusal(await self._ask(self._production.CompleteIssue, request))
 
@@ -151,7 +156,11 @@ def _refusal(answer: Any) -> Declined | None:
     return Declined(refusal.reason, refusal.message) if refusal.reason else None
 
 
-def _order(data: messages.CardData) -> Order:
+def _acting(actor: Actor) -> cards.Acting:
+    return cards.Acting(staff_id=actor.staff, shift_id=actor.shift, terminal=actor.terminal, outlet=actor.outlet)
+
+
+def _order(data: cards.CardData) -> Order:
     values = CardData(
         data.card_identifier.upper(),
         data.card_number,

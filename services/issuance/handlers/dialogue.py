@@ -175,8 +175,8 @@ class CardService(Protocol):
     async def begin(self, request_id: str, application: int, card_identifier: str) -> Declined | None:
         """The making of a card begins with this blank."""
 
-    async def order_of(self, application: int) -> Order | Declined:
-        """What is to be made for an application."""
+    async def order_of(self, application: int, actor: Actor) -> Order | Declined:
+        """What is to be made for an application; who asks stands in its audit."""
 
     async def end(self, request_id: str, application: int, *, made: bool, bank_account: str = "") -> Declined | None:
         """It is made, or its numbers are retired."""

@@ -175,7 +175,7 @@ class _Making:
 
     async def _order(self) -> Order | Declined | Refusal:
         taken = self._stream.taken
-        order = await self._card.order_of(taken.record.application)
+        order = await self._card.order_of(taken.record.application, self._actor)
         if isinstance(order, Order) and order.data.card_identifier != taken.blank.card_identifier:
             return Refusal.ORDER_DIFFERS
         return order
