@@ -163,6 +163,8 @@ async def enter(
     incident: str = "",
 ) -> None:
     """Add rows to the ledger, in order of their serials, which is the order in which the blanks are locked."""
+    if to:
+        await add_place(driver, to)
     rows = [
         (
             blank.serial,

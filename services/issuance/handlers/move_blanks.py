@@ -8,7 +8,7 @@ from typing import Any, Final
 import asyncpg
 
 from services.issuance.adapters import audit
-from services.issuance.adapters.blanks import Signed, add_place, enter, find_blanks, find_range, forget_account, who_spoiled
+from services.issuance.adapters.blanks import Signed, enter, find_blanks, find_range, forget_account, who_spoiled
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.blank import Blank, BlankState, Verb, decide
 from services.issuance.domain.refusal import Refusal
@@ -138,8 +138,6 @@ async def _spoiled_by_themselves(driver: "asyncpg.Connection[Any]", blanks: Sequ
 async def _carry_out(
     driver: "asyncpg.Connection[Any]", order: Order, decided: Sequence[tuple[Blank, Any]], signed: Signed
 ) -> None:  # fmt: skip
-    if order.to.startswith("onecard:"):
-        await add_place(driver, order.to)
     by_verb: dict[Verb, list[tuple[Blank, BlankState]]] = {}
     for blank, state in decided:
         by_verb.setdefault(order.verb(blank), []).append((blank, state))
