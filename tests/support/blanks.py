@@ -25,19 +25,19 @@ def identifier(number: int) -> str:
     return f"440700D156000005{number:08X}{number:08X}"
 
 
-async def add_box(driver: "asyncpg.Connection[Any]", size: int = 3) -> list[str]:
+async def add_box(driver: "asyncpg.Connection[Any]", size: int = 3, product: str = PRODUCT) -> list[str]:
     """A box at the depot; answers its serials."""
     box = next(_boxes)
     serials = [f"B{box:05}{number:05}" for number in range(1, size + 1)]
     await driver.execute(
         "insert into issuance.box (name, product, supplier, count, file_digest) values ($1, $2, 'TEST', $3, '')",
         f"BOX-{box}",
-        PRODUCT,
+        product,
         size,
     )
     await driver.executemany(
         "insert into issuance.blank (serial, card_identifier, product, box) values ($1, $2, $3, $4)",
-        [(serial, identifier(box << 16 | n), PRODUCT, f"BOX-{box}") for n, serial in enumerate(serials)],
+        [(serial, identifier(box << 16 | n), product, f"BOX-{box}") for n, serial in enumerate(serials)],
     )
     for verb, state in ((Verb.RECEIVE, BlankState.RECEIVED), (Verb.BOX, BlankState.BOXED)):
         await enter(driver, [(one, state) for one in await find_blanks(driver, serials)], verb, BY_KEEPER)
@@ -51,9 +51,11 @@ async def assign(driver: "asyncpg.Connection[Any]", serials: list[str], place: s
     await enter(driver, [(blank, BlankState.ASSIGNED) for blank in blanks], Verb.ASSIGN, BY_KEEPER, to=place)
 
 
-async def add_blanks(driver: "asyncpg.Connection[Any]", size: int = 3, place: str = WINDOW) -> list[str]:
+async def add_blanks(
+    driver: "asyncpg.Connection[Any]", size: int = 3, place: str = WINDOW, product: str = PRODUCT
+) -> list[str]:
     """A box that is at a terminal already."""
-    serials = await add_box(driver, size)
+    serials = await add_box(driver, size, product)
     await assign(driver, serials, place)
     return serials
 

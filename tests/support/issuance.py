@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.common.errors import DomainError
 from services.common.keyvault.software import Hardness, SoftwareVault, create_token
+from services.common.points import AtPoint
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.blank import Blank, BlankState
 from services.issuance.domain.card_data import CardData, records_of
@@ -128,11 +129,16 @@ class Room:
         """What has happened, to see that it has."""
 
     async def stream(
-        self, card: Card, application: int, wrong: Wrong | None = None, actor: Actor | None = None
+        self,
+        card: Card,
+        application: int,
+        wrong: Wrong | None = None,
+        actor: Actor | None = None,
+        at: AtPoint | None = None,
     ) -> Finished | DomainError | None:
         """One stream; a DomainError as it went out, None: the process died."""
         wrong = wrong or Wrong()
-        personalise = Personalise(self.journal, self.registry, self.vault, tuple(PRODUCTS.values()), wrong.at)
+        personalise = Personalise(self.journal, self.registry, self.vault, tuple(PRODUCTS.values()), at or wrong.at)
         begin = Begin(application, ATR[card.chip.product.code], card.serial, printer_ready=True)
         terminal = ChipTerminal(card, wrong)
         try:

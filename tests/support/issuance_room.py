@@ -183,21 +183,27 @@ class Registry:
         self.answers: dict[str, Declined | None] = {}
         self.fails: Callable[[], str] = lambda: ""
         """`away`, or `deaf`: it does what it is asked, and its answer is lost."""
+        self.first = 1000
+        """Of the applications."""
 
     def apply(self) -> int:
-        application = len(self.cards) + len(self.waiting) + 1000
+        application = len(self.cards) + len(self.waiting) + self.first
         self.waiting.add(application)
         return application
 
     def of(self, application: int) -> Making | None:
         return next((card for card in self.cards if card.application == application and card.state != "RETIRED"), None)
 
-    async def begin(self, request_id: str, application: int, card_identifier: str) -> Declined | None:
-        return self._once(request_id, lambda: self._begin(application, card_identifier))
+    async def begin(self, request_id: str, application: int, card_identifier: str, actor: Actor) -> Order | Declined:
+        declined = self._once(request_id, lambda: self._begin(application, card_identifier))
+        return declined or self._order_of(application)
 
-    async def order_of(self, application: int) -> Order | Declined:
+    async def order_of(self, application: int, actor: Actor) -> Order | Declined:
         if self.fails():
             raise Away
+        return self._order_of(application)
+
+    def _order_of(self, application: int) -> Order | Declined:
         card = self.of(application)
         if card is None:
             return Declined("UNKNOWN_CARD", "")

@@ -86,12 +86,17 @@ class CardDesk:
         since = {one.terminal: one.revoke_time_ms for one in answer.terminals}
         return Revoked(frozenset(answer.serials), since)
 
-    async def begin(self, request_id: str, application: int, card_identifier: str) -> Declined | None:
-        """The making of a card begins with this blank. Raises Away."""
+    async def begin(self, request_id: str, application: int, card_identifier: str, actor: Actor) -> Order | Declined:
+        """The making of a card begins with this blank; what goes onto it. Raises Away."""
         request = cards.BeginProductionRequest(
-            request_id=request_id, application_id=application, card_identifier=card_identifier
+            request_id=request_id,
+            application_id=application,
+            card_identifier=card_identifier,
+            with_card_data=True,
+            acting=_acting(actor),
         )
-        return _refusal(await self._ask(self._cards.BeginProduction, request))
+        answer: Any = await self._ask(self._cards.BeginProduction, request)
+        return _refusal(answer) or _order(answer.card_data)
 
     async def end(self, request_id: str, application: int, *, made: bool, bank_account: str = "") -> Declined | None:
         """It is made, or its numbers are retired. Raises Away."""

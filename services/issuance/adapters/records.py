@@ -78,7 +78,7 @@ _COMPLETION: Final = """
 select id, sealed, key_version from issuance.owed where record = $1 and what = 3 and done_time is null"""
 _DUE: Final = """
 with mine as (
-    update issuance.owed set due_time = clock_timestamp() + interval '5 seconds'
+    update issuance.owed set due_time = clock_timestamp() + make_interval(secs => $1)
     where id in (select id from issuance.owed where done_time is null and due_time < clock_timestamp()
         order by due_time limit 100 for update skip locked) returning *)
 select o.id, o.what, o.sealed, o.key_version, o.staff, o.shift, o.terminal, o.outlet,
@@ -97,11 +97,14 @@ values ($1, $2, $3, 3, $4, $5, $6, $7, $8) on conflict do nothing"""
 class PostgresJournal:
     """Where streams of several processes meet: whoever takes a record ends the one that had it."""
 
-    def __init__(self, engine: AsyncEngine, vault: KeyVault) -> None:
+    def __init__(
+        self, engine: AsyncEngine, vault: KeyVault, told_by_the_stream_seconds: float = TOLD_BY_THE_STREAM_SECONDS
+    ) -> None:
         """`vault`: of the service's own."""
         self._engine = engine
         self._vault = vault
         self._accounts = Accounts(vault)
+        self._told_by_the_stream_seconds = told_by_the_stream_seconds
 
     async def find(self, card_identifier: str) -> Blank | None:
         """The blank with that chip."""
@@ -187,7 +190,7 @@ class PostgresJournal:
     async def due(self) -> Sequence[Due]:
         """Debts that no stream has paid in time; whoever asks has them for a while."""
         async with driver_session(self._engine) as driver:
-            rows = await driver.fetch(_DUE)
+            rows = await driver.fetch(_DUE, self._told_by_the_stream_seconds / 3)
             blanks = {blank.serial: blank for blank in await find_blanks(driver, [row[12] for row in rows])}
         found = []
         for number, debt, sealed, version, *who in rows:
@@ -240,7 +243,7 @@ class PostgresJournal:
             sealed,
             version,
             actor.outlet,
-            TOLD_BY_THE_STREAM_SECONDS,
+            self._told_by_the_stream_seconds,
             entry.tells,
         )
 

@@ -39,7 +39,7 @@ class RecordState(IntEnum):
 
 _S = RecordState
 NEXT: Final[Mapping[RecordState, frozenset[RecordState]]] = {
-    _S.RESERVED: frozenset({_S.TOUCHED, _S.VERIFIED, _S.PRINT_RELEASED, _S.WITHDRAWING, _S.SPOILING, _S.RELEASED}),
+    _S.RESERVED: frozenset({_S.TOUCHED, _S.VERIFIED, _S.PRINT_RELEASED, _S.WITHDRAWING, _S.SPOILING, _S.RELEASED, _S.SPOILED}),
     _S.TOUCHED: frozenset({_S.VERIFIED, _S.PRINT_RELEASED, _S.SPOILING}),
     _S.VERIFIED: frozenset({_S.PRINT_RELEASED, _S.SPOILING}),
     _S.PRINT_RELEASED: frozenset({_S.VERIFIED, _S.PRINTED, _S.SPOILING}),

@@ -172,8 +172,8 @@ class Journal(Protocol):
 class CardService(Protocol):
     """Raises Away."""
 
-    async def begin(self, request_id: str, application: int, card_identifier: str) -> Declined | None:
-        """The making of a card begins with this blank."""
+    async def begin(self, request_id: str, application: int, card_identifier: str, actor: Actor) -> Order | Declined:
+        """The making of a card begins with this blank; what goes onto it."""
 
     async def order_of(self, application: int, actor: Actor) -> Order | Declined:
         """What is to be made for an application; who asks stands in its audit."""

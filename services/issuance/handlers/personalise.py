@@ -5,7 +5,7 @@ service begins; everything that cannot be taken back is written before it is ask
 """
 
 import secrets
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from onecard.card.v1.production_pb2 import CompleteIssueRequest
@@ -14,11 +14,11 @@ from services.common.points import AtPoint, pass_by
 from services.issuance.adapters.card_service import Away, Declined
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.blank import Blank, BlankState, Verb
-from services.issuance.domain.conversation import Conversation, ConversationEnded, read_identifier
-from services.issuance.domain.effects import Answer, Effect, Past, Refused, Spoil, VaultRefused, Verified
+from services.issuance.domain.effects import Refused, Spoil, VaultRefused, Verified
 from services.issuance.domain.journal import Owing
 from services.issuance.domain.order import Order
 from services.issuance.domain.personalise import personalise
+from services.issuance.domain.probe import probe
 from services.issuance.domain.product import Product, product_of
 from services.issuance.domain.record import OPEN, Debt, Record, RecordState, Taken
 from services.issuance.domain.refusal import Refusal
@@ -46,6 +46,7 @@ _MOST_TRIES: Final = 5
 _S = RecordState
 _HOPELESS: Final = frozenset({Refusal.VALUE_NOT_CARRIED, Refusal.VALUE_TOO_LONG, Refusal.VALUE_MALFORMED})
 """No blank will do for this application."""
+_BAD_IDENTIFIER: Final = frozenset({"CARD_IDENTIFIER_USED", "CARD_IDENTIFIER_OF_ANOTHER_CITY"})
 _LEFT_ALONE: Final = frozenset(
     {Refusal.PRODUCT_UNKNOWN, Refusal.NOT_A_SOCIAL_SECURITY_CARD, Refusal.IDENTIFIER_UNREADABLE, Refusal.STATUS_UNEXPECTED}
 )
@@ -87,13 +88,13 @@ class _Making:
         if product is None:
             return self._finish(IssueOutcome.REFUSED, Refusal.PRODUCT_UNKNOWN)
         try:
-            identifier = await self._stream.drive(_identify(product))
+            probed = await self._stream.drive(probe(product))
         except GaveUp as gave_up:
             return self._finish(IssueOutcome.REFUSED, gave_up.reason)
-        if isinstance(identifier, Refusal):
-            again = IssueOutcome.REFUSED if identifier in _LEFT_ALONE else IssueOutcome.TRY_AGAIN
-            return self._finish(again, identifier)
-        taken = await self._take(identifier, product)
+        if isinstance(probed, Refused):
+            again = IssueOutcome.REFUSED if probed.reason in _LEFT_ALONE else IssueOutcome.TRY_AGAIN
+            return self._finish(again, probed.reason)
+        taken = await self._take(probed.card_identifier, product)
         if isinstance(taken, Refusal):
             return self._finish(IssueOutcome.REFUSED, taken)
         self._stream.take(taken)
@@ -154,10 +155,9 @@ class _Making:
         state = self._stream.taken.record.state
         if state in (_S.COMPLETING, _S.WAITING):
             return await self._complete_again()
-        if state is _S.RESERVED and (declined := await self._begin_production()):
-            await self._stream.write(_S.RELEASED, verb=Verb.RELEASE, answer=declined.reason, tells=IssueOutcome.RELEASED)
-            return self._finish(IssueOutcome.RELEASED, declined)
-        order = await self._order()
+        order = await (self._begin_production() if state is _S.RESERVED else self._order())
+        if isinstance(order, Declined) and state is _S.RESERVED:
+            return await self._not_begun(order)
         if isinstance(order, Declined | Refusal):
             return await self._try_again(order)
         if state in (_S.RESERVED, _S.TOUCHED) and (ended := await self._write_chip(product, order)):
@@ -166,19 +166,28 @@ class _Making:
             return ended
         return await self._hand_over(order)
 
-    async def _begin_production(self) -> Declined | None:
+    async def _begin_production(self) -> Order | Declined | Refusal:
         taken = self._stream.taken
-        record = taken.record
-        declined = await self._card.begin(f"begin-{record.id}", record.application, taken.blank.card_identifier)
+        record, identifier = taken.record, taken.blank.card_identifier
+        order = await self._card.begin(f"begin-{record.id}", record.application, identifier, self._actor)
         await self._at("production begun")
-        return declined
+        return self._same(order)
 
     async def _order(self) -> Order | Declined | Refusal:
-        taken = self._stream.taken
-        order = await self._card.order_of(taken.record.application, self._actor)
-        if isinstance(order, Order) and order.data.card_identifier != taken.blank.card_identifier:
-            return Refusal.ORDER_DIFFERS
-        return order
+        return self._same(await self._card.order_of(self._stream.taken.record.application, self._actor))
+
+    def _same(self, order: Order | Declined) -> Order | Declined | Refusal:
+        """Of the card in the reader."""
+        other = isinstance(order, Order) and order.data.card_identifier != self._stream.taken.blank.card_identifier
+        return Refusal.ORDER_DIFFERS if other else order
+
+    async def _not_begun(self, declined: Declined) -> Finished:
+        """The blank goes back, unless its identifier is good for nothing."""
+        if declined.reason in _BAD_IDENTIFIER:
+            await self._stream.write(_S.SPOILED, verb=Verb.SPOIL, reason=declined.reason, tells=IssueOutcome.SPOILED)
+            return self._finish(IssueOutcome.SPOILED, declined)
+        await self._stream.write(_S.RELEASED, verb=Verb.RELEASE, tells=IssueOutcome.RELEASED)
+        return self._finish(IssueOutcome.RELEASED, declined)
 
     async def _write_chip(self, product: Product, order: Order) -> Finished | None:
         """None: it is whole, and its keys are ours."""
@@ -326,15 +335,6 @@ class _Making:
         stream = self._stream
         card = stream.taken.record.card if stream.serial else 0
         return Finished(outcome, refusal, card, stream.serial, stream.commands)
-
-
-def _identify(product: Product) -> Generator[Effect, Answer, str | Refusal]:
-    """Who the card in the reader is, in 32 hexadecimal digits."""
-    try:
-        identifier = yield from read_identifier(Conversation(product, Past()))
-    except ConversationEnded as ended:
-        return ended.result.reason
-    return identifier.hex().upper()
 
 
 def _senseless() -> DomainError:

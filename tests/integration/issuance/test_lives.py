@@ -1,0 +1,249 @@
+"""Cards are made whatever is cut, with the journal in PostgreSQL; and two windows at once, walk-aways, spoiled cards."""
+
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.common.errors import DomainError
+from services.issuance.adapters.blanks import Signed, find_blanks, move
+from services.issuance.adapters.card_service import Declined
+from services.issuance.adapters.records import PostgresJournal
+from services.issuance.domain.actor import Actor, Role
+from services.issuance.domain.blank import Verb
+from services.issuance.domain.journal import NoteClass
+from services.issuance.domain.record import Record, RecordState
+from services.issuance.domain.stage import Stage
+from services.issuance.handlers.dialogue import Finished, IssueOutcome
+from tests.support.blanks import CLERK, OTHER, WINDOW, add_blanks
+from tests.support.chip import Chip
+from tests.support.chip_driver import PRODUCTS
+from tests.support.issuance import Books, Room, check_books, open_vault
+from tests.support.issuance_room import PRESENTED, Card, Registry, Wrong
+
+Driver: TypeAlias = "asyncpg.Connection[Any]"
+
+LIVES: Final = int(os.environ.get("ONECARD_ISSUE_LIVES_ON_POSTGRES", "200"))
+MOST_CUTS: Final = 8
+CLERK_HERE = Actor(CLERK, frozenset({Role.CLERK}), 30, WINDOW, "HALL", 2**60)
+CLERK_THERE = replace(CLERK_HERE, staff=9, shift=90, terminal=OTHER)
+
+
+@pytest.fixture
+def journal(issuance_engine: AsyncEngine, tmp_path: Path) -> PostgresJournal:
+    return PostgresJournal(issuance_engine, open_vault(tmp_path), told_by_the_stream_seconds=0)
+
+
+async def open_room(journal: PostgresJournal, driver: Driver, size: int, seed: int = 0, code: str = "ssc3") -> Room:
+    serials = await add_blanks(driver, size, product=code)
+    blanks = await find_blanks(driver, serials)
+    cards = [
+        Card(Chip(PRODUCTS[code], bytes.fromhex(blank.card_identifier), seed + number), blank.serial)
+        for number, blank in enumerate(blanks)
+    ]
+    return Room(journal, Registry(), cards, CLERK_HERE)
+
+
+async def books_of(driver: Driver, room: Room) -> Books:
+    serials = [card.serial for card in room.cards]
+    blanks = {blank.serial: blank for blank in await find_blanks(driver, serials)}
+    rows = await driver.fetch(
+        "select id, epoch, state, application, serial, stage, card, reason from issuance.record where serial = any($1::text[])",
+        serials,
+    )
+    records = [Record(row[0], row[1], RecordState(row[2]), row[3], row[4], Stage(row[5]), row[6], row[7]) for row in rows]
+    mine = [record.id for record in records]
+    owed = await driver.fetchval(
+        "select count(*) from issuance.owed where done_time is null and record = any($1::bigint[])", mine
+    )
+    notes = await driver.fetch("select record, epoch, step, class from issuance.journal where record = any($1::bigint[])", mine)
+    return Books(records, blanks, owed, [(row[0], row[1], row[2], NoteClass(row[3])) for row in notes])
+
+
+async def check(driver: Driver, room: Room) -> None:
+    check_books(await books_of(driver, room), room.registry, room.cards)
+
+
+async def states(driver: Driver) -> Sequence[RecordState]:
+    return [RecordState(row[0]) for row in await driver.fetch("select state from issuance.record order by id")]
+
+
+async def test_lives_with_many_cuts_end_in_one_card_each(journal: PostgresJournal, driver: Driver) -> None:
+    for life in range(LIVES):
+        chance = random.Random(life)
+        room = await open_room(journal, driver, 12, life, chance.choice(sorted(PRODUCTS)))
+        room.registry.first = 10_000 * (life + 1)
+        try:
+            await room.live(chance, chance.randint(1, MOST_CUTS))
+            await check(driver, room)
+        except AssertionError as error:
+            raise AssertionError(f"life {life}") from error
+
+
+def ended(finished: Finished | DomainError | None) -> IssueOutcome:
+    assert isinstance(finished, Finished), finished
+    return finished.outcome
+
+
+def reason(finished: Finished | DomainError | None) -> str:
+    assert isinstance(finished, Finished | DomainError), finished
+    if isinstance(finished, DomainError):
+        return finished.reason
+    return finished.refusal.reason if isinstance(finished.refusal, Declined) else str(finished.refusal or "")
+
+
+async def test_of_two_windows_at_once_one_wins(journal: PostgresJournal, driver: Driver) -> None:
+    """Both hold the same card in their readers, as a relay would have it; each sees the chip as it is then."""
+    superseded = 0
+    for first_stops_at in range(1, 30):
+        room = await open_room(journal, driver, 1, first_stops_at)
+        room.registry.first = 1000 * first_stops_at
+        card, application = room.cards[0], room.registry.apply()
+        second: list[Finished | DomainError | None] = []
+        points = count(1)
+
+        async def at(point: str) -> None:
+            if next(points) == first_stops_at:  # noqa: B023 - of this round
+                second.append(await room.stream(card, application, actor=CLERK_THERE))  # noqa: B023
+
+        first = await room.stream(card, application, at=at)
+        if not second:
+            continue
+        assert ended(second[0]) in (IssueOutcome.ISSUED, IssueOutcome.REFUSED)
+        if ended(second[0]) is IssueOutcome.ISSUED:
+            assert reason(first) == "SUPERSEDED"
+            superseded += 1
+        await room.settle()
+        last = await room.stream(card, application)
+        card.printed = min(card.printed, 1)  # the plastic lies in one of the two windows: the other one's printer has none
+        assert [one.state for one in room.registry.cards] == ["ISSUED"], (first, second, last)
+        await check(driver, room)
+    assert superseded > 5
+
+
+@pytest.mark.parametrize("trouble", ["before", "during", "behind", "unknown"])
+async def test_a_cut_around_printing_asks_what_the_card_looks_like(
+    journal: PostgresJournal, driver: Driver, trouble: str
+) -> None:
+    room = await open_room(journal, driver, 2)
+    application = room.registry.apply()
+    first = await room.stream(room.cards[0], application, Wrong(print_cut=trouble))
+    again = first if trouble == "unknown" else await room.stream(room.cards[0], application)
+    assert room.seen["Look"] == 1
+    assert ended(again) is (IssueOutcome.SPOILED if trouble == "during" else IssueOutcome.ISSUED)
+    assert room.cards[0].printed == 1
+    if trouble == "during":
+        assert [card.state for card in room.registry.cards] == ["RETIRED"]
+        assert ended(await room.stream(room.cards[1], application)) is IssueOutcome.ISSUED
+    await check(driver, room)
+
+
+async def test_a_printer_that_did_not_begin_prints_without_a_question(journal: PostgresJournal, driver: Driver) -> None:
+    room = await open_room(journal, driver, 1)
+    application = room.registry.apply()
+    assert ended(await room.stream(room.cards[0], application, Wrong(print_cut="not begun"))) is IssueOutcome.TRY_AGAIN
+    assert ended(await room.stream(room.cards[0], application)) is IssueOutcome.ISSUED
+    assert room.seen["Look"] == 0
+    await check(driver, room)
+
+
+async def test_an_applicant_who_walks_away_leaves_nothing_open(journal: PostgresJournal, driver: Driver) -> None:
+    room = await open_room(journal, driver, 20)
+    seen = set()
+    for number, card in enumerate(room.cards):
+        room.registry.first = 1000 * (number + 1)
+        application = room.registry.apply()
+        left = await room.stream(card, application, Wrong(give_up_at=number))
+        outcome = ended(left)
+        seen.add(outcome)
+        if outcome in (IssueOutcome.SPOILED, IssueOutcome.RELEASED, IssueOutcome.REFUSED):
+            assert await journal.open_of(application) is None
+            assert application in room.registry.waiting
+        elif outcome is IssueOutcome.LYING:
+            assert ended(await room.stream(card, 0)) is IssueOutcome.ISSUED
+    assert seen == {IssueOutcome.REFUSED, IssueOutcome.SPOILED, IssueOutcome.LYING, IssueOutcome.ISSUED}
+    await room.settle()
+    await check(driver, room)
+
+
+async def test_a_stream_that_never_comes_back_is_let_go_where_nothing_was_written(
+    journal: PostgresJournal, driver: Driver
+) -> None:
+    room = await open_room(journal, driver, 20)
+    for number, card in enumerate(room.cards):
+        room.registry.first = 1000 * (number + 1)
+        application = room.registry.apply()
+        await room.stream(card, application, Wrong(cut_at_ask=number, answer_lost=bool(number % 2)))
+        await room.settle()
+        record = await journal.open_of(application)
+        touched = bool(card.chip.writes) or (record is not None and record.state >= RecordState.TOUCHED)
+        assert record is None or touched, "only what was touched is held for whoever comes back"
+    await check(driver, room)
+
+
+async def test_no_blank_is_reserved_before_the_number_of_a_spoiled_one_is_retired(
+    journal: PostgresJournal, driver: Driver
+) -> None:
+    room = await open_room(journal, driver, 2)
+    application = room.registry.apply()
+    room.cards[0].chip.tries = dict.fromkeys(room.cards[0].chip.tries, 0)
+    asked: list[str] = []
+    room.registry.fails = lambda: asked.append("") or ("" if len(asked) == 1 else "away")  # type: ignore[func-returns-value]
+    assert ended(await room.stream(room.cards[0], application)) is IssueOutcome.SPOILED
+    refused = await room.stream(room.cards[1], application)
+    assert (ended(refused), reason(refused)) == (IssueOutcome.REFUSED, "NUMBER_NOT_RETIRED")
+    room.registry.fails = lambda: ""
+    await room.settle()
+    assert ended(await room.stream(room.cards[1], application)) is IssueOutcome.ISSUED
+    assert [card.state for card in room.registry.cards] == ["RETIRED", "ISSUED"]
+    await check(driver, room)
+
+
+@pytest.mark.parametrize("trouble", ["away", "deaf"])
+async def test_a_card_service_that_is_away_at_the_end_is_told_by_itself(
+    journal: PostgresJournal, driver: Driver, trouble: str
+) -> None:
+    room = await open_room(journal, driver, 1)
+    application = room.registry.apply()
+    asked: list[str] = []
+    room.registry.fails = lambda: asked.append("") or ("" if len(asked) < 3 else trouble)  # type: ignore[func-returns-value]
+    assert ended(await room.stream(room.cards[0], application)) is IssueOutcome.WAITING_TO_BE_ENABLED
+    await room.settle()
+    assert await states(driver) == [RecordState.WAITING]
+    room.registry.fails = lambda: ""
+    await room.settle()
+    assert await states(driver) == [RecordState.ISSUED]
+    await check(driver, room)
+
+
+async def test_what_is_kept_until_the_card_service_is_told_is_sealed_and_then_forgotten(
+    journal: PostgresJournal, driver: Driver
+) -> None:
+    room = await open_room(journal, driver, 1)
+    asked: list[str] = []
+    room.registry.fails = lambda: asked.append("") or ("" if len(asked) < 3 else "away")  # type: ignore[func-returns-value]
+    await room.stream(room.cards[0], room.registry.apply())
+    sealed = await driver.fetchval("select sealed from issuance.owed where what = 3")
+    assert sealed
+    assert PRESENTED.SerializeToString() not in sealed
+    room.registry.fails = lambda: ""
+    await room.settle()
+    assert await driver.fetchval("select count(*) from issuance.owed where sealed is not null") == 0
+
+
+async def test_a_blank_that_was_spoiled_by_hand_frees_its_application(journal: PostgresJournal, driver: Driver) -> None:
+    room = await open_room(journal, driver, 2)
+    application = room.registry.apply()
+    await room.stream(room.cards[0], application, Wrong(cut_at_ask=6))
+    record = await journal.open_of(application)
+    assert record is not None
+    await move(driver, record.serial, Verb.MISS, Signed(3, 30, WINDOW, 4), incident="I-1")
+    await room.settle()
+    assert ended(await room.stream(room.cards[1], application)) is IssueOutcome.ISSUED
