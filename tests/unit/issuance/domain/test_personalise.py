@@ -201,6 +201,23 @@ def test_a_foreign_card_is_not_touched() -> None:
     assert desk.journal.rows == []
 
 
+def test_a_card_that_was_exchanged_meanwhile_is_not_spoiled() -> None:
+    desk = bench()
+    true, foreign = desk.chip.transmit, Chip(desk.product, bytes.fromhex(card_data(2).card_identifier))
+    exchanged: list[bytes] = []
+
+    def exchanging(apdu: bytes) -> bytes:
+        if exchanged or "master" in desk.chip.writes:
+            exchanged.append(apdu)
+            return foreign.transmit(apdu)
+        return true(apdu)
+
+    desk.chip.transmit = exchanging  # type: ignore[method-assign] # by a quick hand
+    assert desk.personalise() == Refused(Refusal.FOREIGN_CARD)
+    del desk.chip.transmit
+    assert desk.personalise() == Verified()
+
+
 def test_a_card_without_the_application_may_be_taken_out_again() -> None:
     desk = bench()
     desk.chip.product = PRODUCTS["ssc2"]

@@ -97,6 +97,15 @@ def test_a_renewal_that_was_cut_is_done_again(code: str, executed: bool) -> None
         assert desk.chip.records == whole.chip.records, command
 
 
+def test_a_validity_that_does_not_stay_is_found() -> None:
+    desk = issued()
+    true = desk.chip.transmit
+    desk.chip.transmit = (  # type: ignore[method-assign] # a worn memory
+        lambda apdu: b"\x90\x00" if apdu[1] == 0xDC else true(apdu)
+    )
+    assert renew(desk) == Refused(Refusal.READ_BACK_DIFFERS, "EF05/06")
+
+
 def test_a_card_with_other_keys_is_left_before_it_locks() -> None:
     desk = issued()
     update = desk.product.key("update")
