@@ -18,6 +18,7 @@ from cli.place import Place
 from onecard.card.v1 import applications_pb2 as applications
 from onecard.card.v1 import cards_pb2 as cards
 from sdk.window.answers import ApplicationAnswer, CardAnswer
+from sdk.window.blanks import Blanks
 from sdk.window.kiosk import Kiosk
 from sdk.window.terminal import Terminal
 from sdk.window.window import Window
@@ -42,8 +43,9 @@ def window_of(at: Place) -> AbstractContextManager[Window]:
 @contextmanager
 def desk_of(kind: type[W], at: Place) -> Iterator[W]:
     """The same, for whoever asks more than every window does, or at a kiosk."""
-    at = _in_the_city(at)
-    line, token = line_of(at, "--card-api"), _read_token(_session_file(at))
+    at = in_the_city(at, lambda city: city.issuance_api) if issubclass(kind, Blanks) else _in_the_city(at)
+    option = "--issuance-api" if issubclass(kind, Blanks) else "--card-api"
+    line, token = line_of(at, option), _read_token(_session_file(at))
 
     def who_first(reason: str) -> str:
         return _WHO_FIRST[kind is Kiosk].format(window=at.terminal) if reason in _SIGN_IN_ANEW else ""

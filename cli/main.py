@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import admin, audit, authority_commands, card, kiosk, ledger, merchant, till, window
+from cli import admin, audit, authority_commands, blanks, card, kiosk, ledger, merchant, shift, till, window
 from cli.city import commands as city
 
 app = typer.Typer(
@@ -30,6 +30,9 @@ app.add_typer(city.app, name="city")
 app.add_typer(till.app, name="till")
 app.add_typer(window.app, name="window")
 app.add_typer(kiosk.app, name="kiosk")
+app.add_typer(blanks.app, name="blanks")
+app.add_typer(shift.app, name="shift")
+app.add_typer(shift.countersign, name="countersign")
 app.add_typer(merchant.app, name="merchant")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(card.app, name="card")

@@ -43,6 +43,12 @@ _API: Final = Annotated[
     str | None,
     typer.Option("--api", metavar="HOST:PORT", envvar="ONECARD_API", help="where it asks; by default the running city"),
 ]
+_ISSUANCE_API: Final = Annotated[
+    str | None,
+    typer.Option(
+        "--issuance-api", metavar="HOST:PORT", envvar="ONECARD_ISSUANCE_API", help="issuance; by default the running city's"
+    ),
+]
 _CERTIFICATES: Final = Annotated[
     Path | None,
     typer.Option("--certificates", metavar="FOLDER", envvar="ONECARD_CERTIFICATES", help="by default the running city's"),
@@ -77,6 +83,8 @@ _window, _kiosk = _option("window", _WINDOW, "WINDOW-1"), _option("kiosk", _KIOS
 
 at_window = _from(_office, _card_api, _certificates, _window)
 """A window that asks the card service."""
+at_issuance = _from(_office, _option("issuance_api", _ISSUANCE_API), _certificates, _window)
+"""A window that asks issuance."""
 at_counter = _from(_office, _api, _certificates, _window)
 """A window that asks payments."""
 at_kiosk = _from(_office, _card_api, _certificates, _kiosk)

@@ -40,6 +40,8 @@ class State(msgspec.Struct, frozen=True):
     """The variables of the card service, beside the others."""
     metrics: dict[str, str]
     """Addresses of the Prometheus endpoints, by process."""
+    issuance_api: str = ""
+    """host:port of issuance; empty: the city has none."""
     checkpoints: str = ""
     """File of what was published of the ledger's seals."""
 
