@@ -1,0 +1,230 @@
+"""Personalise as a terminal meets it: messages that belong elsewhere, come late, or make no sense end the stream by name."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import asyncpg
+import grpc
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from onecard.issuance.v1 import issuance_pb2 as messages
+from onecard.issuance.v1.issuance_pb2_grpc import IssuanceServiceStub, add_IssuanceServiceServicer_to_server
+from services.common.grpc.listen import Listen
+from services.common.grpc.revocation import RevocationList
+from services.common.grpc.server import make_server
+from services.issuance.adapters.records import PostgresJournal
+from services.issuance.api.actors import Actors
+from services.issuance.api.issuance import IssuanceService
+from services.issuance.domain.actor import Role
+from services.issuance.domain.apdu import Command
+from services.issuance.handlers.dialogue import Run
+from services.issuance.handlers.personalise import Personalise
+from tests.integration.issuance.test_lives import open_room
+from tests.support.blank_desk import StaffRoom
+from tests.support.blanks import WINDOW
+from tests.support.chip_driver import PRODUCTS
+from tests.support.edge import reason_of
+from tests.support.issuance import ATR, Room, open_vault
+from tests.support.issuance_room import PRESENTED, ChipTerminal
+
+Driver: TypeAlias = "asyncpg.Connection[Any]"
+
+
+class Desk:
+    """A terminal that speaks gRPC, with a chip in its reader."""
+
+    def __init__(self, port: int, room: Room, staff: StaffRoom) -> None:
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)])
+        self.room = room
+        self.token = staff.sign_in(3, Role.CLERK)
+
+    def begin(self, application: int = 0, **other: Any) -> messages.PersonaliseRequest:
+        fields = {"application_id": application, "atr": ATR["ssc3"], "printer_ready": True, **other}
+        return messages.PersonaliseRequest(begin=messages.BeginPersonalising(**fields))
+
+    def open(self) -> Any:
+        metadata = (("x-onecard-subject", WINDOW), ("x-onecard-shift", self.token))
+        return IssuanceServiceStub(self.channel).Personalise(metadata=metadata, timeout=30)
+
+    async def issue(
+        self, application: int, change: Callable[[messages.PersonaliseRequest, int], Any] = lambda *_: None
+    ) -> messages.Finished:
+        """The whole dialogue; `change` alters what is said at a step, or answers what is said instead."""
+        call, terminal = self.open(), ChipTerminal(self.room.cards[0])
+        await call.write(self.begin(application))
+        step = 0
+        while True:
+            message = await call.read()
+            if message is grpc.aio.EOF:
+                await call  # raises what it ended with
+                raise AssertionError("a stream ends with Finished, or a status")
+            if message.WhichOneof("what") == "finished":
+                assert await call.read() is grpc.aio.EOF
+                finished: messages.Finished = message.finished
+                return finished
+            step += 1
+            answer = await self.answer(terminal, message)
+            answer = change(answer, step) or answer
+            await call.write(answer)
+
+    async def answer(self, terminal: ChipTerminal, message: messages.PersonaliseResponse) -> messages.PersonaliseRequest:
+        match message.WhichOneof("what"):
+            case "commands":
+                run = Run(tuple(Command(one.apdu, tuple(one.expected)) for one in message.commands.commands))
+                said: Any = terminal._do(run)
+                raw = [one.data + one.status.to_bytes(2) for one in said.responses]
+                return messages.PersonaliseRequest(at=message.at, responses=messages.ChipResponses(responses=raw))
+            case "print":
+                terminal.card.printed += 1
+                return messages.PersonaliseRequest(at=message.at, printed=messages.Printed(outcome=messages.PRINT_OUTCOME_DONE))
+            case "look_at_card":
+                return messages.PersonaliseRequest(
+                    at=message.at, appearance=messages.Appearance(looks=messages.CARD_LOOKS_GOOD)
+                )
+            case _:
+                return messages.PersonaliseRequest(at=message.at, handed_over=messages.HandedOver(presented=PRESENTED))
+
+
+@pytest.fixture
+def journal(issuance_engine: AsyncEngine, tmp_path: Path) -> PostgresJournal:
+    return PostgresJournal(issuance_engine, open_vault(tmp_path), told_by_the_stream_seconds=0)
+
+
+@pytest.fixture
+async def room(journal: PostgresJournal, driver: Driver) -> Room:
+    return await open_room(journal, driver, 2)
+
+
+@pytest.fixture
+async def desk(journal: PostgresJournal, room: Room) -> AsyncIterator[Desk]:
+    async def revoked() -> frozenset[str]:
+        return frozenset()
+
+    staff = StaffRoom()
+    server: Any = make_server(Listen("127.0.0.1:0", None), RevocationList(revoked))
+    personalise = Personalise(journal, room.registry, room.vault, tuple(PRODUCTS.values()))
+    actors: Any = Actors(staff)  # type: ignore[arg-type]  # all that it asks of the card service
+    add_IssuanceServiceServicer_to_server(IssuanceService(actors, personalise, "江门市"), server)
+    await server.start()
+    made = Desk(server.port, room, staff)
+    yield made
+    await made.channel.close()
+    await server.stop()
+
+
+async def refused(work: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await work
+    return error.value.code(), reason_of(error.value)
+
+
+async def test_a_card_is_issued_in_twenty_messages_and_announced(desk: Desk, room: Room, driver: Driver) -> None:
+    steps: list[int] = []
+    finished = await desk.issue(room.registry.apply(), lambda _, step: steps.append(step))
+    assert finished.outcome == messages.ISSUE_OUTCOME_ISSUED
+    assert finished.blank_serial == room.cards[0].serial
+    assert not finished.HasField("refusal")
+    assert len(steps) <= 20
+    events = await driver.fetch("select outcome from issuance.outbox order by id")
+    assert [row[0] for row in events] == [messages.ISSUE_OUTCOME_LYING, messages.ISSUE_OUTCOME_ISSUED]
+
+
+@pytest.mark.parametrize("field", ["record_id", "epoch", "step"])
+@pytest.mark.parametrize("step", [1, 3, 8])
+async def test_a_message_of_another_record_epoch_or_step_ends_the_stream(desk: Desk, room: Room, field: str, step: int) -> None:
+    def splice(answer: messages.PersonaliseRequest, at: int) -> None:
+        if at == step:
+            setattr(answer.at, field, getattr(answer.at, field) + 1)
+
+    application = room.registry.apply()
+    assert await refused(desk.issue(application, splice)) == (grpc.StatusCode.FAILED_PRECONDITION, "WRONG_POSITION")
+    assert (await desk.issue(application)).outcome == messages.ISSUE_OUTCOME_ISSUED
+
+
+async def test_a_message_that_is_replayed_ends_the_stream(desk: Desk, room: Room) -> None:
+    said: list[messages.PersonaliseRequest] = []
+
+    def replay(answer: messages.PersonaliseRequest, at: int) -> messages.PersonaliseRequest:
+        said.append(answer)
+        return said[at - 2] if at == 5 else answer
+
+    application = room.registry.apply()
+    assert (await refused(desk.issue(application, replay)))[1] == "WRONG_POSITION"
+    first = said
+    said = []
+
+    def older(answer: messages.PersonaliseRequest, at: int) -> messages.PersonaliseRequest:
+        return first[at - 1] if at == 3 else answer
+
+    assert (await refused(desk.issue(application, older)))[1] == "WRONG_POSITION"
+    assert (await desk.issue(application)).outcome == messages.ISSUE_OUTCOME_ISSUED
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"printed": messages.Printed(outcome=messages.PRINT_OUTCOME_DONE)},
+        {"begin": messages.BeginPersonalising(application_id=1, atr=b"1")},
+        {"responses": messages.ChipResponses(responses=[b"1"])},
+        {"responses": messages.ChipResponses(responses=[bytes(300)])},
+        {"responses": messages.ChipResponses(trouble=9)},  # type: ignore[arg-type]
+        {"given_up": messages.GivenUp()},
+        {},
+    ],
+)
+async def test_what_makes_no_sense_ends_the_stream(desk: Desk, room: Room, what: dict[str, Any]) -> None:
+    def wrong(answer: messages.PersonaliseRequest, at: int) -> messages.PersonaliseRequest:
+        return messages.PersonaliseRequest(at=answer.at, **what) if at == 4 else answer
+
+    application = room.registry.apply()
+    assert await refused(desk.issue(application, wrong)) == (grpc.StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
+    assert (await desk.issue(application)).outcome == messages.ISSUE_OUTCOME_ISSUED
+
+
+async def test_a_stream_begins_with_its_beginning(desk: Desk) -> None:
+    call = desk.open()
+    await call.write(messages.PersonaliseRequest(at=messages.Position(step=1), begin=desk.begin().begin))
+    assert (await refused(call.read()))[1] == "BAD_REQUEST"
+
+
+async def test_a_terminal_that_names_another_cards_identifier_gets_no_cryptogram(desk: Desk, room: Room) -> None:
+    """The chip in its reader is one that it holds no record of."""
+    first = room.registry.apply()
+    other = bytes.fromhex((await room.journal.find(room.cards[1].chip.identifier.hex().upper())).card_identifier)  # type: ignore[union-attr]
+
+    def lie(answer: messages.PersonaliseRequest, at: int) -> messages.PersonaliseRequest:
+        if at == 2:  # the reading again, when the record is held
+            raw = [one.replace(room.cards[0].chip.identifier, other) for one in answer.responses.responses]
+            return messages.PersonaliseRequest(at=answer.at, responses=messages.ChipResponses(responses=raw))
+        return answer
+
+    finished = await desk.issue(first, lie)
+    assert (finished.outcome, finished.refusal.reason) == (messages.ISSUE_OUTCOME_TRY_AGAIN, "FOREIGN_CARD")
+    assert [vault.asked for _, vault in room.vault.opened] == [[]]
+
+
+async def test_nobody_makes_cards_without_being_signed_in(desk: Desk) -> None:
+    desk.token = "of nobody"
+    call = desk.open()
+    await call.write(desk.begin(1))
+    assert (await refused(call.read()))[0] is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_a_stream_that_is_cut_is_resumed_and_the_ledger_balances(desk: Desk, room: Room, driver: Driver) -> None:
+    application = room.registry.apply()
+    for step in range(1, 16):
+        call, terminal = desk.open(), ChipTerminal(room.cards[0])
+        await call.write(desk.begin(application))
+        for _ in range(step):
+            message = await call.read()
+            if message is grpc.aio.EOF or message.WhichOneof("what") == "finished":
+                break
+            await call.write(await desk.answer(terminal, message))
+        call.cancel()
+    finished = await desk.issue(application)
+    assert finished.outcome == messages.ISSUE_OUTCOME_ISSUED or finished.refusal.reason == "BLANK_HANDED_OVER"
+    await room.settle()
+    assert room.cards[0].printed >= 1
+    assert [card.state for card in room.registry.cards] == ["ISSUED"]
