@@ -11,6 +11,8 @@ from services.common.build import show_build
 from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
+from services.common.settings import SettingsError
+from services.issuance.adapters.products import ProductsError
 from services.issuance.config import Config, ConfigError, required
 from services.issuance.keys import KEYS
 
@@ -44,11 +46,33 @@ def serve() -> None:
     run_api(Config.from_environment(), Listen.from_environment())
 
 
+@app.command("check-blanks")
+def check_blanks() -> None:
+    """Is every blank where its last entry put it, without a gap, and every box whole? Exits with 1 where not."""
+    from services.common.database import driver_session, make_engine  # noqa: PLC0415
+    from services.issuance.adapters.entries import Stock, count_stock, unsound  # noqa: PLC0415
+
+    async def look() -> tuple[list[str], list[Stock]]:
+        url = required(os.environ, "ONECARD_DATABASE_URL", "the role of the issuance service")
+        engine = make_engine(url, "issuance-operator", sessions=1, patient=True)
+        async with driver_session(engine) as driver:
+            found = await unsound(driver), await count_stock(driver)
+        await engine.dispose()
+        return found
+
+    wrong, stock = asyncio.run(look())
+    for one in stock:
+        out.print(f"{one.number:>8,}  {one.state.name.lower().replace('_', ' ')}  {one.product}  {one.place}", highlight=False)
+    if wrong:
+        sys.exit(f"not where the ledger put them: {', '.join(serial or 'a box is not whole' for serial in wrong)}")
+    out.print("every blank is in exactly one place, where its last entry put it")
+
+
 def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         app()
-    except (ConfigError, VaultError) as error:
+    except (ConfigError, ProductsError, SettingsError, VaultError) as error:
         sys.exit(f"onecard issuance: {error}")
 
 

@@ -1,24 +1,44 @@
 """The API process of the issuance service: windows and kits over gRPC. Several may share a port."""
 
 import asyncio
-from collections.abc import Set
-from typing import Any, Final
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, Final, NoReturn
 
 import uvloop
 from prometheus_client import start_http_server
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from onecard.issuance.v1.blanks_pb2_grpc import (
+    add_BlankServiceServicer_to_server,
+    add_CountersignServiceServicer_to_server,
+    add_ShiftServiceServicer_to_server,
+)
 from services.common.announce import Announcer
 from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
+from services.common.errors import Code, DomainError
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal
-from services.common.housekeeping import Group, Housekeeping
+from services.common.housekeeping import Duty, Group, Housekeeping
 from services.common.keyvault.process import harden
+from services.common.keyvault.software import open_token
+from services.common.keyvault.vault import VaultError
 from services.common.points import AtPoint, pass_by
+from services.issuance.adapters.boxes import Accounts
 from services.issuance.adapters.card_service import Away, CardDesk
+from services.issuance.adapters.city_settings import read_city_settings
+from services.issuance.adapters.payments_desk import PaymentsDesk
+from services.issuance.adapters.products import read_products
+from services.issuance.api.actors import Actors
+from services.issuance.api.blanks import BlankService
+from services.issuance.api.countersignatures import CountersignService
+from services.issuance.api.shifts import ShiftService
 from services.issuance.config import Config
+from services.issuance.domain.settings import Settings
+from services.issuance.handlers.close_shift import CloseShift
+from services.issuance.handlers.receive_delivery import ReceiveDelivery
+from services.issuance.handlers.watch_blanks import BarLostBlanks, MeasureBlanks
 
 ELECTION: Final = "issuance.housekeeping"
 _SESSIONS: Final = 10
@@ -26,9 +46,19 @@ _SESSIONS: Final = 10
 _MIGRATED: Final = text("select from issuance.place limit 0")
 
 
-def duties() -> list[Group]:
+def duties(engine: AsyncEngine, card: CardDesk, settings: Settings, closing: CloseShift) -> list[Group]:
     """What one process of all does; each group has a session of its own."""
-    return []
+
+    async def lost() -> Mapping[str, int]:
+        try:
+            return (await card.revoked()).terminals
+        except Away:
+            return {}
+
+    return [
+        [Duty(1, BarLostBlanks(engine, lost))],
+        [Duty(1, closing), Duty(1, MeasureBlanks(settings.issuance))],
+    ]
 
 
 def revocations(card: CardDesk) -> RevocationList:
@@ -45,14 +75,25 @@ def revocations(card: CardDesk) -> RevocationList:
 
 async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     """Serve until SIGTERM or SIGINT."""
+    settings, products = read_city_settings(config.settings), read_products(config.products)
+    vault = open_token(config.vault, config.vault_pin)
+    if vault.development and not listen.on_loopback:
+        raise VaultError(f"{config.vault} is a development token: serve on 127.0.0.1, or make another one with `vault create`")
     engine = make_engine(config.database_url, "issuance-api", sessions=_SESSIONS, looked_at=True)
     await _wait_for_schema(engine)
     card = CardDesk(config.card, listen.tls)
     announcer = Announcer(config.kafka)
-    groups = duties()
+    payments = PaymentsDesk(config.payments, listen.tls) if config.payments else None
+    closing = CloseShift(engine, payments)
+    groups = duties(engine, card, settings, closing)
     housekeeping = make_engine(config.database_url, "issuance-housekeeping", sessions=len(groups) + 1)
     server: Any = make_server(listen, revocations(card))
     # The stubs know gRPC's own server only; ours takes what they bring.
+    actors = Actors(card)
+    deliveries = ReceiveDelivery({product.code for product in products}, settings.city.code, _unchecked, Accounts(vault))
+    add_BlankServiceServicer_to_server(BlankService(engine, actors, deliveries), server)
+    add_CountersignServiceServicer_to_server(CountersignService(engine, actors), server)
+    add_ShiftServiceServicer_to_server(ShiftService(engine, actors, closing), server)
     try:
         async with asyncio.TaskGroup() as tasks:
             beside = tasks.create_task(_keep_house(announcer, Housekeeping(housekeeping, ELECTION, groups)))
@@ -60,9 +101,15 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
             beside.cancel()
     finally:
         await card.close()
+        if payments:
+            await payments.close()
         await announcer.stop()
         await housekeeping.dispose()
         await engine.dispose()
+
+
+async def _unchecked(product: str, identifiers: Sequence[str]) -> NoReturn:
+    raise DomainError(Code.UNAVAILABLE, "VAULT_AWAY", "密钥系统暂时没有应答，请稍后再试")
 
 
 async def _keep_house(announcer: Announcer, housekeeping: Housekeeping) -> None:

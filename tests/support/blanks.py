@@ -11,7 +11,7 @@ from services.issuance.domain.blank import BlankState, Fence, Verb
 WINDOW = "onecard://merchant/CITY-HALL/terminal/WINDOW-1"
 OTHER = "onecard://merchant/CITY-HALL/terminal/WINDOW-2"
 KIT = "onecard://merchant/CITY-HALL/terminal/KIT-1"
-PRODUCT = "third-generation"
+PRODUCT = "ssc3"
 CLERK, SUPERVISOR, KEEPER = 3, 4, 5
 BY_CLERK = Signed(CLERK, 30, WINDOW)
 BY_TWO = Signed(CLERK, 30, WINDOW, SUPERVISOR)

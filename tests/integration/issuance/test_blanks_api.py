@@ -74,7 +74,7 @@ async def test_a_delivery_is_refused_with_all_that_is_wrong_with_it(desk: BlankD
     keeper = desk.keeper()
     await keeper.deliver(delivery("BX1", range(1, 3)))
     lines = [
-        "BX2|third-generation|TEST|9",
+        "BX2|ssc3|TEST|9",
         f"BX2-1|{identifier(11)}|",
         f"BX1-00001|{identifier(12)}|",
         f"BX2-3|{identifier(2)}|",
@@ -100,7 +100,7 @@ async def test_a_delivery_is_refused_with_all_that_is_wrong_with_it(desk: BlankD
     assert await driver.fetchval("select count(*) from issuance.blank") == 2
     for content, why in (
         (b"\xff\xfe", "NOT_TEXT"),
-        (b"BX2|third-generation|TEST", "HEADER_WRONG"),
+        (b"BX2|ssc3|TEST", "HEADER_WRONG"),
         (delivery("BX2", range(5, 6), product="other"), "PRODUCT_UNKNOWN"),
         (delivery("BX1", range(50, 51)), "BOX_KNOWN"),
     ):

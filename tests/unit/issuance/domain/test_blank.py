@@ -22,7 +22,7 @@ from services.issuance.domain.blank import (
 from services.issuance.domain.refusal import SENTENCES, Refusal, sentence
 
 WINDOW = "onecard://merchant/CITY-HALL/terminal/WINDOW-1"
-HELD = Blank("B1", "00" * 16, "third-generation", "BOX-1", BlankState.RESERVED, WINDOW, record=7, epoch=2, application=17)
+HELD = Blank("B1", "00" * 16, "ssc3", "BOX-1", BlankState.RESERVED, WINDOW, record=7, epoch=2, application=17)
 OURS = Fence(7, 2)
 
 
