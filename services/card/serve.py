@@ -16,6 +16,7 @@ from onecard.card.v1.bank_pb2_grpc import add_BankServiceServicer_to_server
 from onecard.card.v1.cards_pb2_grpc import add_CardServiceServicer_to_server
 from onecard.card.v1.electronic_pb2_grpc import add_ElectronicCardServiceServicer_to_server
 from onecard.card.v1.privacy_pb2_grpc import add_PrivacyServiceServicer_to_server
+from onecard.card.v1.production_pb2_grpc import add_ProductionServiceServicer_to_server
 from onecard.card.v1.sessions_pb2_grpc import add_SessionServiceServicer_to_server
 from onecard.card.v1.staff_pb2_grpc import add_StaffServiceServicer_to_server
 from onecard.card.v1.terminals_pb2_grpc import add_TerminalServiceServicer_to_server
@@ -36,6 +37,7 @@ from services.card.api.bank import BankService
 from services.card.api.cards import CardService
 from services.card.api.electronic import ElectronicCardService
 from services.card.api.privacy import PrivacyService
+from services.card.api.production import ProductionService
 from services.card.api.sessions import SessionService
 from services.card.api.staff import StaffService
 from services.card.api.terminals import TerminalService
@@ -143,6 +145,8 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     cards = CardService(engine, sealing, settings, actors, money, bank, pins, electronic, at)
     add_ElectronicCardServiceServicer_to_server(ElectronicCardService(cards, electronic), server)
     add_CardServiceServicer_to_server(cards, server)
+    production = ProductionService(engine, sealing, settings, actors, pins, at)
+    add_ProductionServiceServicer_to_server(production, server)
     opening = OpenSession(engine, sealing, settings.session, pins, electronic)
     add_SessionServiceServicer_to_server(SessionService(actors, opening), server)
     terminals = TerminalService(engine, sealing, settings.terminal, actors, issuer)

@@ -19,6 +19,7 @@ from onecard.card.v1.bank_pb2_grpc import BankServiceStub, add_BankServiceServic
 from onecard.card.v1.cards_pb2_grpc import CardServiceStub, add_CardServiceServicer_to_server
 from onecard.card.v1.electronic_pb2_grpc import ElectronicCardServiceStub, add_ElectronicCardServiceServicer_to_server
 from onecard.card.v1.privacy_pb2_grpc import PrivacyServiceStub, add_PrivacyServiceServicer_to_server
+from onecard.card.v1.production_pb2_grpc import ProductionServiceStub, add_ProductionServiceServicer_to_server
 from onecard.card.v1.sessions_pb2_grpc import SessionServiceStub, add_SessionServiceServicer_to_server
 from onecard.card.v1.staff_pb2_grpc import StaffServiceStub, add_StaffServiceServicer_to_server
 from onecard.card.v1.terminals_pb2_grpc import TerminalServiceStub, add_TerminalServiceServicer_to_server
@@ -36,6 +37,7 @@ from services.card.api.bank import BankService
 from services.card.api.cards import CardService
 from services.card.api.electronic import ElectronicCardService
 from services.card.api.privacy import PrivacyService
+from services.card.api.production import ProductionService
 from services.card.api.sessions import SessionService
 from services.card.api.staff import StaffService
 from services.card.api.terminals import TerminalService
@@ -82,6 +84,7 @@ class Window:
             TerminalServiceStub(self.channel),
             SessionServiceStub(self.channel),
             PrivacyServiceStub(self.channel),
+            ProductionServiceStub(self.channel),
             ElectronicCardServiceStub(self.channel),
         )
         self.token = token
@@ -171,6 +174,7 @@ async def open_hall(
     add_ElectronicCardServiceServicer_to_server(ElectronicCardService(cards, electronic), server)
     add_WindowServiceServicer_to_server(WindowService(*parts, view, applications, cards), server)
     add_CardServiceServicer_to_server(cards, server)
+    add_ProductionServiceServicer_to_server(ProductionService(*parts, pins), server)
     opening = OpenSession(*parts[:2], registry.settings.session, pins, electronic)
     add_SessionServiceServicer_to_server(SessionService(parts[-1], opening), server)
     add_PrivacyServiceServicer_to_server(PrivacyService(*parts, payments), server)

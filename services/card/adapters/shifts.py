@@ -13,6 +13,10 @@ select s.id, s.staff, t.roles, s.terminal, s.serial, s.outlet, s.expire_time fro
 join card.staff t on t.id = s.staff and t.state = 1
 where s.token = $1 and s.end_time is null"""
 
+_READ: Final = """
+select s.id, s.staff, t.roles, s.terminal, s.serial, s.outlet, s.expire_time, s.end_time is not null or s.expire_time <= now()
+from card.shift s join card.staff t on t.id = s.staff where s.id = $1"""
+
 
 class Shift(NamedTuple):
     """A person who is signed in at a terminal."""
@@ -25,6 +29,7 @@ class Shift(NamedTuple):
     serial: str
     outlet: str
     expire_time_ms: int
+    ended: bool = False
 
 
 def token_digest(token: str) -> bytes:
@@ -39,3 +44,12 @@ async def find_shift(driver: "asyncpg.Connection[Any]", token: str) -> Shift | N
         return None
     id_, staff, roles, terminal, serial, outlet, expires = row
     return Shift(id_, staff, frozenset(map(Role, roles)), terminal, serial, outlet, milliseconds(expires))
+
+
+async def read_shift(driver: "asyncpg.Connection[Any]", number: int) -> Shift | None:
+    """A shift by its number, whether or not it has ended; the roles are those of now."""
+    row = await driver.fetchrow(_READ, number)
+    if row is None:
+        return None
+    id_, staff, roles, terminal, serial, outlet, expires, ended = row
+    return Shift(id_, staff, frozenset(map(Role, roles)), terminal, serial, outlet, milliseconds(expires), ended)

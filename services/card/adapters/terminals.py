@@ -36,6 +36,14 @@ select kind, extract(epoch from min(until))::float8 from (
     select subject, kind, max(not_after) until from card.terminal where state = 2 group by subject, kind) t
 where until > now() group by kind"""
 
+_ALL_REVOKED: Final = "select serial from card.revoked_certificate"
+_LOSE: Final = "insert into card.lost_terminal (subject, revoke_time) values ($1, $2)"
+# One that was enrolled anew since is with us again.
+_LOST: Final = """
+select l.subject, max(l.revoke_time) from card.lost_terminal l
+where not exists (select from card.terminal t where t.subject = l.subject and t.state = 2)
+group by l.subject order by l.subject"""
+
 
 class Terminal(NamedTuple):
     """A certificate, or the request for one."""
@@ -136,6 +144,21 @@ async def add_revoked(driver: "asyncpg.Connection[Any]", serials: Sequence[str],
 async def is_revoked(driver: "asyncpg.Connection[Any]", serial: str) -> bool:
     """Whether it is on the list."""
     return bool(await driver.fetchval(_REVOKED, serial))
+
+
+async def list_revoked(driver: "asyncpg.Connection[Any]") -> list[str]:
+    """The serial numbers of all certificates that are refused."""
+    return [row[0] for row in await driver.fetch(_ALL_REVOKED)]
+
+
+async def add_lost(driver: "asyncpg.Connection[Any]", subject: str, now_ms: int) -> None:
+    """A terminal is lost as a whole."""
+    await driver.execute(_LOSE, subject, instant(now_ms))
+
+
+async def list_lost(driver: "asyncpg.Connection[Any]") -> list[tuple[str, int]]:
+    """Terminals that are lost as a whole, each with the moment since when, UTC milliseconds."""
+    return [(subject, milliseconds(at)) for subject, at in await driver.fetch(_LOST)]
 
 
 async def any_good(driver: "asyncpg.Connection[Any]") -> bool:

@@ -18,6 +18,8 @@ from services.common.peer import Peer
 
 SHIFT_KEY: Final = "x-onecard-shift"
 HOLDER_KEY: Final = "x-onecard-holder"
+ISSUANCE: Final = "issuance"
+"""The service that makes cards while their holders wait."""
 _REMEMBERED_SECONDS: Final = 1.0
 _MOST_REMEMBERED: Final = 10_000
 
@@ -38,16 +40,19 @@ class Actors:
 
     async def actor(self, context: Any) -> Actor:
         """Who makes this call, whatever they may do. Raises DomainError."""
-        token = _sent(SHIFT_KEY, context)
+        return (await self.at_terminal(_sent(SHIFT_KEY, context), current_peer()))[0]
+
+    async def at_terminal(self, token: str, peer: Peer) -> tuple[Actor, int]:
+        """Who holds a token at a terminal, and when the shift ends, UTC milliseconds. Raises DomainError."""
         if not token:
             raise DomainError(Code.UNAUTHENTICATED, "SIGN_IN_NEEDED", "请先在本终端登录")
         shift = await self._shift(token)
         if shift is None or shift.expire_time_ms <= now_ms():
             raise DomainError(Code.UNAUTHENTICATED, "SHIFT_ENDED", "登录已失效，请重新登录")
-        peer = current_peer()
         _check_terminal(shift, peer)
         where = (shift.terminal, shift.outlet)
-        return Actor(ActorKind.STAFF, shift.staff, shift.roles, shift.id, *where, abroad=peer.subject.abroad)
+        actor = Actor(ActorKind.STAFF, shift.staff, shift.roles, shift.id, *where, abroad=peer.subject.abroad)
+        return actor, shift.expire_time_ms
 
     async def staff_or_holder(self, right: Right, context: Any) -> Actor:
         """Somebody of the staff who holds the right; or a holder in a session, whom this call lets act for themselves alone."""

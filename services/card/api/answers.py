@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 
 from onecard.card.v1 import applications_pb2 as messages
+from onecard.card.v1 import cards_pb2 as cards
 from services.card.adapters.applications import Application, TimelineStep
 from services.card.domain.application import WAITING
 from services.card.domain.bank_cause import BANK_CAUSES, GUIDANCE, WAYS, BankCause
+from services.card.domain.card import Card, CardKind
 from services.card.domain.consent import Consent
 from services.card.domain.document import REGION_IN_DOUBT, Document
+from services.card.domain.electronic import use_of
 from services.card.domain.names import Carrier
 from services.card.domain.photo import PhotoFault
 from services.card.domain.refusal import Refusal, sentence
@@ -94,4 +97,31 @@ def step_of(step: TimelineStep) -> messages.TimelineStep:
         actor=step.actor,
         outlet=step.outlet,
         cause=cause_of(step.cause) if step.cause else None,
+    )
+
+
+def card_summary(card: Card) -> cards.CardSummary:
+    """A card as it is now."""
+    return cards.CardSummary(
+        card_id=card.id,
+        holder_id=card.holder,
+        card_identifier=card.card_identifier,
+        social=cards.SocialStatus.Name(card.social + 1),
+        financial=card.financial,  # type: ignore[arg-type]  # numbers agree, a test holds it
+        production=card.production,
+        temporary_card=card.kind is CardKind.TEMPORARY,
+        valid_until=card.valid_until.isoformat() if card.valid_until else "",
+        loss_until_ms=card.loss_until_ms,
+        successor_card_id=card.successor or 0,
+        version=card.version,
+        electronic=_electronic(card) if card.electronic else None,
+    )
+
+
+def _electronic(card: Card) -> cards.ElectronicCard:
+    return cards.ElectronicCard(
+        level=card.electronic,  # type: ignore[arg-type]  # numbers agree, a test holds it
+        locked=card.electronic_locked,
+        outlives_loss=card.electronic_outlives_loss,
+        use=use_of(card),  # type: ignore[arg-type]
     )

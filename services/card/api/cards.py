@@ -11,17 +11,19 @@ from onecard.card.v1.applications_pb2 import ApplicationSummary
 from onecard.card.v1.applications_pb2 import Refusal as RefusalMessage
 from onecard.card.v1.cards_pb2_grpc import CardServiceServicer
 from services.card.adapters.applications import read_application
+from services.card.adapters.card_data import read_by_application
 from services.card.adapters.cards import read_card
 from services.card.adapters.sealing import Sealing
-from services.card.api.actors import Actors
-from services.card.api.answers import refusal_of, summary_of
+from services.card.api.actors import ISSUANCE, Actors
+from services.card.api.answers import card_summary, refusal_of, summary_of
+from services.card.api.card_data import acting_of, card_data_of, compared, identifier_of
 from services.card.api.forms import NotAccepted, content_of, read_papers
 from services.card.domain.actor import Actor, ActorKind
 from services.card.domain.application import Papers, Step
 from services.card.domain.approval import Case
 from services.card.domain.bank_return import is_account
-from services.card.domain.card import Card, CardKind
-from services.card.domain.electronic import use_of
+from services.card.domain.card import Card
+from services.card.domain.card_data import CardData
 from services.card.domain.holder_session import SHOWN
 from services.card.domain.life_cycle import (
     IN_PERSON,
@@ -55,7 +57,6 @@ from services.common.errors import Code, DomainError
 from services.common.grpc.reading import bad, named, request_id
 from services.common.points import AtPoint, pass_by
 
-ISSUANCE: Final = "issuance"
 _PARTIES: Final = frozenset(range(1, 6))
 _REASONS: Final = frozenset(messages.CancelReason.values()) - {messages.CANCEL_REASON_UNSPECIFIED}
 _RIGHTS: Final = {
@@ -227,16 +228,26 @@ class CardService(CardServiceServicer):
         self, request: messages.BeginProductionRequest, context: Any
     ) -> messages.BeginProductionResponse:
         """Issuance has a blank for it."""
-        actor, now = self._actors.service(ISSUANCE), now_ms()
+        service, now = self._actors.service(ISSUANCE), now_ms()
+        blank = identifier_of(request.card_identifier) if request.card_identifier else ""
+        reader = acting_of(request.acting) if request.with_card_data else None
+        number, read = request.application_id, list[CardData]()
 
         async def act(driver: Any) -> Handled:
             step = Step.START_INSTANT
-            return await begin_production(
-                driver, self._sealing, self._settings, request.application_id, step, actor, now
-            )  # fmt: skip
+            handled = await begin_production(driver, self._sealing, self._settings, number, step, service, now, blank)
+            read.clear()
+            if reader and handled.refusal is None:
+                read.extend(filter(None, [await read_by_application(driver, self._sealing, number, reader)]))
+            return handled
 
-        application, refusal = await self._produce(actor, "BeginProduction", request, act)
-        return messages.BeginProductionResponse(application=application, refusal=refusal)
+        application, refusal = await self._produce(service, "BeginProduction", request, act)
+        if reader and not refusal and not read:  # it was begun when this was asked before
+            async with driver_session(self._engine) as driver:
+                read.extend(filter(None, [await read_by_application(driver, self._sealing, number, reader)]))
+        return messages.BeginProductionResponse(
+            application=application, refusal=refusal, card_data=card_data_of(read[0]) if read else None
+        )
 
     async def EndProduction(  # noqa: N802
         self, request: messages.EndProductionRequest, context: Any
@@ -318,7 +329,7 @@ class CardService(CardServiceServicer):
     async def _produce(
         self, actor: Actor, method: str, request: Any, act: Any
     ) -> tuple[ApplicationSummary | None, RefusalMessage | None]:
-        asked, content = request_id(request.request_id), request.SerializeToString(deterministic=True)
+        asked, content = request_id(request.request_id), compared(request)
         handled = await self._once(actor.terminal, asked, method, content, Handled, act)
         async with driver_session(self._engine) as driver:
             application = await read_application(driver, handled.application)
@@ -331,33 +342,6 @@ class CardService(CardServiceServicer):
         if card is None or not actor.may_touch(card.holder):
             raise DomainError(Code.NOT_FOUND, "UNKNOWN_CARD", "没有这张卡")
         return card
-
-
-def card_summary(card: Card) -> messages.CardSummary:
-    """A card as it is now."""
-    return messages.CardSummary(
-        card_id=card.id,
-        holder_id=card.holder,
-        card_identifier=card.card_identifier,
-        social=messages.SocialStatus.Name(card.social + 1),
-        financial=card.financial,  # type: ignore[arg-type]  # numbers agree, a test holds it
-        production=card.production,
-        temporary_card=card.kind is CardKind.TEMPORARY,
-        valid_until=card.valid_until.isoformat() if card.valid_until else "",
-        loss_until_ms=card.loss_until_ms,
-        successor_card_id=card.successor or 0,
-        version=card.version,
-        electronic=_electronic(card) if card.electronic else None,
-    )
-
-
-def _electronic(card: Card) -> messages.ElectronicCard:
-    return messages.ElectronicCard(
-        level=card.electronic,  # type: ignore[arg-type]  # numbers agree, a test holds it
-        locked=card.electronic_locked,
-        outlives_loss=card.electronic_outlives_loss,
-        use=use_of(card),  # type: ignore[arg-type]
-    )
 
 
 def actions_of(rules: LifeRules, card: Card, actor: Actor) -> tuple[messages.AllowedAction, ...]:

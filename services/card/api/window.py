@@ -17,9 +17,9 @@ from services.card.adapters.views import HolderRows
 from services.card.adapters.visits import find_receipt
 from services.card.adapters.work import Work, list_work
 from services.card.api.actors import Actors, not_your_right
-from services.card.api.answers import consent_of, hints_of, refusal_of, step_of, summary_of
+from services.card.api.answers import card_summary, consent_of, hints_of, refusal_of, step_of, summary_of
 from services.card.api.applications import ApplicationService
-from services.card.api.cards import CardService, actions_of, card_summary
+from services.card.api.cards import CardService, actions_of
 from services.card.api.forms import NotAccepted, content_of, field_of
 from services.card.api.places import WorkPlace
 from services.card.domain.actor import Actor, ActorKind

@@ -1,5 +1,6 @@
 """The numbers of a card: the one that is printed, and the identifier by which every machine knows it."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -7,6 +8,7 @@ _WEIGHTS: Final = (3, 7, 9, 10, 5, 8, 4, 2)
 _FIXED: Final = "D156000005"
 """Five bytes that every card identifier has."""
 MAC_BYTES: Final = 4
+_IDENTIFIER: Final = re.compile(rf"[0-9]{{6}}{_FIXED}[0-9A-F]{{16}}")
 
 
 def card_number(serial: int) -> str:
@@ -31,3 +33,13 @@ def card_identifier(city_code: str, serial: int, mac: Callable[[bytes], bytes]) 
     """卡识别码: city 3 bytes, D156000005, serial 4 bytes, MAC 4 bytes; 32 hexadecimal digits in capitals."""
     begin = bytes.fromhex(city_code + _FIXED) + serial.to_bytes(4)
     return (begin + mac(begin)[:MAC_BYTES]).hex().upper()
+
+
+def is_card_identifier(text: str) -> bool:
+    """Whether it can be one, of whatever city."""
+    return _IDENTIFIER.fullmatch(text) is not None
+
+
+def city_of(identifier: str) -> str:
+    """The code of the city that a card identifier was made for."""
+    return identifier[:6]

@@ -29,6 +29,8 @@ class Refusal(IntEnum):
     ALREADY_COLLECTED = 20
     NOT_DUE = 21
     ALREADY_MADE = 22
+    CARD_IDENTIFIER_USED = 23
+    CARD_IDENTIFIER_OF_ANOTHER_CITY = 24
     # Who asks, and what is shown
     NOT_BY_THIS_PARTY = 30
     IDENTITY_NOT_VERIFIED = 31
@@ -136,6 +138,8 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.ALREADY_COLLECTED: "该卡已经领取，无需重复办理。",
     Refusal.NOT_DUE: "尚未到期。",
     Refusal.ALREADY_MADE: "该卡已经制作完成。",
+    Refusal.CARD_IDENTIFIER_USED: "该空白卡的卡识别码已经使用过，不能再次制卡，请更换空白卡，并将此卡交卡管员处理。",
+    Refusal.CARD_IDENTIFIER_OF_ANOTHER_CITY: "该空白卡不属于本市，请更换空白卡，并将此卡交卡管员处理。",
     Refusal.NOT_BY_THIS_PARTY: "此业务不能由该经办人办理。",
     Refusal.IDENTITY_NOT_VERIFIED: "尚未核验身份，请出示有效身份证件。",
     Refusal.PAPERS_MISSING: "缺少委托或监护关系证明材料，请补齐后再办理。",

@@ -115,6 +115,7 @@ async def revoke_subject(
         await terminals.end_terminal(driver, one.id, TerminalState.REJECTED if pending else TerminalState.REVOKED)
     serials = [one.serial for one in found if one.serial]
     await terminals.add_revoked(driver, serials, reason, now_ms)
+    await terminals.add_lost(driver, subject, now_ms)
     await _record(driver, actor, "revoke", found[-1].id, subject)
     return serials
 

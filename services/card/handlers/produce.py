@@ -12,14 +12,14 @@ import asyncpg
 from services.card.adapters import audit
 from services.card.adapters.applications import Application, lock_application, move_application
 from services.card.adapters.bank_batches import give_account
-from services.card.adapters.cards import NewCard, add_card, draw_numbers, lock_card, read_cards_of, store_card
+from services.card.adapters.cards import NewCard, add_card, draw_numbers, find_card, lock_card, read_cards_of, store_card
 from services.card.adapters.money import read_fee
 from services.card.adapters.people import Holder, add_lookups, read_holders
 from services.card.adapters.sealing import Sealing
 from services.card.domain.actor import Actor
 from services.card.domain.application import Applicant, ApplicationKind, Step, advance, no_room
 from services.card.domain.card import Card, CardKind, FinancialStatus, Production
-from services.card.domain.card_number import card_identifier, card_number
+from services.card.domain.card_number import card_identifier, card_number, city_of
 from services.card.domain.fee import may_be_made
 from services.card.domain.life_cycle import Party, Shown, Verb, decide
 from services.card.domain.names import Carrier
@@ -42,11 +42,13 @@ async def begin_production(
     step: Step,
     actor: Actor,
     now_ms: int,
+    blank: str = "",
 ) -> Handled:
     """Step 1: a new card, sealed and in production, beside the one whose place it is to take.
 
-    `step`: the bank accepted, or the card is made at once. Asked again, it makes no second card. Where the applicant has got
-    or lost a card meanwhile, none is made, and an application that was at the bank ends.
+    `step`: the bank accepted, or the card is made at once. `blank`: the card identifier of the blank that is made for it, which
+    no card has ever had; empty: one is drawn. Asked again, it makes no second card. Where the applicant has got or lost a card
+    meanwhile, none is made, and an application that was at the bank ends.
     """
     application = await _locked(driver, number)
     to = advance(application.state, step)
@@ -64,8 +66,12 @@ async def begin_production(
     fee = await read_fee(driver, number)
     if fee and not may_be_made(fee.source, fee.state):
         return Handled(number, Refusal.FEE_NOT_SETTLED)
+    if blank and city_of(blank) != settings.city.code:
+        return Handled(number, Refusal.CARD_IDENTIFIER_OF_ANOTHER_CITY)
+    if blank and await find_card(driver, blank) is not None:  # and who comes at the same moment meets the unique index
+        return Handled(number, Refusal.CARD_IDENTIFIER_USED)
     predecessor = applicant.live_card() if application.kind in _SUCCEEDS else None
-    card = await _add_card(driver, sealing, settings, application, holder, predecessor, actor, now_ms)
+    card = await _add_card(driver, sealing, settings, application, holder, predecessor, blank, actor, now_ms)
     await move_application(driver, application, step, to, actor, now_ms, card=card)
     await audit.record(driver, actor, "card.begin", holder=application.holder, card=card, application=number)
     return Handled(number)
@@ -134,6 +140,7 @@ async def _add_card(
     application: Application,
     holder: Holder,
     predecessor: Card | None,
+    blank: str,
     actor: Actor,
     now_ms: int,
 ) -> int:
@@ -146,7 +153,7 @@ async def _add_card(
     new = NewCard(
         drawn.card,
         holder.id,
-        card_identifier(settings.city.code, drawn.serial, sealing.identifier_mac),
+        blank or card_identifier(settings.city.code, drawn.serial, sealing.identifier_mac),
         holder.cipher.seal(Field.CARD_NUMBER, printed.encode()),
         CardKind.TEMPORARY if temporary else CardKind.ORDINARY,
         FinancialStatus.NONE if temporary else FinancialStatus.INACTIVE,

@@ -26,6 +26,7 @@ from services.card.handlers.relay_events import RelayEvents
 from services.card.handlers.seal_audit import SealAudit
 from services.common.database import driver_session
 from tests.integration.card.test_deletion import Payments, agreed, chiefs, delete
+from tests.integration.card.test_production import blank, desk_of
 from tests.support.cardholders import Registry, citizen_number
 from tests.support.hall import ISSUANCE, Hall, Owner, Window, open_hall, person, request
 from tests.support.marked import stands_in
@@ -98,6 +99,11 @@ FED = {
     "DeleteHolder",
     "CorrectIdentity",
     "ChangeContact",
+    # ProductionService
+    "WhoActs",
+    "ListRevoked",
+    "ReadCardData",
+    "CompleteIssue",
     # SessionService
     "OpenSession",
     "EndSession",
@@ -211,7 +217,7 @@ async def one_life(hall: Hall, registry: Registry, owner: Owner, broker: Broker)
     passport = applications.Document(kind=applications.DOCUMENT_KIND_PASSPORT, number=PASSPORT, issuing_country="GBR")
     stranger = person(77, name=NAME, phone=PHONE, document=passport, birth_date=BORN)
     assert (await clerk.ask("Submit", request(77, "m3", person=stranger))).refusal.reason == "POSSIBLE_SAME_PERSON"
-    card = await registry.hand_over(application)
+    card = await made_at_once(hall, application)
     async with driver_session(registry.engine) as driver:
         cipher = (await read_holders(driver, registry.sealing, [holder]))[holder].cipher
     sealed = cipher.seal(Field.BANK_ACCOUNT, ACCOUNT.encode())
@@ -234,6 +240,19 @@ async def one_life(hall: Hall, registry: Registry, owner: Owner, broker: Broker)
     await everything_is_clean(owner, MARKED | {seen.holder.cards[0].card_number})
     assert not (await agreed(chief, other, "DeleteHolder", delete(holder))).HasField("refusal")
     return {seen.holder.cards[0].card_number}
+
+
+async def made_at_once(hall: Hall, application: int) -> int:
+    """As issuance makes it: everything that goes onto the card is told, and a PIN is chosen when it is handed over."""
+    desk = await desk_of(hall)
+    begun = await desk.begin(application, blank(1), with_card_data=True, acting=desk.acting)
+    assert (begun.card_data.name, begun.card_data.social_security_number) == (NAME, NUMBER)
+    await desk.end(application)
+    assert (await desk.read(application_id=application)).birth_date == BORN
+    done = await desk.complete(application, new_pin=PIN)
+    assert not done.HasField("refusal"), done
+    card: int = done.card.card_id
+    return card
 
 
 async def publish(registry: Registry, broker: Broker) -> None:
