@@ -62,7 +62,7 @@ class MemoryJournal:
         return Taken(record, held, Past(), actor)
 
     async def take(self, record: Record, actor: Actor) -> Taken | Refusal | None:
-        if self.records[record.id].epoch != record.epoch or record.state not in OPEN:
+        if self.records[record.id].epoch != record.epoch or record.state not in OPEN | {RecordState.ISSUED}:
             return None
         taken = replace(self.records[record.id], epoch=record.epoch + 1)
         blank = self.blanks[record.serial]

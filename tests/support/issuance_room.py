@@ -6,7 +6,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from onecard.card.v1.cards_pb2 import PARTY_HOLDER_IN_PERSON, Presented
+from onecard.card.v1.cards_pb2 import (
+    PARTY_HOLDER_IN_PERSON,
+    SOCIAL_STATUS_NORMAL,
+    SOCIAL_STATUS_SEALED,
+    CardSummary,
+    Presented,
+)
 from services.common.errors import Code, DomainError
 from services.issuance.adapters.card_service import Away, Declined
 from services.issuance.domain.actor import Actor
@@ -22,7 +28,7 @@ from services.issuance.domain.effects import (
 )
 from services.issuance.domain.order import Order
 from services.issuance.domain.product import Product
-from services.issuance.domain.record import Taken
+from services.issuance.domain.record import Record, Taken
 from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.stage import Stage
 from services.issuance.handlers.dialogue import (
@@ -209,6 +215,16 @@ class Registry:
             return Declined("UNKNOWN_CARD", "")
         return Order(application, card.number, data_of(card))
 
+    async def order_by(self, card_identifier: str, actor: Actor) -> Order | Declined:
+        card = next((one for one in self.cards if one.identifier == card_identifier), None)
+        return Order(0, card.number, data_of(card)) if card else Declined("UNKNOWN_CARD", "")
+
+    async def summary_by(self, card_identifier: str, actor: Actor) -> CardSummary | None:
+        card = next((one for one in self.cards if one.identifier == card_identifier), None)
+        if card is None:
+            return None
+        return CardSummary(card_id=card.number, social=SOCIAL_STATUS_NORMAL if card.state == "ISSUED" else SOCIAL_STATUS_SEALED)
+
     async def end(self, request_id: str, application: int, *, made: bool, bank_account: str = "") -> Declined | None:
         return self._once(request_id, lambda: self._end(application, made))
 
@@ -279,11 +295,18 @@ class RoomVault:
     """Opens for whatever a record holds."""
 
     opened: list[tuple[Taken, ChipVault]] = field(default_factory=list)
+    issued: list[tuple[Record, int]] = field(default_factory=list)
 
     async def open(self, taken: Taken, product: Product) -> TestLease | VaultRefused:
         vault = ChipVault(product, bytes.fromhex(taken.blank.card_identifier))
         self.opened.append((taken, vault))
         return TestLease(vault)
+
+    async def open_issued(
+        self, record: Record, card_identifier: str, product: Product, staff: int, terminal: str, approval: int = 0
+    ) -> TestLease | VaultRefused:
+        self.issued.append((record, approval))
+        return TestLease(ChipVault(product, bytes.fromhex(card_identifier)))
 
 
 def trouble_of(chance: random.Random) -> Wrong:

@@ -38,7 +38,7 @@ moved as (
 select id from held"""
 _TAKE: Final = """
 update issuance.record set epoch = epoch + 1, staff = $3, shift = $4, terminal = $5, outlet = $6, take_time = clock_timestamp()
-where id = $1 and epoch = $2 and state between 1 and 7
+where id = $1 and epoch = $2 and (state between 1 and 7 or state = 10)
 returning id, epoch, state, application, serial, stage, card, reason"""
 _NOTES: Final = """
 select step + epoch::bigint * 1000000, class, kind, address, generation, digest, outcome from issuance.journal

@@ -1,25 +1,22 @@
 """IssuanceService: one stream a card, between a terminal and the handlers."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from enum import IntEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import grpc
 import structlog
 
 from onecard.issuance.v1 import issuance_pb2 as messages
 from onecard.issuance.v1.issuance_pb2_grpc import IssuanceServiceServicer
-from services.common.errors import Code, DomainError
 from services.common.grpc.reading import bad
 from services.issuance import metrics
 from services.issuance.adapters.card_service import Declined
 from services.issuance.api.actors import Actors
-from services.issuance.domain.apdu import response_of
-from services.issuance.domain.effects import Answers, Trouble
-from services.issuance.domain.refusal import Refusal, sentence
+from services.issuance.api.chip_answers import atr_of, checked_of, refusal_of, update_of
+from services.issuance.api.lines import ChipLine, Line, answers_of, commands_of, named_of
+from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.rights import Right
 from services.issuance.domain.stage import Stage
+from services.issuance.handlers.check_card import CheckCard
 from services.issuance.handlers.dialogue import (
     Asked,
     Begin,
@@ -36,13 +33,10 @@ from services.issuance.handlers.dialogue import (
     Said,
 )
 from services.issuance.handlers.personalise import Personalise
+from services.issuance.handlers.update_card import UpdateCard
 
 log = structlog.get_logger()
 
-N = TypeVar("N", bound=IntEnum)
-
-_MOST_ATR: Final = 33
-_MOST_ANSWER: Final = 258
 _GIVE_UP: Final = {
     messages.GIVE_UP_REASON_APPLICANT_LEFT: Refusal.APPLICANT_LEFT,
     messages.GIVE_UP_REASON_CARD_BROKEN: Refusal.CARD_BROKEN,
@@ -57,10 +51,12 @@ _BEGIN_SECONDS: Final = 30.0
 class IssuanceService(IssuanceServiceServicer):
     """Reads messages, asks the handlers, writes answers."""
 
-    def __init__(self, actors: Actors, personalise: Personalise, authority: str) -> None:
+    def __init__(self, actors: Actors, personalise: Personalise, update: UpdateCard, check: CheckCard, authority: str) -> None:
         """`authority`: who issues the cards, for the plastic."""
         self._actors = actors
         self._personalise = personalise
+        self._update = update
+        self._check = check
         self._authority = authority
 
     async def Personalise(  # noqa: N802 - gRPC takes a coroutine that writes as well as a generator
@@ -69,9 +65,7 @@ class IssuanceService(IssuanceServiceServicer):
         """One card."""
         actor = await self._actors.with_right(Right.ISSUE, context)
         terminal = _Terminal(context, self._authority)
-        first = await terminal.receive(_BEGIN_SECONDS)
-        if first.WhichOneof("what") != "begin" or first.HasField("at"):
-            raise bad("what", "the first message begins")
+        first = await terminal.first(_BEGIN_SECONDS)
         metrics.IN_FLIGHT.inc()
         try:
             finished = await self._personalise(_begin(first.begin), actor, terminal)
@@ -83,55 +77,62 @@ class IssuanceService(IssuanceServiceServicer):
         log.info("card_issue_ended", outcome=finished.outcome.name, reason=reason, card=finished.card, serial=finished.serial)
         await terminal.finish(finished)
 
+    async def UpdateCard(  # noqa: N802
+        self, request_iterator: AsyncIterator[messages.UpdateCardRequest], context: Any
+    ) -> None:
+        """One card that was issued."""
+        actor = await self._actors.with_right(Right.UPDATE_CARD, context)
+        line = ChipLine[messages.UpdateCardRequest](context, messages.UpdateCardResponse)
+        updated = await self._update(update_of((await line.first(_BEGIN_SECONDS)).begin), actor, line)
+        await line.end(
+            updated=messages.Updated(
+                done=updated.done,
+                refusal=refusal_of(updated.refusal),
+                countersignature_id=updated.countersignature,
+            )
+        )
 
-class _Terminal:
+    async def CheckCard(  # noqa: N802
+        self, request_iterator: AsyncIterator[messages.CheckCardRequest], context: Any
+    ) -> None:
+        """What is on this chip."""
+        actor = await self._actors.with_right(Right.CHECK_CARD, context)
+        line = ChipLine[messages.CheckCardRequest](context, messages.CheckCardResponse)
+        begin = (await line.first(_BEGIN_SECONDS)).begin
+        await line.end(checked=checked_of(await self._check(atr_of(begin.atr), actor, line)))
+
+
+class _Terminal(Line[messages.PersonaliseRequest]):
     """The other end of one stream."""
 
     def __init__(self, context: Any, authority: str) -> None:
-        self._context = context
+        super().__init__(context)
         self._authority = authority
-        self._at = messages.Position()
         self._stage = Stage.CARD_READ
-
-    async def receive(self, patience_seconds: float) -> messages.PersonaliseRequest:
-        """The next message. Raises DomainError when none comes."""
-        try:
-            async with asyncio.timeout(patience_seconds):
-                message = await self._context.read()
-        except TimeoutError:
-            raise DomainError(Code.DEADLINE_EXCEEDED, "TERMINAL_SILENT", "终端没有应答，请重新放入同一张卡再试") from None
-        if message is grpc.aio.EOF:
-            raise DomainError(Code.FAILED_PRECONDITION, "STREAM_CUT", "连接已中断，请重新放入同一张卡再试")
-        assert isinstance(message, messages.PersonaliseRequest)
-        return message
 
     async def ask(self, at: Position, stage: Stage, what: Asked) -> Said:
         """Its answer to this very step. Raises DomainError."""
-        self._at = messages.Position(record_id=at.record, epoch=at.epoch, step=at.step)
         self._stage = stage
-        await self._context.write(self._asking(what))
-        message = await self.receive(_PATIENCE_SECONDS[type(what)])
-        if message.at != self._at:
-            raise DomainError(Code.FAILED_PRECONDITION, "WRONG_POSITION", "应答不属于这一步，请重新放入同一张卡再试")
+        self.move_to(at)
+        message = await self.exchange(self._asking(what), _PATIENCE_SECONDS[type(what)])
         return _said(message, _ANSWERS[type(what)])
 
     async def finish(self, finished: Finished) -> None:
         """The last message."""
-        self._at.step += 1
+        self.at.step += 1
         ended = messages.Finished(
             outcome=finished.outcome,  # type: ignore[arg-type]  # numbers agree, a test holds it
-            refusal=_refusal(finished.refusal),
+            refusal=refusal_of(finished.refusal),
             card_id=finished.card,
             blank_serial=finished.serial,
             commands=finished.commands,
         )
-        await self._context.write(self._message(finished=ended))
+        await self.send(self._message(finished=ended))
 
     def _asking(self, what: Asked) -> messages.PersonaliseResponse:
         match what:
             case Run(commands):
-                run = [messages.ChipCommand(apdu=one.apdu, expected=one.expected) for one in commands]
-                return self._message(commands=messages.ChipCommands(commands=run))
+                return self._message(commands=commands_of(commands))
             case Print(order):
                 data = order.data
                 face = messages.CardFace(
@@ -152,15 +153,13 @@ class _Terminal:
 
     def _message(self, **what: Any) -> messages.PersonaliseResponse:
         stage: Any = self._stage  # the numbers agree, a test holds it
-        return messages.PersonaliseResponse(at=self._at, stage=stage, **what)
+        return messages.PersonaliseResponse(at=self.at, stage=stage, **what)
 
 
 def _begin(begin: messages.BeginPersonalising) -> Begin:
-    if not 0 < len(begin.atr) <= _MOST_ATR:
-        raise bad("atr", f"1 to {_MOST_ATR} bytes are wanted")
     if begin.application_id < 0:
         raise bad("application_id", "it is a number from 1, or 0")
-    return Begin(begin.application_id, begin.atr, begin.blank_serial, begin.printer_ready)
+    return Begin(begin.application_id, atr_of(begin.atr), begin.blank_serial, begin.printer_ready)
 
 
 def _said(message: messages.PersonaliseRequest, wanted: str) -> Said:
@@ -176,35 +175,9 @@ def _said(message: messages.PersonaliseRequest, wanted: str) -> Said:
         case "responses":
             return answers_of(message.responses)
         case "printed":
-            return _named("outcome", PrintOutcome, message.printed.outcome)
+            return named_of("outcome", PrintOutcome, message.printed.outcome)
         case "appearance":
-            return _named("looks", Looks, message.appearance.looks)
+            return named_of("looks", Looks, message.appearance.looks)
         case _:
             said = message.handed_over
             return HandedOver(said.presented, said.new_pin)
-
-
-def answers_of(said: messages.ChipResponses) -> Answers:
-    """What a chip answered. Raises DomainError for what no chip can answer."""
-    responses = [response_of(raw) if len(raw) <= _MOST_ANSWER else None for raw in said.responses]
-    found = tuple(response for response in responses if response is not None)
-    if len(found) != len(responses):
-        raise bad("responses", f"each has 2 to {_MOST_ANSWER} bytes")
-    return Answers(found, _named("trouble", Trouble, said.trouble) if said.trouble else None)
-
-
-def _named(field: str, kind: type[N], number: int) -> N:
-    try:
-        return kind(number)
-    except ValueError:
-        raise bad(field, "there is none of that number") from None
-
-
-def _refusal(refusal: Refusal | Declined | None) -> messages.Refusal | None:
-    match refusal:
-        case None:
-            return None
-        case Declined(reason, message):
-            return messages.Refusal(reason=reason, message=message)
-        case reason:
-            return messages.Refusal(reason=reason, message=sentence(reason))

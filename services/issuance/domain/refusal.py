@@ -59,6 +59,10 @@ class Refusal(StrEnum):
     """The holder has it, and the card service did not take what was said of them."""
     ORDER_DIFFERS = "ORDER_DIFFERS"
     """The registry makes this card with another identifier."""
+    # A card that was issued
+    CARD_UNKNOWN = "CARD_UNKNOWN"
+    CARD_NOT_GOOD = "CARD_NOT_GOOD"
+    IDENTITY_NOT_VERIFIED = "IDENTITY_NOT_VERIFIED"
     # A chip: reader and terminal
     CARD_GONE = "CARD_GONE"
     CARD_SILENT = "CARD_SILENT"
@@ -143,6 +147,9 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.CLERK_STOPPED: "经办人已停止本次制卡。",
     Refusal.COMPLETE_AT_WINDOW: "卡片已交付但尚未启用，请核实领卡人身份后在窗口办理领卡和启用。",
     Refusal.ORDER_DIFFERS: "该申请登记的不是这张卡，请放入原来的卡片，或联系系统管理员。",
+    Refusal.CARD_UNKNOWN: "登记系统中没有这张卡，请核对卡片；来历不明的卡片请收存并报告主管。",
+    Refusal.CARD_NOT_GOOD: "该卡当前状态不能办理此项业务，请先在窗口查询卡片状态。",
+    Refusal.IDENTITY_NOT_VERIFIED: "须由持卡人或其监护人本人到场，并核验身份证件后办理。",
     Refusal.CARD_GONE: "卡片已离开读卡器或断电，请重新插入同一张卡，系统将从中断处继续。",
     Refusal.CARD_SILENT: "卡片在规定时间内没有应答，请取出后擦净芯片，重新插入同一张卡再试。",
     Refusal.READER_TROUBLE: "读卡器故障，请检查连线后重新插入同一张卡；仍不行请换一台读卡器或窗口。",

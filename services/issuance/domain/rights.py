@@ -10,7 +10,7 @@ class Right(IntEnum):
     """What can be asked for."""
 
     ISSUE = 1
-    """Make cards, and look at what is on a chip."""
+    """Make cards."""
     UPDATE_CARD = 2
     SEE_BLANKS = 3
     RECEIVE_BLANKS = 4
@@ -22,6 +22,8 @@ class Right(IntEnum):
     REPORT_MISSING = 9
     COUNTERSIGN = 10
     CLOSE_SHIFT = 11
+    CHECK_CARD = 12
+    """Look at what is on a chip."""
 
 
 _COUNTER: Final = frozenset({Role.CLERK, Role.SUPERVISOR})
@@ -39,9 +41,13 @@ RIGHTS: Final[dict[Right, frozenset[Role]]] = {
     Right.REPORT_MISSING: _COUNTER | _KEEPER,
     Right.COUNTERSIGN: frozenset({Role.SUPERVISOR, Role.BLANK_KEEPER}),
     Right.CLOSE_SHIFT: _COUNTER,
+    Right.CHECK_CARD: _COUNTER | _KEEPER,
 }
+
+NOT_ABROAD: Final = frozenset({Right.ISSUE, Right.UPDATE_CARD})
+"""Nobody holds these at a service point across the border: what goes onto a card is not masked."""
 
 
 def may(actor: Actor, right: Right) -> bool:
     """Whether somebody who is signed in holds a right."""
-    return bool(actor.roles & RIGHTS[right])
+    return bool(actor.roles & RIGHTS[right]) and not (actor.abroad and right in NOT_ABROAD)

@@ -24,9 +24,18 @@ class Word(NamedTuple):
 
 
 async def second_person(
-    driver: "asyncpg.Connection[Any]", digests: list[bytes], act: str, detail: Mapping[str, str], actor: Actor, now_ms: int
+    driver: "asyncpg.Connection[Any]",
+    digests: list[bytes],
+    act: str,
+    detail: Mapping[str, str],
+    actor: Actor,
+    now_ms: int,
+    *,
+    use: bool = True,
 ) -> Word:
     """The word on a request, by its digests; if nobody was asked yet, somebody is now.
+
+    `use`: it is used up now. Where the act takes longer than a transaction, it is when the act is done.
 
     Call it when nothing else is lacking, so that nobody is asked about what would be refused anyway, and in the transaction in
     which the act is carried out. An answer with a refusal must not be kept as the request's: it is sent again.
@@ -34,7 +43,8 @@ async def second_person(
     found = await countersignatures.lock_of_request(driver, digests, actor.staff)
     refusal = usable(found, actor, now_ms)
     if found and refusal is None:
-        await countersignatures.use(driver, found.id)
+        if use:
+            await countersignatures.use(driver, found.id)
         return Word(None, found.decided_by, found.id)
     if found and refusal is not Refusal.SECOND_PERSON_NEEDED:
         return Word(refusal, number=found.id)

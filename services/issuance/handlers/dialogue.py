@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol, TypeAlias
 
-from onecard.card.v1.cards_pb2 import Presented
+from onecard.card.v1.cards_pb2 import CardSummary, Presented
 from services.issuance.adapters.card_service import Declined
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.apdu import Command
@@ -187,6 +187,16 @@ class CardService(Protocol):
         """The holder has it."""
 
 
+class Registry(Protocol):
+    """The card service, asked about cards that were issued. Raises Away."""
+
+    async def order_by(self, card_identifier: str, actor: Actor) -> Order | Declined:
+        """What stands on a card; who asks stands in its audit."""
+
+    async def summary_by(self, card_identifier: str, actor: Actor) -> CardSummary | None:
+        """How a card stands; None: there is none of this identifier."""
+
+
 class Lease(Protocol):
     """What the vault does for one blank that a record holds reserved."""
 
@@ -202,3 +212,8 @@ class Vault(Protocol):
 
     async def open(self, taken: Taken, product: Product) -> Lease | VaultRefused:
         """For the identifier of the blank that the record holds, and no other."""
+
+    async def open_issued(
+        self, record: Record, card_identifier: str, product: Product, staff: int, terminal: str, approval: int = 0
+    ) -> Lease | VaultRefused:
+        """Of a card that was made: to check it; with a countersignature's number to update it."""

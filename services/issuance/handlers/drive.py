@@ -27,7 +27,7 @@ from services.issuance.domain.stage import Stage
 from services.issuance.handlers.dialogue import Asked, GivenUp, Journal, Lease, Position, Run, Said, Terminal
 
 R = TypeVar("R")
-_ENDED: Final = frozenset({RecordState.ISSUED, RecordState.RELEASED, RecordState.SPOILED})
+_ENDED: Final = frozenset({RecordState.RELEASED, RecordState.SPOILED})
 
 
 class GaveUp(Exception):  # noqa: N818 - it is no error of anybody's
@@ -155,8 +155,11 @@ class Stream:
     async def _note(self, send: Send, change: Change) -> None:
         """Before a byte of it is released."""
         note = Note(self._step + 1, NoteClass.INTENT, change, send.digest, Outcome.UNKNOWN)
-        first = self.taken.record.state is RecordState.RESERVED
-        await self.write(RecordState.TOUCHED, note, verb=Verb.BEGIN if first else None)
+        state = self.taken.record.state
+        if state is RecordState.RESERVED:
+            await self.write(RecordState.TOUCHED, note, verb=Verb.BEGIN)
+        else:
+            await self.write(state, note)
         await self.at(f"{change.kind} noted")
 
     def _refuse(self, reason: Refusal) -> NoReturn:

@@ -1,6 +1,7 @@
 """Personalise as a terminal meets it: messages that belong elsewhere, come late, or make no sense end the stream by name."""
 
 from collections.abc import AsyncIterator, Callable
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,17 +11,22 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.issuance.v1 import issuance_pb2 as messages
+from onecard.issuance.v1.blanks_pb2 import DecideCountersignatureRequest
+from onecard.issuance.v1.blanks_pb2_grpc import CountersignServiceStub, add_CountersignServiceServicer_to_server
 from onecard.issuance.v1.issuance_pb2_grpc import IssuanceServiceStub, add_IssuanceServiceServicer_to_server
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server
 from services.issuance.adapters.records import PostgresJournal
 from services.issuance.api.actors import Actors
+from services.issuance.api.countersignatures import CountersignService
 from services.issuance.api.issuance import IssuanceService
 from services.issuance.domain.actor import Role
 from services.issuance.domain.apdu import Command
+from services.issuance.handlers.check_card import CheckCard
 from services.issuance.handlers.dialogue import Run
 from services.issuance.handlers.personalise import Personalise
+from services.issuance.handlers.update_card import UpdateCard
 from tests.integration.issuance.test_lives import open_room
 from tests.support.blank_desk import StaffRoom
 from tests.support.blanks import WINDOW
@@ -39,6 +45,7 @@ class Desk:
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)])
         self.room = room
         self.token = staff.sign_in(3, Role.CLERK)
+        self.supervisor = staff.sign_in(4, Role.SUPERVISOR)
 
     def begin(self, application: int = 0, **other: Any) -> messages.PersonaliseRequest:
         fields = {"application_id": application, "atr": ATR["ssc3"], "printer_ready": True, **other}
@@ -69,6 +76,32 @@ class Desk:
             answer = change(answer, step) or answer
             await call.write(answer)
 
+    async def converse(self, method: str, begin: Any, cut_at: int = -1) -> Any:
+        """With the chip alone; the last message."""
+        metadata = (("x-onecard-subject", WINDOW), ("x-onecard-shift", self.token))
+        call = getattr(IssuanceServiceStub(self.channel), method)(metadata=metadata, timeout=30)
+        await call.write(begin)
+        terminal = ChipTerminal(self.room.cards[0])
+        numbers = count()
+        while True:
+            message = await call.read()
+            if message is grpc.aio.EOF:
+                await call
+                raise AssertionError("a stream ends with a message, or a status")
+            if message.WhichOneof("what") != "commands":
+                return message
+            if next(numbers) == cut_at:
+                call.cancel()
+                return None
+            said = (await self.answer(terminal, message)).responses
+            await call.write(type(begin)(at=message.at, responses=said))
+
+    async def sign(self, number: int, *, sign: bool = True) -> str:
+        metadata = (("x-onecard-subject", WINDOW), ("x-onecard-shift", self.supervisor))
+        request = DecideCountersignatureRequest(countersignature_id=number, sign=sign, reason="" if sign else "no")
+        answer = await CountersignServiceStub(self.channel).DecideCountersignature(request, metadata=metadata, timeout=20)
+        return str(answer.refusal.reason)
+
     async def answer(self, terminal: ChipTerminal, message: messages.PersonaliseResponse) -> messages.PersonaliseRequest:
         match message.WhichOneof("what"):
             case "commands":
@@ -98,7 +131,7 @@ async def room(journal: PostgresJournal, driver: Driver) -> Room:
 
 
 @pytest.fixture
-async def desk(journal: PostgresJournal, room: Room) -> AsyncIterator[Desk]:
+async def desk(journal: PostgresJournal, room: Room, issuance_engine: AsyncEngine) -> AsyncIterator[Desk]:
     async def revoked() -> frozenset[str]:
         return frozenset()
 
@@ -106,7 +139,10 @@ async def desk(journal: PostgresJournal, room: Room) -> AsyncIterator[Desk]:
     server: Any = make_server(Listen("127.0.0.1:0", None), RevocationList(revoked))
     personalise = Personalise(journal, room.registry, room.vault, tuple(PRODUCTS.values()))
     actors: Any = Actors(staff)  # type: ignore[arg-type]  # all that it asks of the card service
-    add_IssuanceServiceServicer_to_server(IssuanceService(actors, personalise, "江门市"), server)
+    parts = (journal, room.registry, room.vault, tuple(PRODUCTS.values()))
+    update, looking = UpdateCard(issuance_engine, *parts), CheckCard(*parts)
+    add_IssuanceServiceServicer_to_server(IssuanceService(actors, personalise, update, looking, "江门市"), server)
+    add_CountersignServiceServicer_to_server(CountersignService(issuance_engine, actors), server)
     await server.start()
     made = Desk(server.port, room, staff)
     yield made
@@ -228,3 +264,84 @@ async def test_a_stream_that_is_cut_is_resumed_and_the_ledger_balances(desk: Des
     await room.settle()
     assert room.cards[0].printed >= 1
     assert [card.state for card in room.registry.cards] == ["ISSUED"]
+
+
+def new_pin(desk: Desk, pin: str = "135790", request_id: str = "u1", **other: Any) -> messages.UpdateCardRequest:
+    identifier = desk.room.cards[0].chip.identifier.hex()
+    fields = {"card_identifier": identifier, "atr": ATR["ssc3"], "presented": PRESENTED, "new_pin": pin, **other}
+    return messages.UpdateCardRequest(begin=messages.BeginUpdate(request_id=request_id, **fields))
+
+
+async def test_a_pin_is_reloaded_when_a_second_person_has_signed(desk: Desk, room: Room, driver: Driver) -> None:
+    await desk.issue(room.registry.apply())
+    first = (await desk.converse("UpdateCard", new_pin(desk))).updated
+    assert (first.done, first.refusal.reason) == (False, "SECOND_PERSON_NEEDED")
+    assert room.vault.issued == []
+    assert (await desk.converse("UpdateCard", new_pin(desk))).updated.refusal.reason == "COUNTERSIGNATURE_AWAITED"
+    assert await desk.sign(first.countersignature_id) == ""
+    assert await desk.converse("UpdateCard", new_pin(desk), cut_at=1) is None
+    done = (await desk.converse("UpdateCard", new_pin(desk))).updated
+    assert (done.done, done.refusal.reason) == (True, "")
+    assert room.cards[0].chip.pin == "135790"
+    assert {approval for _, approval in room.vault.issued} == {first.countersignature_id}
+    room.cards[0].chip.pin = None
+    assert (await desk.converse("UpdateCard", new_pin(desk))).updated.done, "a repeat hears the first answer"
+    assert room.cards[0].chip.pin is None
+    again = (await desk.converse("UpdateCard", new_pin(desk, request_id="u2"))).updated
+    assert again.refusal.reason == "SECOND_PERSON_NEEDED", "a signature is good once"
+    assert await driver.fetchval("select count(*) from issuance.audit where act = 'card.update'") == 1
+
+
+async def test_the_days_of_a_card_are_written_as_the_registry_has_them(desk: Desk, room: Room) -> None:
+    await desk.issue(room.registry.apply())
+    begin = new_pin(desk)
+    begin.begin.validity = True
+    room.cards[0].chip.records[0xEF05, 6] = room.cards[0].chip.records[0xEF05, 5]
+    asked = (await desk.converse("UpdateCard", begin)).updated
+    await desk.sign(asked.countersignature_id)
+    assert (await desk.converse("UpdateCard", begin)).updated.done
+    assert (await desk.converse("CheckCard", check_begin())).checked.agrees
+
+
+async def test_an_update_that_was_rejected_is_not_carried_out(desk: Desk, room: Room) -> None:
+    await desk.issue(room.registry.apply())
+    asked = (await desk.converse("UpdateCard", new_pin(desk))).updated
+    await desk.sign(asked.countersignature_id, sign=False)
+    refused_now = (await desk.converse("UpdateCard", new_pin(desk))).updated
+    assert (refused_now.done, refused_now.refusal.reason) == (False, "COUNTERSIGNATURE_REJECTED")
+    assert room.vault.issued == []
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"presented": None}, "IDENTITY_NOT_VERIFIED"),
+        ({"card_identifier": "0" * 32}, "CARD_UNKNOWN"),
+        ({"atr": b"1234"}, "PRODUCT_UNKNOWN"),
+        ({"atr": ATR["ssc2"]}, "PRODUCT_DIFFERS"),
+    ],
+)
+async def test_nobody_is_asked_to_sign_what_would_be_refused(
+    desk: Desk, room: Room, driver: Driver, other: dict[str, Any], reason: str
+) -> None:
+    await desk.issue(room.registry.apply())
+    assert (await desk.converse("UpdateCard", new_pin(desk, **other))).updated.refusal.reason == reason
+    assert await driver.fetchval("select count(*) from issuance.countersignature") == 0
+
+
+def check_begin() -> messages.CheckCardRequest:
+    return messages.CheckCardRequest(begin=messages.BeginCheck(atr=ATR["ssc3"]))
+
+
+async def test_a_chip_is_checked_against_the_registry(desk: Desk, room: Room) -> None:
+    blank = (await desk.converse("CheckCard", check_begin())).checked
+    assert (blank.refusal.reason, blank.blank_state, blank.agrees) == ("CARD_UNKNOWN", "ASSIGNED", False)
+    await desk.issue(room.registry.apply())
+    whole = (await desk.converse("CheckCard", check_begin())).checked
+    assert (whole.agrees, whole.blank_state, whole.card.card_id) == (True, "HANDED_OVER", 1)
+    assert {one.state for one in whole.records} == {messages.RECORD_STATE_AGREES}
+    room.cards[0].chip.records[0xEF05, 7] = b"\x07\x09123456789"
+    differing = (await desk.converse("CheckCard", check_begin())).checked
+    assert not differing.agrees
+    assert [one.place for one in differing.records if one.state != messages.RECORD_STATE_AGREES] == ["EF05/07"]
+    assert b"123456789" not in differing.SerializeToString(), "what the chip says is never shown"
