@@ -5,34 +5,67 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from simulation.chips.card import Chip
 from simulation.chips.kind import Kind, read_kinds
 
 
+class Hand(Enum):
+    """Who has a card."""
+
+    OFFICE = "office"
+    """Blank, begun or printed: it lies at its place."""
+    HOLDER = "holder"
+    SPOILED = "spoiled"
+    """In the box of those that are good for nothing."""
+
+
+@dataclass(slots=True)
+class Plastic:
+    """A card as a person sees it."""
+
+    serial: str
+    """Printed on it by the factory."""
+    chip: Chip
+    place: str
+    """Where it lies, or was handed over: the subject of a terminal's certificate, or DEPOT."""
+    printed: int = 0
+    """How often a printer has begun with it."""
+    hand: Hand = Hand.OFFICE
+
+
 class Drawer:
-    """A folder of cards, by what is printed on the plastic."""
+    """A folder of cards, by their serials."""
 
     def __init__(self, folder: Path, kinds: dict[str, Kind] | None = None) -> None:
         self.folder = folder
         self._kinds = kinds or read_kinds()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def put(self, serial: str, chip: Chip) -> None:
+    def put(self, plastic: Plastic) -> None:
         """Lay a card down; whole, or as it lay there before."""
-        partial = self.folder / f"{serial}.partial"
+        seen = {"place": plastic.place, "printed": plastic.printed, "hand": plastic.hand.value, "chip": plastic.chip.state()}
+        partial = self.folder / f"{plastic.serial}.partial"
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(chip.state(), file)
-        partial.rename(self._file(serial))
+            json.dump(seen, file)
+        partial.rename(self._file(plastic.serial))
 
-    def take(self, serial: str) -> Chip:
+    def take(self, serial: str) -> Plastic:
         """The card; it lies there still, as it is now. Raises FileNotFoundError."""
-        return Chip.of_state(self._kinds, json.loads(self._file(serial).read_text()))
+        seen = json.loads(self._file(serial).read_text())
+        chip = Chip.of_state(self._kinds, seen["chip"])
+        return Plastic(serial, chip, seen["place"], seen["printed"], Hand(seen["hand"]))
 
     def serials(self) -> Iterator[str]:
         """All that lie there, in the order of their numbers."""
         return (file.stem for file in sorted(self.folder.glob("*.chip")))
+
+    def all(self) -> Iterator[Plastic]:
+        """Every card."""
+        return map(self.take, self.serials())
 
     def _file(self, serial: str) -> Path:
         return self.folder / f"{serial}.chip"
