@@ -140,13 +140,13 @@ class Counter:
 
 
 @asynccontextmanager
-async def open_counter(registry: Registry, database: Database, owner: Owner, folder: Path) -> AsyncIterator[Counter]:
-    """The registry, with payments that serves in this process."""
+async def open_payments(database: Database, folder: Path, service: str) -> AsyncIterator[tuple[str, Tls]]:
+    """Payments that serves in this process, and what a service of the back office asks it with."""
     engine = make_engine(database.owner_url, "tests", sessions=1)
-    await grant(engine, "card", "back_office")
+    await grant(engine, service, "back_office")
     await engine.dispose()
     authority, address = Authority(folder / "authority"), f"{HOST}:{free_port()}"
-    theirs, ours = authority.issue(SERVICE, hosts=[HOST]), authority.issue("onecard://service/card")
+    theirs, ours = authority.issue(SERVICE, hosts=[HOST]), authority.issue(f"onecard://service/{service}")
     config = Config.from_environment(
         {"ONECARD_DATABASE_URL": database.application_url, "ONECARD_KAFKA": NOBODY, "ONECARD_BATCH_KEY": KEY.key.hex()}
     )
@@ -160,8 +160,15 @@ async def open_counter(registry: Registry, database: Database, owner: Owner, fol
         return False
 
     await until("payments listens", listens)
-    desk = PaymentsDesk(address, Tls(ours.certificate, ours.key, authority.certificate), patience_seconds=20)
-    yield Counter(registry, database, owner, desk)
-    await desk.close()
+    yield address, Tls(ours.certificate, ours.key, authority.certificate)
     payments.cancel()
     await asyncio.gather(payments, return_exceptions=True)
+
+
+@asynccontextmanager
+async def open_counter(registry: Registry, database: Database, owner: Owner, folder: Path) -> AsyncIterator[Counter]:
+    """The registry, with payments."""
+    async with open_payments(database, folder, "card") as (address, ours):
+        desk = PaymentsDesk(address, ours, patience_seconds=20)
+        yield Counter(registry, database, owner, desk)
+        await desk.close()
