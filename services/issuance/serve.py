@@ -37,6 +37,7 @@ from services.issuance.api.shifts import ShiftService
 from services.issuance.config import Config
 from services.issuance.domain.settings import Settings
 from services.issuance.handlers.close_shift import CloseShift
+from services.issuance.handlers.forget_requests import ForgetRequests
 from services.issuance.handlers.receive_delivery import ReceiveDelivery
 from services.issuance.handlers.watch_blanks import BarLostBlanks, MeasureBlanks
 
@@ -57,7 +58,7 @@ def duties(engine: AsyncEngine, card: CardDesk, settings: Settings, closing: Clo
 
     return [
         [Duty(1, BarLostBlanks(engine, lost))],
-        [Duty(1, closing), Duty(1, MeasureBlanks(settings.issuance))],
+        [Duty(1, closing), Duty(1, MeasureBlanks(settings.issuance)), Duty(600, ForgetRequests(settings.issuance))],
     ]
 
 

@@ -20,6 +20,8 @@ class IssuanceRules:
     """Fewer blanks at a window or a kit are said and measured."""
     lowest_depot: int
     """The same of each product at the depot."""
+    request_days: int
+    """How long a repeated request hears its first answer."""
 
 
 @dataclass(frozen=True, slots=True)

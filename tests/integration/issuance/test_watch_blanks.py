@@ -13,6 +13,7 @@ from services.issuance.adapters.blanks import Signed, find_blank, move
 from services.issuance.domain.blank import BlankState, Fence, Verb
 from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.settings import IssuanceRules
+from services.issuance.handlers.forget_requests import ForgetRequests
 from services.issuance.handlers.watch_blanks import BarLostBlanks, MeasureBlanks
 from tests.support.blanks import BY_CLERK, FENCE, KIT, PRODUCT, WINDOW, add_blanks, add_box
 from tests.support.waiting import until
@@ -56,7 +57,7 @@ async def test_blanks_of_a_lost_kit_are_barred_and_measured(issuance_engine: Asy
 
 
 async def test_moves_are_measured_once_and_those_of_before_are_not(issuance_engine: AsyncEngine, driver: Driver) -> None:
-    duty = MeasureBlanks(IssuanceRules(0, 0), late_seconds=0)
+    duty = MeasureBlanks(IssuanceRules(0, 0, 30), late_seconds=0)
     await once(issuance_engine, duty)
     (serial,) = await add_blanks(driver, 1)
     await move(driver, serial, Verb.SPOIL, BY_CLERK, reason="bent in the drawer")
@@ -81,7 +82,7 @@ async def test_stock_is_measured_and_a_place_with_too_few_is_said_once(
 ) -> None:
     await add_box(driver, 5)
     await add_blanks(driver, 3, WINDOW)
-    duty = MeasureBlanks(IssuanceRules(lowest_stock=4, lowest_depot=5))
+    duty = MeasureBlanks(IssuanceRules(lowest_stock=4, lowest_depot=5, request_days=30))
     duty.EVERY_SECONDS = 0.0  # type: ignore[misc]
     await once(issuance_engine, duty)
     await once(issuance_engine, duty)
@@ -91,3 +92,17 @@ async def test_stock_is_measured_and_a_place_with_too_few_is_said_once(
     said = capsys.readouterr().out
     assert said.count("few_blanks") == 1
     assert WINDOW in said
+
+
+async def test_answers_are_forgotten_after_the_citys_days(
+    issuance_engine: AsyncEngine, driver: Driver, owner: Driver
+) -> None:  # fmt: skip
+    for days in (29, 31):
+        await owner.execute(
+            """insert into issuance.request (caller, request_id, digest, response, create_time)
+               values ('w', $1::text, '', '', now() - make_interval(days => $2))""",
+            f"R{days}",
+            days,
+        )
+    assert await once(issuance_engine, ForgetRequests(IssuanceRules(0, 0, 30)))
+    assert [row[0] for row in await driver.fetch("select request_id from issuance.request")] == ["R29"]
