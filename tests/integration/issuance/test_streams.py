@@ -27,13 +27,13 @@ from services.issuance.handlers.check_card import CheckCard
 from services.issuance.handlers.dialogue import Run
 from services.issuance.handlers.personalise import Personalise
 from services.issuance.handlers.update_card import UpdateCard
-from tests.integration.issuance.test_lives import open_room
+from tests.integration.issuance.test_lives import check, open_room
 from tests.support.blank_desk import StaffRoom
 from tests.support.blanks import WINDOW
 from tests.support.chip_driver import PRODUCTS
 from tests.support.edge import reason_of
 from tests.support.issuance import ATR, Room, open_vault
-from tests.support.issuance_room import PRESENTED, ChipTerminal
+from tests.support.issuance_room import PRESENTED, ChipTerminal, Plastic
 
 Driver: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -111,11 +111,12 @@ class Desk:
                 return messages.PersonaliseRequest(at=message.at, responses=messages.ChipResponses(responses=raw))
             case "print":
                 terminal.card.printed += 1
+                terminal.card.plastic = Plastic.PRINTED
                 return messages.PersonaliseRequest(at=message.at, printed=messages.Printed(outcome=messages.PRINT_OUTCOME_DONE))
             case "look_at_card":
-                return messages.PersonaliseRequest(
-                    at=message.at, appearance=messages.Appearance(looks=messages.CARD_LOOKS_GOOD)
-                )
+                printed = terminal.card.plastic is Plastic.PRINTED
+                looks = messages.CARD_LOOKS_GOOD if printed else messages.CARD_LOOKS_BLANK
+                return messages.PersonaliseRequest(at=message.at, appearance=messages.Appearance(looks=looks))
             case _:
                 return messages.PersonaliseRequest(at=message.at, handed_over=messages.HandedOver(presented=PRESENTED))
 
@@ -262,7 +263,8 @@ async def test_a_stream_that_is_cut_is_resumed_and_the_ledger_balances(desk: Des
     finished = await desk.issue(application)
     assert finished.outcome == messages.ISSUE_OUTCOME_ISSUED or finished.refusal.reason == "BLANK_HANDED_OVER"
     await room.settle()
-    assert room.cards[0].printed >= 1
+    assert room.cards[0].printed == 1
+    await check(driver, room)
     assert [card.state for card in room.registry.cards] == ["ISSUED"]
 
 
