@@ -29,6 +29,7 @@ insert into issuance.blank_entry (serial, verb, from_state, to_state, from_place
 values ($1, $2, $3, $4, $5, $6, nullif($7, ''), nullif($8::bigint, 0), $9, nullif($10::bigint, 0), nullif($11::bigint, 0),
     nullif($12::bigint, 0), nullif($13::bigint, 0), $14, $15, $16)"""
 _FORGET: Final = "delete from issuance.blank_account where serial = any($1::text[])"
+_KNOWN: Final = "insert into issuance.place (name) values ($1) on conflict do nothing"
 _PLACE: Final = """
 insert into issuance.place (name, outlet) values ($1, $2)
 on conflict (name) do update set outlet = excluded.outlet where excluded.outlet not in ('', place.outlet)"""
@@ -98,7 +99,10 @@ async def forget_account(driver: "asyncpg.Connection[Any]", serials: Sequence[st
 
 async def add_place(driver: "asyncpg.Connection[Any]", name: str, outlet: str = "") -> None:
     """A terminal that may have blanks, and where it stands; empty: that is not known here."""
-    await driver.execute(_PLACE, name, outlet)
+    if outlet:
+        await driver.execute(_PLACE, name, outlet)
+    else:  # nobody who moves something waits for one who only names a place
+        await driver.execute(_KNOWN, name)
 
 
 async def move(

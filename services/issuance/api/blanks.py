@@ -101,7 +101,9 @@ class BlankService(BlankServiceServicer):
     async def SpoilBlank(self, request: messages.SpoilBlankRequest, context: Any) -> messages.SpoilBlankResponse:  # noqa: N802
         """Good for nothing."""
         actor = await self._actors.with_right(Right.SPOIL_BLANK, context)
-        order = Order(Act.SPOIL, _serials([request.serial]), at=_places(actor), reason=_reason(request.reason))
+        # A keeper may have brought it back from anywhere, as from a kit that was lost and found.
+        at = frozenset[str]() if may(actor, Right.RECEIVE_BLANKS) else frozenset({actor.terminal})
+        order = Order(Act.SPOIL, _serials([request.serial]), at=at, reason=_reason(request.reason))
         return messages.SpoilBlankResponse(moved=await self._move(order, actor, request))
 
     async def ReturnBlanks(  # noqa: N802

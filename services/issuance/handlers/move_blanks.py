@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from services.common.errors import Code, DomainError
 from services.issuance.adapters import audit
 from services.issuance.adapters.blanks import Signed, enter, find_blanks, find_range, forget_account, who_spoiled
 from services.issuance.domain.actor import Actor
@@ -100,7 +101,9 @@ async def move_blanks(
         if missing := set(order.serials) - {blank.serial for blank in blanks}:
             return Moved(0, Refusal.UNKNOWN_BLANK, tuple(sorted(missing)[:_NAMED]))
     else:
-        blanks = await find_range(driver, *order.span, MOST)
+        blanks = await find_range(driver, *order.span, MOST + 1)
+        if len(blanks) > MOST:
+            raise DomainError(Code.INVALID_ARGUMENT, "RANGE_TOO_LARGE", f"一次最多办理 {MOST} 张，请分段办理")
     if not blanks:
         return Moved(0, Refusal.UNKNOWN_BLANK, (order.span[0],))
     decided = [(blank, _decide(order, blank)) for blank in blanks]

@@ -23,8 +23,8 @@ Lost: TypeAlias = Callable[[], Awaitable[Mapping[str, int]]]
 _AT: Final = """
 select serial, place from issuance.blank where place = any($1::text[]) and state between 3 and 6 and not barred
 order by serial limit 1000"""
-_LATE_SECONDS: Final = 6.0
-"""No transaction lasts longer: what is older than that is all there."""
+_LATE_SECONDS: Final = 12.0
+"""More than twice as long as a transaction may last, with its waiting for a lock: what is older is all there."""
 _NEWEST: Final = """
 select coalesce(max(id), 0) from issuance.blank_entry where at < clock_timestamp() - make_interval(secs => $1)"""
 _MOVES: Final = """

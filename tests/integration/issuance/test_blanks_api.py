@@ -8,14 +8,14 @@ import pytest
 
 from onecard.issuance.v1 import blanks_pb2 as messages
 from services.common.keyvault.software import open_token
-from services.issuance.adapters.blanks import move
+from services.issuance.adapters.blanks import BY_ITSELF, move
 from services.issuance.adapters.boxes import Accounts
 from services.issuance.adapters.entries import unsound
 from services.issuance.domain.actor import Role
 from services.issuance.domain.blank import BlankState, Verb
 from services.issuance.domain.rights import RIGHTS, Right
 from tests.support.blank_desk import BlankDesk, Person
-from tests.support.blanks import BY_CLERK, FENCE, OTHER, WINDOW, add_blanks, add_box, delivery, identifier
+from tests.support.blanks import BY_CLERK, FENCE, KIT, OTHER, WINDOW, add_blanks, add_box, delivery, identifier
 from tests.support.edge import reason_of
 
 Driver: TypeAlias = "asyncpg.Connection[Any]"
@@ -214,6 +214,22 @@ async def test_a_signature_is_for_one_exact_request_of_one_shift(desk: BlankDesk
     assert (await clerk.ask("SpoilBlank", other)).moved.refusal.reason == "SECOND_PERSON_NEEDED"
     later = desk.clerk()  # the same person, signed in anew
     assert (await later.ask("SpoilBlank", request)).moved.refusal.reason == "SECOND_PERSON_NEEDED"
+
+
+async def test_what_lay_at_a_lost_kit_is_brought_back_by_a_keeper_and_destroyed(
+    desk: BlankDesk, driver: Driver
+) -> None:  # fmt: skip
+    (serial,) = await add_blanks(driver, 1, KIT)
+    await move(driver, serial, Verb.BAR, BY_ITSELF)
+    keeper, one = desk.keeper(), messages.SerialRange(first=serial, last=serial)
+    barred = (await keeper.twice("ReturnBlanks", messages.ReturnBlanksRequest(range=one))).moved
+    assert barred.refusal.reason == "BLANK_BARRED"
+    request = messages.SpoilBlankRequest(request_id="S1", serial=serial, reason="kit was lost")
+    assert (await desk.clerk().ask("SpoilBlank", request)).moved.refusal.reason == "BLANK_ELSEWHERE"
+    request.request_id = "S2"
+    await by_two(desk, keeper, "SpoilBlank", request)
+    assert (await keeper.twice("ReturnBlanks", messages.ReturnBlanksRequest(range=one))).moved.count == 1
+    await by_two(desk, keeper, "DestroyBlanks", messages.DestroyBlanksRequest(request_id="X1", serials=[serial]))
 
 
 async def test_what_is_being_made_is_not_spoiled_by_hand(desk: BlankDesk, driver: Driver) -> None:
