@@ -15,6 +15,7 @@ from services.common.settings import SettingsError
 from services.issuance.adapters.products import ProductsError
 from services.issuance.config import Config, ConfigError, required
 from services.issuance.keys import KEYS
+from services.issuance.vault.commands import vault_app
 
 app = typer.Typer(
     help="The issuance service: blanks, and cards made while their holders wait. Settings come from ONECARD_… variables "
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(vault_commands("issuance", KEYS), name="vault")
+app.add_typer(vault_app())
 out = Console()
 
 

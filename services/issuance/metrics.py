@@ -20,3 +20,8 @@ BARRED_AFTER = Histogram(
 )
 SHIFTS_CLOSED = Counter("onecard_issuance_shifts_closed_total", "Shifts that were closed")
 CASH_WAITING = Gauge("onecard_issuance_cash_differences_waiting", "Differences in cash that payments has not posted yet")
+VAULT_ANSWERS = Counter("onecard_issuance_vault_answers_total", "Answers of the vault", ["operation", "outcome"])
+VAULT_LEASES = Gauge("onecard_issuance_vault_leases_open", "Blanks that the vault computes for at this moment")
+VAULT_CONNECTIONS_REFUSED = Counter(
+    "onecard_issuance_vault_connections_refused_total", "Connections that the vault ended", ["reason"]
+)

@@ -21,8 +21,10 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.hashes import SM3
 from cryptography.hazmat.primitives.hmac import HMAC
 
+from services.common.keyvault.algorithms import CHIP_KEY_BYTES, SoftwareKey, chip_check_value
 from services.common.keyvault.field import KEY_BYTES, seal, unseal
 from services.common.keyvault.vault import (
+    CHIP_ALGORITHMS,
     Purpose,
     TamperedError,
     TokenLockedError,
@@ -91,6 +93,11 @@ class SoftwareVault:
         self._keys = keys
         self._ciphers = {(k.label, k.version): SM4(k.secret) for k in keys if k.purpose is Purpose.WRAP}
         self._macs = {(k.label, k.version): HMAC(k.secret, SM3()) for k in keys if k.purpose is Purpose.MAC}
+        self._roots = {
+            (k.label, k.version): SoftwareKey(CHIP_ALGORITHMS[k.purpose], k.secret)
+            for k in keys
+            if k.purpose in CHIP_ALGORITHMS
+        }
         versions: dict[str, tuple[int, ...]] = {}
         for key in sorted(keys, key=lambda k: k.version):
             versions[key.label] = (*versions.get(key.label, ()), key.version)
@@ -114,6 +121,14 @@ class SoftwareVault:
         context = keyed.copy()
         context.update(message)
         return context.finalize()
+
+    @contextmanager
+    def use(self, label: str, version: int, factor: bytes = b"") -> Iterator[SoftwareKey]:
+        """A chip's key, or a root itself, for as long as it is used."""
+        root = self._roots.get((label, version))
+        if root is None:
+            raise UnknownKeyError(f"the token {self.label} has no root {label} of version {version}")
+        yield SoftwareKey(root.algorithm, root.encipher(factor)) if factor else root
 
     def current(self, label: str) -> int:
         """The version that was activated last."""
@@ -218,7 +233,11 @@ def unlock_token(file: Path, so_pin: str, new_pin: str) -> None:
 
 
 def check_value(purpose: Purpose, secret: bytes) -> str:
-    """The first three bytes of what a key makes of zeros: tells a key without giving it away."""
+    """The first three bytes of what a key makes of zeros: tells a key without giving it away. Raises VaultError."""
+    if len(secret) != _LENGTH[purpose]:
+        raise VaultError(f"such a key must have {_LENGTH[purpose]} bytes")
+    if algorithm := CHIP_ALGORITHMS.get(purpose):
+        return chip_check_value(SoftwareKey(algorithm, secret).encipher(bytes(algorithm.block_bytes)))
     if purpose is Purpose.WRAP:
         return Cipher(SM4(secret), ECB()).encryptor().update(bytes(16))[:3].hex().upper()  # noqa: S305 - one block of zeros
     context = HMAC(secret, SM3())
@@ -236,7 +255,11 @@ def combine(components: list[bytes]) -> bytes:
     return key
 
 
-_LENGTH: Final = {Purpose.WRAP: KEY_BYTES, Purpose.MAC: MAC_KEY_BYTES}
+_LENGTH: Final = {
+    Purpose.WRAP: KEY_BYTES,
+    Purpose.MAC: MAC_KEY_BYTES,
+    **dict.fromkeys(CHIP_ALGORITHMS, CHIP_KEY_BYTES),
+}
 
 
 def _bound(label: str, version: int, bound_to: bytes) -> bytes:

@@ -1,7 +1,10 @@
 """What a vault does for a service, written around operations, never around keys: none of them hands out a key that it holds."""
 
+from contextlib import AbstractContextManager
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+from services.common.keyvault.algorithms import Algorithm
 
 
 class VaultError(Exception):
@@ -31,6 +34,18 @@ class Purpose(IntEnum):
     """SM4-GCM: wraps the keys of others."""
     MAC = 2
     """HMAC-SM3: finds, compares and seals."""
+    CHIP_SM4 = 3
+    """A root: the keys of chips are derived from it."""
+    CHIP_DES = 4
+    CHIP_AES = 5
+
+
+CHIP_PURPOSES: Final = {
+    Algorithm.SM4: Purpose.CHIP_SM4,
+    Algorithm.DES: Purpose.CHIP_DES,
+    Algorithm.AES: Purpose.CHIP_AES,
+}
+CHIP_ALGORITHMS: Final = {purpose: algorithm for algorithm, purpose in CHIP_PURPOSES.items()}
 
 
 class Wrapped(NamedTuple):
@@ -58,3 +73,50 @@ class KeyVault(Protocol):
 
     def versions(self, label: str) -> tuple[int, ...]:
         """All versions that can still be used, oldest first."""
+
+
+class BlockKey(Protocol):
+    """A key while it is used: of one chip, or a root itself."""
+
+    def encipher(self, blocks: bytes) -> bytes:
+        """Each block by itself."""
+
+    def chain(self, start: bytes, blocks: bytes) -> bytes:
+        """The last block of CBC."""
+
+
+class Roots(Protocol):
+    """The roots of chips' keys, by label and version. Raises VaultError."""
+
+    development: bool
+
+    def use(self, label: str, version: int, factor: bytes = b"") -> AbstractContextManager[BlockKey]:
+        """The key that the root makes of a chip's factor, one block or two; without a factor the root itself."""
+
+    def current(self, label: str) -> int:
+        """The version that is used for what is new."""
+
+    def versions(self, label: str) -> tuple[int, ...]:
+        """All versions that can still be used, oldest first."""
+
+
+class Token(Protocol):
+    """What a security administrator does with the keys of a vault, wherever they are. Raises VaultError."""
+
+    label: str
+    development: bool
+
+    def add_version(self, label: str, purpose: Purpose, secret: bytes | None = None) -> int:
+        """A new key, random unless it was put together from components; the first version is current. Answers its version."""
+
+    def activate(self, label: str, version: int) -> None:
+        """From now on what is new is made with this version."""
+
+    def destroy_version(self, label: str, version: int) -> None:
+        """For ever."""
+
+    def current(self, label: str) -> int:
+        """The version that is used for what is new."""
+
+    def check_values(self) -> list[tuple[str, int, Purpose, str]]:
+        """Label, version, purpose and check value of each key."""

@@ -1,0 +1,35 @@
+"""The vault's process is put together here."""
+
+from typing import Final
+
+import uvloop
+from prometheus_client import start_http_server
+
+from services.common.database import make_engine
+from services.common.keyvault.hardware import HardwareVault
+from services.common.keyvault.software import SoftwareVault
+from services.issuance.adapters.products import read_products
+from services.issuance.vault.answering import Answering, at_once, in_thread
+from services.issuance.vault.blanks import BlankTable
+from services.issuance.vault.config import VaultConfig
+from services.issuance.vault.leases import Leases
+from services.issuance.vault.server import VaultServer
+
+_SESSIONS: Final = 8
+
+
+async def _serve(config: VaultConfig, roots: SoftwareVault | HardwareVault) -> None:
+    engine = make_engine(config.database_url, "issuance-vault", sessions=_SESSIONS, looked_at=True)
+    leases = Leases(BlankTable(engine), read_products(config.products), roots.current)
+    run = in_thread if isinstance(roots, HardwareVault) else at_once
+    try:
+        await VaultServer(Answering(roots, leases, run), leases, config.allowed).serve(config.socket)
+    finally:
+        await engine.dispose()
+
+
+def run_vault(config: VaultConfig, roots: SoftwareVault | HardwareVault) -> None:
+    """Until SIGTERM or SIGINT."""
+    if config.metrics_port:
+        start_http_server(config.metrics_port, addr="127.0.0.1")
+    uvloop.run(_serve(config, roots))
