@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -30,7 +31,7 @@ FileOption = Annotated[
 ]
 KeysFromOption = Annotated[
     Path | None,
-    typer.Option("--keys-from", envvar="ONECARD_DEVELOPMENT_KEYS", help="with --development: a file of lines `label key`"),
+    typer.Option("--keys-from", envvar="ONECARD_DEVELOPMENT_KEYS", help="with --development: JSON, a key by label"),
 ]
 LabelArgument = Annotated[str, typer.Argument(help="the key's label: `vault show` lists them")]
 
@@ -73,8 +74,10 @@ def vault_commands(
             so_pin = _secret("ONECARD_VAULT_SO_PIN", "second PIN", again=True)
             vault, present = create_token(file, service, pin, so_pin, development=development), set()
         for label, purpose in _known(keys).items():
-            if label not in present:
-                vault.add_version(label, purpose, brought.get(label))
+            if not vault.keeps(purpose):
+                out.print(f"[yellow]this module keeps no {label}[/]: what needs it cannot be done with it")
+            elif label not in present:
+                vault.add_version(label, purpose, brought.get(label) or brought.get(label.rpartition(".")[2]))
         _show(vault)
         if not _module():
             out.print(f"{file} is made. Keep a copy of it apart from the database's backups, and both PINs apart from it.")
@@ -105,7 +108,8 @@ def vault_commands(
         if not found:
             raise VaultError(f"the token {vault.label} has no key {label} of version {version}")
         needed = needs(label, version) if needs else "whatever it has wrapped"
-        out.print(f"{label} version {version}, check value {found[0]}; it is needed by: {needed or 'nothing that is known'}")
+        out.print(f"{label} version {version}, check value {found[0]}")
+        out.print(f"it is needed by: {needed or 'nothing that is known'}", soft_wrap=True)
         if typer.prompt("its check value, to destroy it for ever").strip().upper() != found[0]:
             raise VaultError(f"that is another check value: {label} version {version} stays")
         vault.destroy_version(label, version)
@@ -174,9 +178,10 @@ def _development_keys(file: Path | None, *, development: bool) -> Mapping[str, b
     if not development or _module():
         raise VaultError("keys come from a file with --development alone; otherwise custodians bring them together")
     try:
-        return {label: bytes.fromhex(key) for label, key in (line.split() for line in file.read_text().splitlines() if line)}
+        held = msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+        return {label: bytes.fromhex(key) for label, key in held.items()}
     except (OSError, ValueError):
-        raise VaultError(f"{file} does not hold lines of a label and a key in hexadecimal digits") from None
+        raise VaultError(f"{file} is no JSON object of keys in hexadecimal digits by their labels") from None
 
 
 def _secret(variable: str, what: str, *, again: bool = False) -> str:

@@ -112,9 +112,13 @@ class HardwareVault:
             for (label, version), key in sorted(self._keys.items())
         ]
 
+    def keeps(self, purpose: Purpose) -> bool:
+        """Roots of AES."""
+        return purpose is Purpose.CHIP_AES
+
     def add_version(self, label: str, purpose: Purpose, secret: bytes | None = None) -> int:
         """A new key, random in the token unless it was put together from components. Answers its version."""
-        if purpose is not Purpose.CHIP_AES:
+        if not self.keeps(purpose):
             raise VaultError(f"the token {self.label} keeps roots of AES alone, not {label}")
         if secret is not None and len(secret) != CHIP_KEY_BYTES:
             raise VaultError(f"the key {label} must have {CHIP_KEY_BYTES} bytes")

@@ -145,6 +145,10 @@ class SoftwareVault:
         """Label, version, purpose and check value (three bytes, in hexadecimal digits) of each key: for people to compare."""
         return [(k.label, k.version, k.purpose, check_value(k.purpose, k.secret)) for k in self._keys]
 
+    def keeps(self, purpose: Purpose) -> bool:
+        """All kinds."""
+        return purpose in _LENGTH
+
     def add_version(self, label: str, purpose: Purpose, secret: bytes | None = None) -> int:
         """A new key, random unless it was put together from components; the first version is current. Answers its version."""
         known = self._versions.get(label, ())

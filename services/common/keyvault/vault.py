@@ -106,6 +106,9 @@ class Token(Protocol):
     label: str
     development: bool
 
+    def keeps(self, purpose: Purpose) -> bool:
+        """Whether it can keep such keys."""
+
     def add_version(self, label: str, purpose: Purpose, secret: bytes | None = None) -> int:
         """A new key, random unless it was put together from components; the first version is current. Answers its version."""
 
