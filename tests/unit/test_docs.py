@@ -19,6 +19,7 @@ from cli.main import app as onecard
 from services.card import metrics as card_metrics
 from services.common import build, housekeeping
 from services.common.grpc import metrics as edge_metrics
+from services.issuance import __main__ as issuance
 from services.issuance import metrics as issuance_metrics
 from services.payments import __main__ as payments
 from services.payments import metrics as payments_metrics
@@ -35,6 +36,7 @@ METRIC = re.compile(r"((?:onecard|grpc_server|issuance|blank)_[a-z_]+)(?:\{([a-z
 FILE_NAME = re.compile(r"[\w./-]*\w\.(?:py|md|toml|proto|csv|txtpb|xml)|(?:[\w.-]+/)+")
 COMMANDS: dict[str, Any] = {
     "onecard": onecard,
+    "python -m services.issuance": issuance.app,
     "python -m services.payments": payments.app,
     "python -m simulation": simulation.app,
 }
