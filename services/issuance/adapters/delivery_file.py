@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-MOST_BLANKS: Final = 10_000
+MOST_BLANKS: Final = 5_000
 MOST_BYTES: Final = 1024 * 1024
 
 _BOX: Final = re.compile(r"[0-9A-Z-]{1,32}")

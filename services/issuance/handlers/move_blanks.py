@@ -15,7 +15,7 @@ from services.issuance.domain.blank import Blank, BlankState, Verb, decide
 from services.issuance.domain.refusal import Refusal
 from services.issuance.handlers.countersign import second_person
 
-MOST: Final = 10_000
+MOST: Final = 5_000
 """In one request: a box."""
 _NAMED: Final = 20
 """Of those that do not fit."""
