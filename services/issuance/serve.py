@@ -1,8 +1,8 @@
 """The API process of the issuance service: windows and kits over gRPC. Several may share a port."""
 
 import asyncio
-from collections.abc import Mapping, Sequence, Set
-from typing import Any, Final, NoReturn
+from collections.abc import Mapping, Set
+from typing import Any, Final
 
 import uvloop
 from prometheus_client import start_http_server
@@ -16,7 +16,6 @@ from onecard.issuance.v1.blanks_pb2_grpc import (
 )
 from services.common.announce import Announcer
 from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
-from services.common.errors import Code, DomainError
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal
@@ -40,6 +39,7 @@ from services.issuance.handlers.close_shift import CloseShift
 from services.issuance.handlers.forget_requests import ForgetRequests
 from services.issuance.handlers.receive_delivery import ReceiveDelivery
 from services.issuance.handlers.watch_blanks import BarLostBlanks, MeasureBlanks
+from services.issuance.vault.client import VaultClient
 
 ELECTION: Final = "issuance.housekeeping"
 _SESSIONS: Final = 10
@@ -84,6 +84,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     await _wait_for_schema(engine)
     card = CardDesk(config.card, listen.tls)
     announcer = Announcer(config.kafka)
+    chips = VaultClient(config.vault_socket)
     payments = PaymentsDesk(config.payments, listen.tls) if config.payments else None
     closing = CloseShift(engine, payments)
     groups = duties(engine, card, settings, closing)
@@ -91,7 +92,9 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     server: Any = make_server(listen, revocations(card))
     # The stubs know gRPC's own server only; ours takes what they bring.
     actors = Actors(card)
-    deliveries = ReceiveDelivery({product.code for product in products}, settings.city.code, _unchecked, Accounts(vault))
+    deliveries = ReceiveDelivery(
+        {product.code for product in products}, settings.city.code, chips.check_identifiers, Accounts(vault)
+    )
     add_BlankServiceServicer_to_server(BlankService(engine, actors, deliveries), server)
     add_CountersignServiceServicer_to_server(CountersignService(engine, actors), server)
     add_ShiftServiceServicer_to_server(ShiftService(engine, actors, closing), server)
@@ -102,15 +105,12 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
             beside.cancel()
     finally:
         await card.close()
+        await chips.close()
         if payments:
             await payments.close()
         await announcer.stop()
         await housekeeping.dispose()
         await engine.dispose()
-
-
-async def _unchecked(product: str, identifiers: Sequence[str]) -> NoReturn:
-    raise DomainError(Code.UNAVAILABLE, "VAULT_AWAY", "密钥系统暂时没有应答，请稍后再试")
 
 
 async def _keep_house(announcer: Announcer, housekeeping: Housekeeping) -> None:
