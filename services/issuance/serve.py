@@ -14,6 +14,7 @@ from onecard.issuance.v1.blanks_pb2_grpc import (
     add_CountersignServiceServicer_to_server,
     add_ShiftServiceServicer_to_server,
 )
+from onecard.issuance.v1.issuance_pb2_grpc import add_IssuanceServiceServicer_to_server
 from services.common.announce import Announcer
 from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
 from services.common.grpc.listen import Listen
@@ -29,17 +30,24 @@ from services.issuance.adapters.card_service import Away, CardDesk
 from services.issuance.adapters.city_settings import read_city_settings
 from services.issuance.adapters.payments_desk import PaymentsDesk
 from services.issuance.adapters.products import read_products
+from services.issuance.adapters.records import PostgresJournal
 from services.issuance.api.actors import Actors
 from services.issuance.api.blanks import BlankService
 from services.issuance.api.countersignatures import CountersignService
+from services.issuance.api.issuance import IssuanceService
 from services.issuance.api.shifts import ShiftService
 from services.issuance.config import Config
 from services.issuance.domain.settings import Settings
+from services.issuance.handlers.check_card import CheckCard
 from services.issuance.handlers.close_shift import CloseShift
 from services.issuance.handlers.forget_requests import ForgetRequests
+from services.issuance.handlers.personalise import Personalise
 from services.issuance.handlers.receive_delivery import ReceiveDelivery
+from services.issuance.handlers.relay_events import RelayEvents, measure_owed
+from services.issuance.handlers.settle import Settle
+from services.issuance.handlers.update_card import UpdateCard
 from services.issuance.handlers.watch_blanks import BarLostBlanks, MeasureBlanks
-from services.issuance.vault.client import VaultClient
+from services.issuance.vault.client import ChipVault, VaultClient
 
 ELECTION: Final = "issuance.housekeeping"
 _SESSIONS: Final = 10
@@ -47,7 +55,9 @@ _SESSIONS: Final = 10
 _MIGRATED: Final = text("select from issuance.place limit 0")
 
 
-def duties(engine: AsyncEngine, card: CardDesk, settings: Settings, closing: CloseShift) -> list[Group]:
+def duties(
+    engine: AsyncEngine, card: CardDesk, settings: Settings, closing: CloseShift, settle: Settle, relay: RelayEvents
+) -> list[Group]:
     """What one process of all does; each group has a session of its own."""
 
     async def lost() -> Mapping[str, int]:
@@ -58,6 +68,8 @@ def duties(engine: AsyncEngine, card: CardDesk, settings: Settings, closing: Clo
 
     return [
         [Duty(1, BarLostBlanks(engine, lost))],
+        [Duty(1, settle), Duty(5, measure_owed)],
+        [Duty(0.1, relay)],
         [Duty(1, closing), Duty(1, MeasureBlanks(settings.issuance)), Duty(600, ForgetRequests(settings.issuance))],
     ]
 
@@ -82,40 +94,40 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
         raise VaultError(f"{config.vault} is a development token: serve on 127.0.0.1, or make another one with `vault create`")
     engine = make_engine(config.database_url, "issuance-api", sessions=_SESSIONS, looked_at=True)
     await _wait_for_schema(engine)
-    card = CardDesk(config.card, listen.tls)
+    card, keys = CardDesk(config.card, listen.tls), VaultClient(config.vault_socket)
+    if not listen.on_loopback and await keys.development():
+        raise VaultError(f"{config.vault_socket} leads to development keys: serve on 127.0.0.1, or hold a ceremony")
     announcer = Announcer(config.kafka)
-    chips = VaultClient(config.vault_socket)
     payments = PaymentsDesk(config.payments, listen.tls) if config.payments else None
     closing = CloseShift(engine, payments)
-    groups = duties(engine, card, settings, closing)
+    journal = PostgresJournal(engine, vault)
+    groups = duties(engine, card, settings, closing, Settle(journal, card, at=at), RelayEvents(announcer, at))
     housekeeping = make_engine(config.database_url, "issuance-housekeeping", sessions=len(groups) + 1)
     server: Any = make_server(listen, revocations(card))
     # The stubs know gRPC's own server only; ours takes what they bring.
     actors = Actors(card)
     deliveries = ReceiveDelivery(
-        {product.code for product in products}, settings.city.code, chips.check_identifiers, Accounts(vault)
+        {product.code for product in products}, settings.city.code, keys.check_identifiers, Accounts(vault)
     )
     add_BlankServiceServicer_to_server(BlankService(engine, actors, deliveries), server)
     add_CountersignServiceServicer_to_server(CountersignService(engine, actors), server)
     add_ShiftServiceServicer_to_server(ShiftService(engine, actors, closing), server)
+    parts = (journal, card, ChipVault(keys), products, at)
+    making, update, check = Personalise(*parts), UpdateCard(engine, *parts), CheckCard(*parts)
+    add_IssuanceServiceServicer_to_server(IssuanceService(actors, making, update, check, config.authority), server)
     try:
         async with asyncio.TaskGroup() as tasks:
-            beside = tasks.create_task(_keep_house(announcer, Housekeeping(housekeeping, ELECTION, groups)))
+            beside = tasks.create_task(Housekeeping(housekeeping, ELECTION, groups).run())
             await serve_until_signal(server)
             beside.cancel()
     finally:
         await card.close()
-        await chips.close()
+        await keys.close()
         if payments:
             await payments.close()
         await announcer.stop()
         await housekeeping.dispose()
         await engine.dispose()
-
-
-async def _keep_house(announcer: Announcer, housekeeping: Housekeeping) -> None:
-    await announcer.start()
-    await housekeeping.run()
 
 
 async def _wait_for_schema(engine: AsyncEngine) -> None:

@@ -21,12 +21,16 @@ class RelayEvents:
     def __init__(self, announcer: Announcer, at: AtPoint = pass_by) -> None:
         self._announcer = announcer
         self._at = at
+        self._started = False
 
     async def __call__(self, connection: AsyncConnection) -> bool:
         """One round; False while there is more to send."""
         driver = await driver_of(connection)
         events = await read_unsent(driver, _MOST)
         if events:
+            if not self._started:  # no other duty waits for a broker
+                await self._announcer.start()
+                self._started = True
             records = [(event.card_identifier.encode(), event.SerializeToString()) for event in events]
             await self._announcer.send(ISSUANCE_EVENTS, records)
             await self._at("relay sent")

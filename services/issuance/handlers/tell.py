@@ -3,6 +3,8 @@
 Each raises Away while it does not answer; what was written before stays owed then.
 """
 
+from typing import Final
+
 from onecard.card.v1.production_pb2 import CompleteIssueRequest
 from services.issuance.adapters.card_service import Declined
 from services.issuance.domain.blank import BlankState, Verb
@@ -11,6 +13,9 @@ from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.stage import Stage
 from services.issuance.handlers.dialogue import CardService, IssueOutcome
 from services.issuance.handlers.drive import Stream
+
+_ENABLED_ALREADY: Final = "ALREADY_ENABLED"
+"""At a window of the card service's own, while the card lay at the outlet."""
 
 
 async def tell_made(stream: Stream, card: CardService, bank_account: str) -> Declined | None:
@@ -43,7 +48,7 @@ async def tell_completed(
     taken = stream.taken
     declined = await card.complete(f"complete-{number}", taken.record.application, taken.actor, said.presented, said.new_pin)
     await stream.at("issue completed")
-    if declined is None:
+    if declined is None or declined.reason == _ENABLED_ALREADY:
         issued = IssueOutcome.ISSUED
         verb = None if taken.blank.state is BlankState.HANDED_OVER else Verb.HAND_OVER
         await stream.write(RecordState.ISSUED, verb=verb, stage=Stage.ENABLED, paid=Debt.COMPLETE, tells=issued)
