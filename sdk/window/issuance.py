@@ -219,6 +219,8 @@ def transmit(run: messages.ChipCommands, reader: CardReader) -> messages.ChipRes
 
 
 def _expected(response: bytes, statuses: Any) -> bool:
+    if len(response) < 2:
+        return False
     status = int.from_bytes(response[-2:])
     return status in statuses or (status & 0xFF00 in _ANY and status & 0xFF00 in statuses)
 

@@ -7,26 +7,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from simulation.chips.cipher import MAC_BYTES, card_key, decipher, encipher, mac4, padded
+from simulation.chips import status
+from simulation.chips.assumed import card_key, pin_of
+from simulation.chips.cipher import KEY_BYTES, MAC_BYTES, decipher, encipher, mac4, unpadded
+from simulation.chips.command import Command, MalformedError
 from simulation.chips.kind import ChipFile, KeyPlace, Kind
 
-DONE = b"\x90\x00"
-WRONG_LENGTH = b"\x67\x00"
-NOT_AUTHENTICATED = b"\x69\x82"
-LOCKED = b"\x69\x83"
-NO_CHALLENGE = b"\x69\x84"
-NO_FILE_SELECTED = b"\x69\x86"
-WRONG_MAC = b"\x69\x88"
-WRONG_DATA = b"\x6a\x80"
-NO_FILE = b"\x6a\x82"
-NO_RECORD = b"\x6a\x83"
-NO_KEY = b"\x6a\x88"
-UNKNOWN_COMMAND = b"\x6d\x00"
 PIN_TRIES = 6
+INTERNAL = "internal"
+"""The key with which a card proves itself, and with which it does nothing else."""
+_BY_NAME, _BY_IDENTIFIER = 0x04, 0x00
+_THIS_RECORD = 0x04
+_RANDOM_BYTES = frozenset({4, 8, 16})
 
 
 class PowerCut(Exception):  # noqa: N818 - an event
     """The card has no power any more, and forgot everything but its files and keys."""
+
+
+class Silence(Exception):  # noqa: N818 - an event
+    """It has power, and says nothing."""
+
+
+class _Refused(Exception):  # noqa: N818 - an answer, from the depth of a command
+    def __init__(self, word: bytes) -> None:
+        super().__init__(word.hex())
+        self.word = word
 
 
 @dataclass(slots=True)
@@ -51,6 +57,8 @@ class Chip:
         self.cut: Cut | None = None
         self.commands = 0
         self.randomness: Callable[[int], bytes] = os.urandom
+        self.keep: Callable[[Chip], None] = _keep_nothing
+        """Called behind every change that outlives the power, and before it is answered."""
         self.power_up()
 
     @classmethod
@@ -94,147 +102,211 @@ class Chip:
     def _execute(self, apdu: bytes) -> bytes:
         challenge, self._challenge = self._challenge, b""  # good for the very next command alone
         waiting, self._waiting = self._waiting, b""
-        if len(apdu) < 4:
-            return WRONG_LENGTH
-        length, data = (apdu[4] if len(apdu) > 4 else 0), apdu[5:]
-        if data and len(data) not in (length, length + 1):
-            return WRONG_LENGTH
-        data = data[:length]
-        instruction, first, second = apdu[1:4]
-        match instruction:
-            case 0xA4:
-                return self._select(first, data)
-            case 0xC0:
-                return waiting[: length or 256] + DONE if waiting else NO_CHALLENGE
-            case 0x84:
-                if length != self.kind.block_bytes:
-                    return WRONG_LENGTH
-                self._challenge = self.randomness(length)
-                return self._challenge + DONE
-            case 0x82:
-                return self._external_authenticate(second, challenge, data)
-            case 0x88:
-                return self._internal_authenticate(second, data)
-            case 0xB2:
-                return self._read(first, length)
-            case 0xDC:
-                return self._update(first, data)
-            case 0xD4:
-                return self._load_key(second, challenge, apdu[:5], data)
-            case 0x5E:
-                return self._reload_pin(challenge, apdu[:5], data)
-            case 0x20:
-                return self._verify_pin(data)
-        return UNKNOWN_COMMAND
+        try:
+            return self._answer(Command.of(apdu), challenge, waiting)
+        except MalformedError:
+            return status.WRONG_LENGTH
+        except _Refused as refused:
+            return refused.word
+
+    def _answer(self, command: Command, challenge: bytes, waiting: bytes) -> bytes:
+        head = command.header
+        if head[:3] == self.kind.load:
+            return self._load_key(command, challenge)
+        if self.kind.pin_key and head == self.kind.pin_reload:
+            return self._reload_pin(command, challenge)
+        return self._plain(command, challenge, waiting)
+
+    def _plain(self, command: Command, challenge: bytes, waiting: bytes) -> bytes:
+        match tuple(command.header):
+            case [0x00, 0xA4, by, 0x00]:
+                return self._select(by, command.data)
+            case [0x00, 0xC0, 0x00, 0x00]:
+                return self._get_response(command.expected, waiting)
+            case [0x00, 0x84, 0x00, 0x00]:
+                return self._get_challenge(command.expected)
+            case [0x00, 0x82, 0x00, address]:
+                return self._external_authenticate(address, challenge, command.data)
+            case [0x00, 0x88, 0x00, address]:
+                return self._internal_authenticate(address, command.data)
+            case [0x00, 0xB2, number, how]:
+                return self._read(number, how, command.expected)
+            case [0x00, 0xDC, number, how]:
+                return self._update(number, how, command.data)
+            case [0x00, 0x20, 0x00, 0x00]:
+                return self._verify_pin(command.data)
+            case [0x00, 0xA4 | 0xC0 | 0x84 | 0x82 | 0x88 | 0x20, _, _]:
+                return status.WRONG_PARAMETERS
+            case [0x00 | 0x84, _, _, _]:
+                return status.UNKNOWN_COMMAND
+            case _:
+                return status.UNKNOWN_CLASS
+
+    # Files
 
     def _select(self, by: int, name: bytes) -> bytes:
-        if by == 4:
+        if by == _BY_NAME:
             self.power_up()
             self._selected = name == self.kind.application
             if not self._selected:
-                return NO_FILE
-            self._waiting = b"\x6f" + bytes((len(name) + 2, 0x84, len(name))) + name
-            return bytes((0x61, len(self._waiting)))
-        file = self.kind.files.get(int.from_bytes(name))
+                return status.NO_FILE
+            return self._let_wait(b"\x6f" + bytes((len(name) + 2, 0x84, len(name))) + name)
+        if by != _BY_IDENTIFIER:
+            return status.WRONG_PARAMETERS
+        number = int.from_bytes(name)
+        if self._selected and len(name) == 2 and number in self.kind.directories:
+            self.power_up()  # another place, other keys; back again by the application's name
+            return status.DONE
+        file = self.kind.files.get(number) if len(name) == 2 else None
         if not self._selected or file is None:
-            return NO_FILE
+            return status.NO_FILE
         self._file = file
-        return DONE
+        return status.DONE
+
+    def _let_wait(self, answer: bytes) -> bytes:
+        self._waiting = answer
+        return bytes((status.MORE, len(answer)))
+
+    def _get_response(self, expected: int, waiting: bytes) -> bytes:
+        if not waiting:
+            return status.CONDITIONS
+        if expected > len(waiting):
+            self._waiting = waiting
+            return bytes((status.OTHER_LENGTH, len(waiting)))
+        length = expected or len(waiting)
+        rest = waiting[length:]
+        return waiting[:length] + (self._let_wait(rest) if rest else status.DONE)
+
+    def _of_file(self, how: int) -> ChipFile:
+        if how != _THIS_RECORD:
+            raise _Refused(status.WRONG_PARAMETERS)
+        if self._file is None:
+            raise _Refused(status.NO_FILE_SELECTED)
+        return self._file
+
+    def _read(self, number: int, how: int, expected: int) -> bytes:
+        file = self._of_file(how)
+        if file.read_with and file.read_with not in self._proven:
+            return status.NOT_AUTHENTICATED
+        content = self.records.get((file.number, number))
+        if content is None:
+            return status.NO_RECORD
+        return content + status.DONE if expected in (0, len(content)) else bytes((status.OTHER_LENGTH, len(content)))
+
+    def _update(self, number: int, how: int, content: bytes) -> bytes:
+        file = self._of_file(how)
+        if file.write_with not in self._proven:
+            return status.NOT_AUTHENTICATED
+        header = file.headers.get(number)
+        if header is None:
+            return status.NO_RECORD
+        if number in file.factory:
+            return status.CONDITIONS
+        if content[:2] != header or len(content) != 2 + header[1]:
+            return status.WRONG_DATA
+        self.records[file.number, number] = content
+        self.keep(self)
+        return status.DONE
+
+    # Keys
+
+    def _get_challenge(self, length: int) -> bytes:
+        if length not in _RANDOM_BYTES:
+            return status.WRONG_LENGTH
+        self._challenge = self.randomness(length)
+        return self._challenge + status.DONE
 
     def _external_authenticate(self, address: int, challenge: bytes, cryptogram: bytes) -> bytes:
         if address not in self.tries:
-            return NO_KEY
+            return status.NO_KEY
+        if not self._selected:
+            return status.CONDITIONS
         if not self.tries[address]:
-            return LOCKED
-        if not challenge:
-            return NO_CHALLENGE
+            return status.LOCKED
+        if len(challenge) != self.kind.block_bytes:
+            return status.NO_CHALLENGE
+        if len(cryptogram) != len(challenge):
+            return status.WRONG_LENGTH
         place = self.kind.keys[address]
         if cryptogram == encipher(self.kind.algorithm, self.keys[address], challenge):
-            self.tries[address] = place.tries
+            if self.tries[address] != place.tries:
+                self.tries[address] = place.tries
+                self.keep(self)
             self._proven.add(place.name)
-            return DONE
+            return status.DONE
         self.tries[address] -= 1
         self._proven.discard(place.name)
-        return bytes((0x63, 0xC0 | self.tries[address]))
+        self.keep(self)
+        return status.tries_left(self.tries[address])
 
     def _internal_authenticate(self, address: int, challenge: bytes) -> bytes:
-        if address not in self.keys or self.kind.keys[address].name != "internal":
-            return NO_KEY
+        if address not in self.keys or self.kind.keys[address].name != INTERNAL:
+            return status.NO_KEY
+        if not self._selected:
+            return status.CONDITIONS
         if len(challenge) != self.kind.block_bytes:
-            return WRONG_LENGTH
-        return encipher(self.kind.algorithm, self.keys[address], challenge) + DONE
+            return status.WRONG_LENGTH
+        return self._let_wait(encipher(self.kind.algorithm, self.keys[address], challenge))
 
-    def _read(self, number: int, length: int) -> bytes:
-        if self._file is None:
-            return NO_FILE_SELECTED
-        if self._file.read_with and self._file.read_with not in self._proven:
-            return NOT_AUTHENTICATED
-        content = self.records.get((self._file.number, number))
-        if content is None:
-            return NO_RECORD
-        return content + DONE if length in (0, len(content)) else bytes((0x6C, len(content)))
-
-    def _update(self, number: int, content: bytes) -> bytes:
-        if self._file is None:
-            return NO_FILE_SELECTED
-        if self._file.write_with not in self._proven:
-            return NOT_AUTHENTICATED
-        if len(content) < 2 or content[1] != len(content) - 2:
-            return WRONG_DATA
-        self.records[self._file.number, number] = content
-        return DONE
-
-    def _load_key(self, address: int, challenge: bytes, header: bytes, data: bytes) -> bytes:
-        place = self.kind.keys.get(address)
+    def _load_key(self, command: Command, challenge: bytes) -> bytes:
+        place = self.kind.keys.get(command.header[3])
         if place is None:
-            return NO_KEY
-        plain = self._unprotect(self._protector(place), challenge, header, data)
-        if isinstance(plain, _Wrong):
-            return plain.status
-        begin = self.kind.key_header
-        key = plain[len(begin) : len(begin) + 16]
-        if plain != padded(begin + key, self.kind.block_bytes):
-            return WRONG_DATA
-        self.keys[address] = key
-        return DONE
+            return status.NO_KEY
+        plain = self._unprotect(self.kind.keys[self.kind.address(place.under)], command, challenge)
+        key = plain.removeprefix(self.kind.key_header)
+        if len(key) != KEY_BYTES or len(plain) != len(self.kind.key_header) + KEY_BYTES:
+            return status.WRONG_DATA
+        self.keys[place.address] = key
+        if place.tries:
+            self.tries[place.address] = place.tries
+        self.keep(self)
+        return status.DONE
 
-    def _protector(self, place: KeyPlace) -> KeyPlace:
-        return self.kind.keys[self.kind.address(place.under)]
-
-    def _reload_pin(self, challenge: bytes, header: bytes, data: bytes) -> bytes:
-        if not self.kind.pin_key:
-            return UNKNOWN_COMMAND
-        plain = self._unprotect(self.kind.keys[self.kind.address(self.kind.pin_key)], challenge, header, data)
-        if isinstance(plain, _Wrong):
-            return plain.status
-        digits = plain[1 : 1 + plain[0]]
-        if plain != padded(plain[:1] + digits, self.kind.block_bytes) or not digits.hex().isdecimal():
-            return WRONG_DATA
+    def _reload_pin(self, command: Command, challenge: bytes) -> bytes:
+        digits = pin_of(self._unprotect(self.kind.keys[self.kind.address(self.kind.pin_key)], command, challenge))
+        if digits is None or len(digits) != self.kind.pin_bytes:
+            return status.WRONG_DATA
         self.pin, self.pin_tries = digits.hex(), PIN_TRIES
-        return DONE
+        self.keep(self)
+        return status.DONE
 
-    def _unprotect(self, place: KeyPlace, challenge: bytes, header: bytes, data: bytes) -> bytes | _Wrong:
-        """What was enciphered under a key, if the command's MAC is right and the key was proved where it can be."""
+    def _unprotect(self, place: KeyPlace, command: Command, challenge: bytes) -> bytes:
+        """What was enciphered under a key, if the command's MAC is right, and the key was proven where it can be."""
+        if not self._selected:
+            raise _Refused(status.CONDITIONS)
         if place.tries and place.name not in self._proven:
-            return _Wrong(NOT_AUTHENTICATED)
-        if not challenge:
-            return _Wrong(NO_CHALLENGE)
-        secret, mac = data[:-MAC_BYTES], data[-MAC_BYTES:]
+            raise _Refused(status.NOT_AUTHENTICATED)
+        if len(challenge) != self.kind.block_bytes:
+            raise _Refused(status.NO_CHALLENGE)
+        secret, mac = command.data[:-MAC_BYTES], command.data[-MAC_BYTES:]
         if not secret or len(secret) % self.kind.block_bytes:
-            return _Wrong(WRONG_LENGTH)
+            raise _Refused(status.WRONG_LENGTH)
         key, algorithm = self.keys[place.address], self.kind.algorithm
-        if mac != mac4(algorithm, key, challenge, header + secret, folded=self.kind.folded):
-            return _Wrong(WRONG_MAC)
-        return decipher(algorithm, key, secret)
+        signed = command.header + bytes((len(command.data),)) + secret
+        if mac != mac4(algorithm, key, challenge, signed, folded=self.kind.folded):
+            raise _Refused(status.WRONG_MAC)
+        plain = unpadded(decipher(algorithm, key, secret), self.kind.block_bytes)
+        if plain is None:
+            raise _Refused(status.WRONG_DATA)
+        return plain
 
     def _verify_pin(self, digits: bytes) -> bytes:
-        if not self.pin or not self.pin_tries:
-            return LOCKED
-        if digits.hex() == self.pin:
-            self.pin_tries = PIN_TRIES
-            return DONE
-        self.pin_tries -= 1
-        return bytes((0x63, 0xC0 | self.pin_tries))
+        if not self._selected:
+            return status.CONDITIONS
+        if not self.pin:
+            return status.NO_KEY
+        if not self.pin_tries:
+            return status.LOCKED
+        if not digits:  # asks how many there are
+            return status.tries_left(self.pin_tries)
+        if len(digits) != self.kind.pin_bytes:
+            return status.WRONG_LENGTH
+        right = digits.hex() == self.pin
+        left = PIN_TRIES if right else self.pin_tries - 1
+        if left != self.pin_tries:
+            self.pin_tries = left
+            self.keep(self)
+        return status.DONE if right else status.tries_left(left)
 
     # As it lies in a drawer
 
@@ -264,6 +336,5 @@ class Chip:
         return chip
 
 
-@dataclass(frozen=True, slots=True)
-class _Wrong:
-    status: bytes
+def _keep_nothing(chip: Chip) -> None:
+    """In memory a card is kept as it is."""

@@ -1,4 +1,4 @@
-"""What a chip computes: block cipher, MAC, and the key that a root makes for it. What no source settles is in `card_key`."""
+"""What a chip computes: block cipher, padding, MAC."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES, SM4
 from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 
+KEY_BYTES = 16
 MAC_BYTES = 4
 
 
 @lru_cache(maxsize=4096)
 def _algorithm(name: str, key: bytes) -> SM4 | AES | TripleDES:
-    if name == "DES":
-        return TripleDES(key + key[:8])
-    return SM4(key) if name == "SM4" else AES(key)
+    match name:
+        case "SM4":
+            return SM4(key)
+        case "AES":
+            return AES(key)
+        case "DES":
+            return TripleDES(key + key[:8])
+    raise ValueError(f"no chip computes {name}")
 
 
 def encipher(name: str, key: bytes, blocks: bytes) -> bytes:
@@ -30,12 +36,18 @@ def decipher(name: str, key: bytes, blocks: bytes) -> bytes:
 
 
 def padded(message: bytes, block_bytes: int) -> bytes:
-    """80 00 … to whole blocks."""
+    """80 00 … to whole blocks; always at least the 80."""
     return message + b"\x80" + bytes(-(len(message) + 1) % block_bytes)
 
 
+def unpadded(message: bytes, block_bytes: int) -> bytes | None:
+    """None: it is padded otherwise."""
+    plain = message.rstrip(b"\x00")[:-1]
+    return plain if padded(plain, block_bytes) == message else None
+
+
 def mac4(name: str, key: bytes, start: bytes, message: bytes, *, folded: bool) -> bytes:
-    """CBC-MAC with the challenge as its beginning, in four bytes."""
+    """CBC-MAC that begins with `start`: four words of the last block XORed, or its first four bytes."""
     last = Cipher(_algorithm(name, key), CBC(start)).encryptor().update(padded(message, len(start)))[-len(start) :]
     if not folded:
         return last[:MAC_BYTES]
@@ -43,9 +55,3 @@ def mac4(name: str, key: bytes, start: bytes, message: bytes, *, folded: bool) -
     for at, byte in enumerate(last):
         sums[at % MAC_BYTES] ^= byte
     return bytes(sums)
-
-
-def card_key(name: str, root: bytes, identifier: bytes) -> bytes:
-    """The root enciphers D ‖ ~D, D the last eight bytes of the card identifier. Assumed: no source says it for SM4."""
-    factor = identifier[-8:]
-    return encipher(name, root, factor + bytes(~byte & 0xFF for byte in factor))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from simulation.chips.card import Chip
 from simulation.chips.kind import Kind, read_kinds
+
+_SERIAL = re.compile(r"[0-9A-Z-]{1,32}")
 
 
 class Hand(Enum):
@@ -48,16 +51,19 @@ class Drawer:
     def put(self, plastic: Plastic) -> None:
         """Lay a card down; whole, or as it lay there before."""
         seen = {"place": plastic.place, "printed": plastic.printed, "hand": plastic.hand.value, "chip": plastic.chip.state()}
-        partial = self.folder / f"{plastic.serial}.partial"
+        file_of_card = self._file(plastic.serial)
+        partial = file_of_card.with_suffix(".partial")
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(seen, file)
-        partial.rename(self._file(plastic.serial))
+        partial.replace(file_of_card)
 
     def take(self, serial: str) -> Plastic:
-        """The card; it lies there still, as it is now. Raises FileNotFoundError."""
+        """The card; what its chip keeps from now on lies there, too, before it is answered. Raises FileNotFoundError."""
         seen = json.loads(self._file(serial).read_text())
         chip = Chip.of_state(self._kinds, seen["chip"])
-        return Plastic(serial, chip, seen["place"], seen["printed"], Hand(seen["hand"]))
+        plastic = Plastic(serial, chip, seen["place"], seen["printed"], Hand(seen["hand"]))
+        chip.keep = lambda _: self.put(plastic)
+        return plastic
 
     def serials(self) -> Iterator[str]:
         """All that lie there, in the order of their numbers."""
@@ -68,4 +74,6 @@ class Drawer:
         return map(self.take, self.serials())
 
     def _file(self, serial: str) -> Path:
+        if not _SERIAL.fullmatch(serial):
+            raise ValueError("no serial of a blank")
         return self.folder / f"{serial}.chip"

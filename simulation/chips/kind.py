@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 PRODUCTS: Final = Path(__file__).parents[2] / "products"
+_UNUSED: Final = {3: (0xEF07, 0xEF08)}
+"""Files that are there by generation and stay empty: fingerprint, photo."""
+_DIRECTORIES: Final = {2: frozenset({0xDF01}), 3: frozenset({0xDF01, 0xDF02})}
+"""Public services, employment: other places, with nothing that concerns us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +32,14 @@ class ChipFile:
 
     number: int
     write_with: str
+    """Empty: nobody may."""
     read_with: str
+    """Empty: anybody may."""
     factory: dict[int, bytes | None]
-    """Records that are there from the factory: tag ‖ length ‖ value; None: the card identifier."""
+    """Records that are there from the factory, for ever: tag ‖ length ‖ value; None: the card identifier."""
     identifier_tag: int
+    headers: dict[int, bytes]
+    """tag ‖ length of every record that has a place, by its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +53,16 @@ class Kind:
     atr: bytes
     application: bytes
     files: dict[int, ChipFile]
+    directories: frozenset[int]
     keys: dict[int, KeyPlace]
+    load: bytes
+    """CLA INS P1 of a key load; P2 is the key's address."""
     key_header: bytes
     pin_key: str
+    """Empty: the card has no PIN."""
+    pin_reload: bytes
+    """CLA INS P1 P2."""
+    pin_bytes: int
 
     @property
     def block_bytes(self) -> int:
@@ -63,6 +78,7 @@ def read_kind(file: Path) -> Kind:
     """From a product's file."""
     told = tomllib.loads(file.read_text(encoding="utf-8"))
     pattern: str = told["atr"][0]
+    pin = told.get("pin", {})
     keys = [KeyPlace(k["name"], k["address"], k["under"], k.get("tries", 0)) for k in told["keys"]]
     return Kind(
         told["code"],
@@ -70,10 +86,15 @@ def read_kind(file: Path) -> Kind:
         told["mac"] == "folded",
         bytes.fromhex(pattern.replace("?", "0")),
         told["application"].encode("gbk"),
-        {entry["identifier"]: _file(entry) for entry in told["files"]},
+        {entry["identifier"]: _file(entry) for entry in told["files"]}
+        | {number: ChipFile(number, "", "", {}, 0, {}) for number in _UNUSED.get(told["generation"], ())},
+        _DIRECTORIES.get(told["generation"], frozenset()),
         {place.address: place for place in keys},
+        bytes.fromhex(told["load"]),
         bytes.fromhex(told["key_header"]),
-        told.get("pin", {}).get("key", ""),
+        pin.get("key", ""),
+        bytes.fromhex(pin.get("reload", "")),
+        pin.get("digits", 0) // 2,
     )
 
 
@@ -91,6 +112,7 @@ def _file(entry: dict[str, Any]) -> ChipFile:
         entry.get("read_with", ""),
         {record["number"]: _content(record) for record in records},
         identifier,
+        {record["number"]: bytes((record["tag"], record["length"])) for record in entry["records"]},
     )
 
 

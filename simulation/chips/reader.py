@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import time
 from threading import Condition
+from typing import Protocol
 
 from sdk.window.devices.reader import CardGoneError, CardSilentError
-from simulation.chips.card import Chip, PowerCut
+from simulation.chips.card import PowerCut, Silence
 
 CHIP_SECONDS = 0.02
 """What a command costs a real card."""
+
+
+class Inserted(Protocol):
+    """What lies in a reader: a Chip, or one that answers wrongly."""
+
+    @property
+    def atr(self) -> bytes:
+        """What its reset answers."""
+        ...
+
+    def power_up(self) -> None:
+        """Reset."""
+        ...
+
+    def transmit(self, apdu: bytes) -> bytes:
+        """data ‖ SW1 SW2. Raises PowerCut, Silence."""
+        ...
 
 
 class Slot:
@@ -21,20 +39,21 @@ class Slot:
         """The card in it answers nothing any more."""
         self.slept_seconds = 0.0
         """Of the chips, all in all."""
-        self._chip: Chip | None = None
-        self._powered = False
+        self._chip: Inserted | None = None
+        self._powered: Inserted | None = None
         self._changed = Condition()
 
-    def insert(self, chip: Chip) -> None:
-        """Put a card in."""
+    def insert(self, chip: Inserted) -> None:
+        """Put a card in; one that is in it is pulled out first."""
         with self._changed:
-            self._chip, self._powered = chip, False
+            self._chip, self._powered = chip, None
             self._changed.notify_all()
 
-    def pull(self) -> Chip | None:
+    def pull(self) -> Inserted | None:
         """Pull it out, whatever it is doing."""
         with self._changed:
-            chip, self._chip = self._chip, None
+            chip, self._chip, self._powered = self._chip, None, None
+            self._changed.notify_all()
             return chip
 
     def connect(self, patience_seconds: float) -> bytes:
@@ -44,25 +63,30 @@ class Slot:
                 raise CardGoneError
             assert self._chip is not None
             self._chip.power_up()
-            self._powered = True
+            self._powered = self._chip
             return self._chip.atr
 
     def transmit(self, apdu: bytes) -> bytes:
-        """The card's answer."""
+        """The card's answer; a card that is pulled out meanwhile may have done what it was told."""
         if self.chip_seconds:
             time.sleep(self.chip_seconds)
             self.slept_seconds += self.chip_seconds
-        chip = self._chip
-        if chip is None or not self._powered:
+        chip = self._powered
+        if chip is None:
             raise CardGoneError
         if self.silent:
             raise CardSilentError
         try:
-            return chip.transmit(apdu)
+            answer = chip.transmit(apdu)
         except PowerCut:
-            self._powered = False
+            self._powered = None
             raise CardGoneError from None
+        except Silence:
+            raise CardSilentError from None
+        if self._powered is not chip:
+            raise CardGoneError
+        return answer
 
     def disconnect(self) -> None:
         """Power it down."""
-        self._powered = False
+        self._powered = None

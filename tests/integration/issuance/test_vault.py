@@ -40,8 +40,8 @@ from services.issuance.domain.record import Taken
 from services.issuance.vault.client import ChipLease, ChipVault, VaultAwayError, VaultClient
 from services.issuance.vault.protocol import LONGEST
 from services.issuance.vault.server import may_speak
+from simulation.chips.assumed import card_key
 from simulation.chips.card import Chip
-from simulation.chips.cipher import card_key
 from simulation.chips.factory import Factory
 from simulation.chips.kind import read_kinds
 from tests.support import tokens_of_chips
