@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -348,6 +348,10 @@ def fill(*, killed: bool) -> None:
 
 
 def lead_lives() -> None:
+    lead(live)
+
+
+def lead(live: Callable[[Stop | None], None]) -> None:
     """One life after the other; a life that ends in another way than it was told to ends them all."""
     stops = [Stop.parse(text) for text in os.environ["LIVES"].split(";") if text]
     for stop in stops:

@@ -75,7 +75,7 @@ class CardDesk:
         answer = await self._ask(self._production.WhoActs, request, also=(grpc.StatusCode.UNAUTHENTICATED,))
         if isinstance(answer, Declined):
             return answer
-        known = frozenset(Role(role) for role in answer.roles if role in Role)
+        known = frozenset(role for role in Role if role in answer.roles)
         return Actor(answer.staff_id, known, answer.shift_id, terminal, answer.outlet, answer.expire_time_ms, answer.abroad)
 
     async def revoked(self) -> Revoked:
