@@ -13,12 +13,39 @@ from typing import Any, Final
 import msgspec
 
 from services.common.keyvault.algorithms import CHIP_KEY_BYTES, chip_check_value
-from services.common.keyvault.vault import Purpose, TokenLockedError, UnknownKeyError, VaultError, WrongPinError
+from services.common.keyvault.vault import (
+    Purpose,
+    TokenGoneError,
+    TokenLockedError,
+    UnknownKeyError,
+    VaultError,
+    WrongPinError,
+)
 
 _CURRENT: Final = "onecard.current"
 """A data object of the token: which version of each label is used for what is new."""
 _BLOCK: Final = 16
 _VERSION_BYTES: Final = 4
+_GONE: Final = frozenset(
+    {
+        "DeviceError",
+        "DeviceRemoved",
+        "SessionClosed",
+        "SessionHandleInvalid",
+        "TokenNotPresent",
+        "TokenNotRecognised",
+        "UserNotLoggedIn",
+        "PKCS11NotInitialized",
+    }
+)
+"""Errors of the library, by name, after which the session is good for nothing."""
+
+
+class _Current(msgspec.Struct, frozen=True):
+    """Of two that a cut left behind the later counts."""
+
+    number: int
+    versions: dict[str, int]
 
 
 class _TokenKey:
@@ -59,7 +86,9 @@ class HardwareVault:
             try:
                 yield self._p11
             except self._p11.PKCS11Error as error:
-                raise VaultError(f"the token {self.label} did not do it: {type(error).__name__}") from None
+                name = type(error).__name__
+                kind = TokenGoneError if name in _GONE else VaultError
+                raise kind(f"the token {self.label} did not do it: {name}") from None
 
     def _read(self) -> None:
         p11: Any = self._p11
@@ -96,7 +125,7 @@ class HardwareVault:
     def current(self, label: str) -> int:
         """The version that was activated last."""
         self.versions(label)
-        return self._current()[label]
+        return self._current().versions[label]
 
     def versions(self, label: str) -> tuple[int, ...]:
         """All that are there, oldest first."""
@@ -143,13 +172,13 @@ class HardwareVault:
                 )
         self._read()
         if version == 1:
-            self._set_current({**self._current(), label: version})
+            self._set_current(label, version)
         return version
 
     def activate(self, label: str, version: int) -> None:
         """From now on what is new is made with this version."""
         self._key(label, version)
-        self._set_current({**self._current(), label: version})
+        self._set_current(label, version)
 
     def destroy_version(self, label: str, version: int) -> None:
         """For ever. Whether something still needs it, its caller knows."""
@@ -193,27 +222,29 @@ class HardwareVault:
             wanted = {p11.Attribute.CLASS: p11.ObjectClass.DATA, p11.Attribute.LABEL: _CURRENT}
             return list(self._session.get_objects(wanted))
 
-    def _current(self) -> dict[str, int]:
-        current: dict[str, int] = {}
+    def _current(self) -> _Current:
+        latest = _Current(0, {})
         for found in self._current_objects():
             with self.at_work() as p11:
-                current.update(msgspec.msgpack.decode(bytes(found[p11.Attribute.VALUE]), type=dict[str, int]))
-        return current
+                read = msgspec.msgpack.decode(bytes(found[p11.Attribute.VALUE]), type=_Current)
+            latest = max(latest, read, key=lambda one: one.number)
+        return latest
 
-    def _set_current(self, current: dict[str, int]) -> None:
-        before = self._current_objects()
+    def _set_current(self, label: str, version: int) -> None:
+        before, old = self._current(), self._current_objects()
+        after = _Current(before.number + 1, {**before.versions, label: version})
         with self.at_work() as p11:
             self._session.create_object(
                 {
                     p11.Attribute.CLASS: p11.ObjectClass.DATA,
                     p11.Attribute.LABEL: _CURRENT,
-                    p11.Attribute.VALUE: msgspec.msgpack.encode(current),
+                    p11.Attribute.VALUE: msgspec.msgpack.encode(after),
                     p11.Attribute.TOKEN: True,
                     p11.Attribute.PRIVATE: True,
                 }
             )
-            for old in before:
-                old.destroy()
+            for one in old:
+                one.destroy()
 
 
 def open_hardware(module: str, label: str, pin: str) -> HardwareVault:

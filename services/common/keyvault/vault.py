@@ -19,6 +19,10 @@ class TokenLockedError(VaultError):
     """Too many wrong PINs in a row: a security administrator unlocks the token with the second PIN."""
 
 
+class TokenGoneError(VaultError):
+    """The token was taken away or has forgotten who is logged in: nothing works until it is opened anew."""
+
+
 class UnknownKeyError(VaultError):
     """The token has no key of this label, or not this version, or its purpose is another."""
 

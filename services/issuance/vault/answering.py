@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from services.common.database import DatabaseError, sqlstate_of
-from services.common.keyvault.vault import Roots, VaultError
+from services.common.keyvault.vault import Roots, TokenGoneError, VaultError
 from services.issuance.domain.effects import Operation
 from services.issuance.domain.product import Product
 from services.issuance.metrics import VAULT_ANSWERS, VAULT_LEASES
@@ -44,6 +44,8 @@ class Answering:
         self._roots = roots
         self._leases = leases
         self._run = run
+        self.token_gone = asyncio.Event()
+        """Whoever has started the process starts it again, and the token is opened anew."""
 
     async def answer(self, message: Message, mine: set[int]) -> Answer:
         """`mine`: the leases of the connection on which it came; no other's is computed for."""
@@ -55,6 +57,8 @@ class Answering:
             answer = Answer(message.id, VaultRefusal.UNAVAILABLE)
         except VaultError as error:
             log.warning("vault_key_trouble", error=str(error))
+            if isinstance(error, TokenGoneError):
+                self.token_gone.set()
             answer = Answer(message.id, VaultRefusal.UNAVAILABLE)
         VAULT_ANSWERS.labels(operation, answer.refusal or "DONE").inc()
         VAULT_LEASES.set(len(self._leases))

@@ -6,7 +6,6 @@ import signal
 import socket
 import struct
 from collections.abc import Set
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -51,24 +50,31 @@ class VaultServer:
         self._ending = False
 
     async def serve(self, path: Path) -> None:
-        """Until SIGTERM or SIGINT. Raises VaultError when another vault is there."""
+        """Until SIGTERM or SIGINT. Raises VaultError when another vault is there, or when the token has gone."""
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
         listening = bound(path)
         server = await asyncio.start_unix_server(self._connected, sock=listening)
         looking = asyncio.create_task(self._look())
+        gone = asyncio.create_task(self._answering.token_gone.wait())
+        told = asyncio.create_task(ended.wait())
         log.info("vault_serving")
         try:
-            await ended.wait()
+            # Without somebody who looks at the leases nobody is served.
+            await asyncio.wait({looking, gone, told}, return_when=asyncio.FIRST_COMPLETED)
             log.info("vault_draining")
         finally:
             server.close()
             path.unlink(missing_ok=True)  # noqa: ASYNC240 - one name in a folder of ours
             await self._drain()
-            looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await looking
+            for task in (gone, told):
+                task.cancel()
+        if looking.done():
+            looking.result()
+        looking.cancel()
+        if self._answering.token_gone.is_set():
+            raise VaultError("the token has gone: start again")
 
     async def _drain(self) -> None:
         self._ending = True
@@ -98,10 +104,10 @@ class VaultServer:
                 log.warning("vault_connection_refused", uid=uid)
                 return
             await self._converse(reader, writer)
-        except GarbageError as error:
+        except* GarbageError as group:
             VAULT_CONNECTIONS_REFUSED.labels("GARBAGE").inc()
-            log.warning("vault_garbage", why=str(error))
-        except OSError:
+            log.warning("vault_garbage", why=str(group.exceptions[0]))
+        except* OSError:
             pass  # gone, with whatever it asked
         finally:
             self._connections.discard(task)
@@ -109,7 +115,7 @@ class VaultServer:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         mine: set[int] = set()
-        places, tasks = asyncio.Semaphore(_IN_FLIGHT), set[asyncio.Task[None]]()
+        places = asyncio.Semaphore(_IN_FLIGHT)
 
         async def reply(message: Message) -> None:
             try:
@@ -119,26 +125,26 @@ class VaultServer:
                 places.release()
 
         try:
-            while True:
-                try:
-                    await places.acquire()
-                    message = message_of(await read_body(reader))
-                except EOFError:
-                    break
-                except asyncio.CancelledError:
-                    if not self._ending:
-                        raise
-                    break
-                task = asyncio.create_task(reply(message))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-            await asyncio.gather(*tasks)
+            async with asyncio.TaskGroup() as replies:
+                while (message := await self._next(reader, places)) is not None:
+                    replies.create_task(reply(message))
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             for number in mine:
                 self._leases.close(number)
+
+    async def _next(self, reader: asyncio.StreamReader, places: asyncio.Semaphore) -> Message | None:
+        """None: it hung up, or we are ending. Raises GarbageError."""
+        try:
+            await places.acquire()
+            return message_of(await read_body(reader))
+        except EOFError:
+            return None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._ending or task is None:
+                raise
+            task.uncancel()
+            return None
 
 
 def bound(path: Path) -> socket.socket:

@@ -327,7 +327,7 @@ async def test_it_finishes_what_it_has_begun_and_takes_its_socket_away(
     process: VaultProcess, client: VaultClient, factory: Factory
 ) -> None:
     good = [factory.identifier(read_kinds()["ssc3"], number).hex().upper() for number in range(1000)]
-    asking = [asyncio.create_task(client.check_identifiers("ssc3", good)) for _ in range(20)]
+    asking = [asyncio.create_task(client.check_identifiers("ssc3", good)) for _ in range(4)]
     assert await asking[0] == [True] * 1000
     code = await asyncio.to_thread(process.end)
     assert code == 0
@@ -347,28 +347,31 @@ async def test_the_factorys_identifiers_are_genuine_and_no_others(client: VaultC
     assert await client.development()
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"GET / HTTP/1.1\r\n\r\n",
-        struct.pack(">I", LONGEST + 1),
-        struct.pack(">I", 0),
-        struct.pack(">I", 3) + b"\xc1\xc1\xc1",
-        struct.pack(">I", 1) + b"\x90",
-        struct.pack(">I", 6) + msgspec.msgpack.encode({"id": 1}) + b"\0\0",
-        struct.pack(">I", 2000) + b"\x91" * 2000,
-        struct.pack(">I", LONGEST) + b"\xff" * LONGEST,
-    ],
-)
+GARBAGE: Final = [
+    b"GET / HTTP/1.1\r\n\r\n",
+    struct.pack(">I", LONGEST + 1),
+    struct.pack(">I", 0),
+    struct.pack(">I", 3) + b"\xc1\xc1\xc1",
+    struct.pack(">I", 1) + b"\x90",
+    struct.pack(">I", 6) + msgspec.msgpack.encode({"id": 1}) + b"\0\0",
+    struct.pack(">I", 2000) + b"\x91" * 2000,
+    struct.pack(">I", LONGEST) + b"\xff" * LONGEST,
+]
+
+
 async def test_who_speaks_something_else_is_hung_up_on_and_nobody_else_minds(
-    sent: bytes, process: VaultProcess, client: VaultClient
+    process: VaultProcess, client: VaultClient
 ) -> None:
     assert await client.development()
-    reader, writer = await asyncio.open_unix_connection(str(process.socket))
-    writer.write(sent)
-    assert await reader.read() == b""
-    writer.close()
-    assert await client.development()
+    for sent in GARBAGE:
+        reader, writer = await asyncio.open_unix_connection(str(process.socket))
+        writer.write(sent)
+        assert await reader.read() == b"", sent[:20]
+        writer.close()
+        assert await client.development()
+    assert client._link is not None
+    assert not client._link.broken
+    assert process.log.read_text().count("vault_garbage") >= len(GARBAGE)
 
 
 async def test_a_lease_belongs_to_the_connection_on_which_it_was_opened(
