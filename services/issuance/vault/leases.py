@@ -178,7 +178,7 @@ class Leases:
 def _refused(asked: Open, held: Held) -> VaultRefusal | None:
     if held.barred:
         return VaultRefusal.BARRED
-    if held.epoch > asked.epoch and asked.purpose is Purpose.PERSONALISE:
+    if held.epoch > asked.epoch:
         return VaultRefusal.SUPERSEDED
     same = (held.identifier, held.product, held.application, held.epoch)
     if not held.holds or same != (asked.identifier, asked.product, asked.application, asked.epoch):

@@ -5,9 +5,10 @@ import json
 import os
 import resource
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import replace
 from datetime import date
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,10 +20,12 @@ from services.common.keyvault.software import open_token
 from services.issuance.adapters.products import read_products
 from services.issuance.domain.blank import BlankState, Verb
 from services.issuance.domain.card_data import CardData
+from services.issuance.domain.countersignature import SignatureState
 from services.issuance.domain.effects import (
     Answer,
     AskVault,
     Cryptogram,
+    Effect,
     Generation,
     KeyUse,
     Operation,
@@ -37,6 +40,7 @@ from services.issuance.domain.effects import (
 from services.issuance.domain.personalise import personalise
 from services.issuance.domain.product import Product
 from services.issuance.domain.record import Taken
+from services.issuance.domain.update_card import Updated, reload_pin
 from services.issuance.vault.client import ChipLease, ChipVault, VaultAwayError, VaultClient
 from services.issuance.vault.protocol import LONGEST
 from services.issuance.vault.server import may_speak
@@ -111,22 +115,25 @@ def data_for(chip: Chip) -> CardData:
 async def make_card(chip: Chip, lease: ChipLease) -> Result:
     """As the service does it with a terminal, without a journal."""
     product = {**PRODUCTS, **AES}[chip.kind.code]
-    conversation = personalise(product, data_for(chip), Past(), os.urandom(product.challenge_bytes))
+    talk = personalise(product, data_for(chip), Past(), os.urandom(product.challenge_bytes))
+    result: Result = await converse(talk, chip, lease)
+    return result
+
+
+async def converse(conversation: Generator[Effect, Answer, Any], chip: Chip, lease: ChipLease) -> Any:
     chip.power_up()
     answer: Answer = None
-    step = 0
+    steps = count(1)
     while True:
         try:
             effect = conversation.send(answer)
         except StopIteration as ended:
-            result: Result = ended.value
-            return result
-        step += 1
+            return ended.value
         match effect:
             case Reached():
                 answer = None
             case AskVault():
-                answer = await lease.ask(effect, step)
+                answer = await lease.ask(effect, next(steps))
             case Send():
                 raw = []
                 for command in effect.commands:
@@ -289,6 +296,50 @@ async def test_a_blank_that_is_barred_gets_nothing_more_within_seconds(
     await until("the lease has ended", refused)
     assert isinstance(await lease.ask(authenticate(PRODUCTS["ssc3"]), 2), VaultRefused)
     assert isinstance(await ChipVault(client).open(taken, PRODUCTS["ssc3"]), VaultRefused)
+
+
+async def test_a_card_that_was_handed_over_is_updated_with_a_second_persons_signature_alone(
+    client: VaultClient, factory: Factory, driver: "asyncpg.Connection[Any]", owner: "asyncpg.Connection[Any]"
+) -> None:
+    chip, product, vault = blank(factory, 1), PRODUCTS["ssc3"], ChipVault(client)
+    taken = await held(driver, chip, 1)
+    lease = await lease_for(client, taken)
+    assert isinstance(await make_card(chip, lease), Verified)
+    fence, identifier = taken.record.fence, taken.blank.card_identifier
+    await move(driver, "B1", Verb.VERIFY, BlankState.VERIFIED, fence)
+    await move(driver, "B1", Verb.PRINT, BlankState.PRINTED, fence)
+    await move(driver, "B1", Verb.HAND_OVER, BlankState.HANDED_OVER, fence)
+
+    async def signed(act: str, record: int, state: SignatureState, *, until_when: str = "1 hour") -> int:
+        number: int = await owner.fetchval(
+            """insert into issuance.countersignature (act, digest, detail, requested_by, requested_shift, terminal, outlet,
+                   state, decided_by, decided_shift, expire_time)
+               values ($1, sha256(random()::text::bytea), jsonb_build_object('record', $2::text), 3, 30, 't', 'HALL',
+                   $3::smallint, $4::bigint, $4::bigint, now() + $5::text::interval) returning id""",
+            act,
+            str(record),
+            state,
+            None if state is SignatureState.WAITING else 4,
+            until_when,
+        )
+        return number
+
+    for useless in (
+        await signed("UPDATE_CARD", taken.record.id + 1, SignatureState.SIGNED),
+        await signed("SPOIL_BLANK", taken.record.id, SignatureState.SIGNED),
+        await signed("UPDATE_CARD", taken.record.id, SignatureState.WAITING),
+        await signed("UPDATE_CARD", taken.record.id, SignatureState.REJECTED),
+        await signed("UPDATE_CARD", taken.record.id, SignatureState.SIGNED, until_when="-1 second"),
+        2**40,
+    ):
+        assert isinstance(await vault.open_issued(taken.record, identifier, product, 3, "t", useless), VaultRefused)
+    good = await signed("UPDATE_CARD", taken.record.id, SignatureState.SIGNED)
+    update = await vault.open_issued(taken.record, identifier, product, 3, "t", good)
+    assert isinstance(update, ChipLease)
+    assert isinstance(await converse(reload_pin(product, identifier, "246810", Past()), chip, update), Updated)
+    assert chip.pin == "246810"
+    assert isinstance(await vault.open(taken, product), VaultRefused)  # its keys are never loaded again
+    assert isinstance(await vault.open_issued(taken.record, identifier, product, 3, "t"), ChipLease)  # a check
 
 
 async def test_a_newer_epoch_takes_the_lease_away(
