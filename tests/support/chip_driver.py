@@ -27,6 +27,7 @@ from services.issuance.domain.effects import (
 from services.issuance.domain.personalise import personalise
 from services.issuance.domain.product import Product
 from services.issuance.domain.stage import Stage
+from simulation.chips.card import Silence
 from tests.support.chip import Chip, PowerCut
 from tests.support.chip_crypto import ChipVault
 
@@ -116,17 +117,19 @@ class Bench:
                 if cut_takes_link:
                     raise LinkCut from None
                 return answers_of(raw, Trouble.CARD_GONE)
+            except Silence:
+                return answers_of(raw, Trouble.SILENT)
             if not command.expects(answers_of(raw[-1:]).responses[0]):
                 break
         return answers_of(raw)
 
 
-def bench(code: str = "ssc3", serial: int = 1, *, short_protocol: bool = False) -> Bench:
+def bench(code: str = "ssc3", serial: int = 1, *, fetches: bool = False) -> Bench:
     """A blank of a product, and whose card it is to be."""
     product = PRODUCTS[code]
     data = card_data(serial)
     identifier = bytes.fromhex(data.card_identifier)
-    chip = Chip(product, identifier, serial, short_protocol=short_protocol)
+    chip = Chip(product, identifier, serial, fetches=fetches)
     return Bench(product, data, chip, ChipVault(product, identifier))
 
 

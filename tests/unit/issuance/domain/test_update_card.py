@@ -63,7 +63,7 @@ def test_another_card_keeps_its_pin() -> None:
     desk = issued()
     desk.chip = Chip(desk.product, bytes.fromhex(card_data(2).card_identifier))
     assert new_pin(desk) == Refused(Refusal.FOREIGN_CARD)
-    assert desk.chip.pin is None
+    assert not desk.chip.pin
 
 
 def test_a_card_that_refuses_pins_is_not_asked_for_ever() -> None:
