@@ -286,9 +286,9 @@ async def test_a_pin_is_reloaded_when_a_second_person_has_signed(desk: Desk, roo
     assert (done.done, done.refusal.reason) == (True, "")
     assert room.cards[0].chip.pin == "135790"
     assert {approval for _, approval in room.vault.issued} == {first.countersignature_id}
-    room.cards[0].chip.pin = None
+    room.cards[0].chip.pin = ""
     assert (await desk.converse("UpdateCard", new_pin(desk))).updated.done, "a repeat hears the first answer"
-    assert room.cards[0].chip.pin is None
+    assert not room.cards[0].chip.pin
     again = (await desk.converse("UpdateCard", new_pin(desk, request_id="u2"))).updated
     assert again.refusal.reason == "SECOND_PERSON_NEEDED", "a signature is good once"
     assert await driver.fetchval("select count(*) from issuance.audit where act = 'card.update'") == 1
