@@ -155,7 +155,7 @@ async def test_a_printer_that_did_not_begin_prints_without_a_question(journal: P
 
 
 async def test_an_applicant_who_walks_away_leaves_nothing_open(journal: PostgresJournal, driver: Driver) -> None:
-    room = await open_room(journal, driver, 20)
+    room = await open_room(journal, driver, 22)
     seen = set()
     for number, card in enumerate(room.cards):
         room.registry.first = 1000 * (number + 1)
