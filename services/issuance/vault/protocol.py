@@ -2,7 +2,7 @@
 
 import asyncio
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -11,6 +11,7 @@ from services.issuance.domain.effects import Generation, Operation
 LONGEST: Final = 64 * 1024
 """Bytes of a message."""
 _LENGTH_BYTES: Final = 4
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _REST_SECONDS: Final = 30.0
 """For the rest of a message whose length has come."""
 
@@ -54,7 +55,7 @@ class Open(msgspec.Struct, frozen=True, tag=True):
 
     id: int
     purpose: Purpose
-    record: int
+    record: _Number
     epoch: int
     identifier: str
     application: int
@@ -62,7 +63,7 @@ class Open(msgspec.Struct, frozen=True, tag=True):
     terminal: str
     """The subject of its certificate."""
     product: str
-    approval: int = 0
+    approval: _Number = 0
     """The countersignature of an update."""
 
 
@@ -128,7 +129,7 @@ def message_of(body: bytes) -> Message:
     """Raises GarbageError."""
     try:
         return _message.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise GarbageError("no message") from None
 
 
@@ -136,7 +137,7 @@ def answer_of(body: bytes) -> Answer:
     """Raises GarbageError."""
     try:
         return _answer.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise GarbageError("no answer") from None
 
 
