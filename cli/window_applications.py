@@ -21,7 +21,7 @@ _MODES = ("ordinary", "instant", "on-site")
 _ROUTES = ("self", "guardian", "proxy")
 _CONSENTS = ("finance", "location", "minor")
 _FEES = ("cash", "bank", "purse", "waived")
-_WORK = ("overdue", "lying", "approval", "renewal", "fee-to-hand-out", "remainder-to-hand-out")
+_WORK = ("overdue", "lying", "approval", "renewal", "fee-to-hand-out", "remainder-to-hand-out", "kit-queue")
 LetPassOption = Annotated[
     list[str] | None,
     typer.Option("--let-pass", metavar="POINT=REASON", help="a point of the photo that is let pass, and why; no names"),

@@ -9,5 +9,6 @@ KEYS: Final = {
     "index": Purpose.MAC,  # finds holders by their numbers
     "pin": Purpose.MAC,  # stands before argon2 on card PINs and passwords
     "audit": Purpose.MAC,  # seals the audit
+    "kit": Purpose.AGREE,  # opens what mobile kits queued without a network
     "identifier": Purpose.MAC,  # the last four bytes of a card identifier
 }

@@ -8,6 +8,9 @@ APPLICATIONS = Counter("onecard_applications_total", "Applications decided", ["r
 APPLICATIONS_OVERDUE = Gauge(
     "onecard_applications_overdue", "Open applications that are later than they should be", ["kind", "mode"]
 )
+SEALED_APPLICATIONS = Counter(
+    "onecard_card_sealed_applications_total", "What mobile kits had queued without a network, handed in", ["outcome"]
+)
 CARD_VERBS = Counter("onecard_card_verbs_total", "What was done to cards, or refused", ["verb", "outcome", "reason"])
 CARD_PINS = Counter("onecard_card_pins_total", "PINs of cards that were tried", ["outcome"])
 ELECTRONIC_TOKENS = Counter(

@@ -15,6 +15,7 @@ from onecard.card.v1.approvals_pb2_grpc import add_ApprovalServiceServicer_to_se
 from onecard.card.v1.bank_pb2_grpc import add_BankServiceServicer_to_server
 from onecard.card.v1.cards_pb2_grpc import add_CardServiceServicer_to_server
 from onecard.card.v1.electronic_pb2_grpc import add_ElectronicCardServiceServicer_to_server
+from onecard.card.v1.kits_pb2_grpc import add_KitServiceServicer_to_server
 from onecard.card.v1.privacy_pb2_grpc import add_PrivacyServiceServicer_to_server
 from onecard.card.v1.production_pb2_grpc import add_ProductionServiceServicer_to_server
 from onecard.card.v1.sessions_pb2_grpc import add_SessionServiceServicer_to_server
@@ -24,6 +25,7 @@ from onecard.card.v1.window_pb2_grpc import add_WindowServiceServicer_to_server
 from services.card.adapters.city_settings import read_city_settings
 from services.card.adapters.electronic_tokens import ElectronicTokens
 from services.card.adapters.issuer import IssuerError, make_issuer
+from services.card.adapters.kit_key import KitKey
 from services.card.adapters.online_bank import OnlineBank
 from services.card.adapters.passwords import Passwords
 from services.card.adapters.payments_desk import PaymentsDesk
@@ -36,6 +38,7 @@ from services.card.api.approvals import ApprovalService
 from services.card.api.bank import BankService
 from services.card.api.cards import CardService
 from services.card.api.electronic import ElectronicCardService
+from services.card.api.kits import KitService
 from services.card.api.privacy import PrivacyService
 from services.card.api.production import ProductionService
 from services.card.api.sessions import SessionService
@@ -134,6 +137,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     actors = Actors(engine)
     applications = ApplicationService(engine, sealing, settings, actors, photos, money, at)
     add_ApplicationServiceServicer_to_server(applications, server)
+    add_KitServiceServicer_to_server(KitService(engine, sealing, actors, KitKey(vault), applications, at), server)
     passwords = Passwords(vault, PasswordHasher())
     signing, accounts = SignIn(engine, vault, passwords, settings.staff), Accounts(engine, vault, passwords)
     add_StaffServiceServicer_to_server(StaffService(engine, sealing, settings.staff, actors, signing, accounts), server)

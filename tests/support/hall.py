@@ -18,6 +18,7 @@ from onecard.card.v1.approvals_pb2_grpc import ApprovalServiceStub, add_Approval
 from onecard.card.v1.bank_pb2_grpc import BankServiceStub, add_BankServiceServicer_to_server
 from onecard.card.v1.cards_pb2_grpc import CardServiceStub, add_CardServiceServicer_to_server
 from onecard.card.v1.electronic_pb2_grpc import ElectronicCardServiceStub, add_ElectronicCardServiceServicer_to_server
+from onecard.card.v1.kits_pb2_grpc import KitServiceStub, add_KitServiceServicer_to_server
 from onecard.card.v1.privacy_pb2_grpc import PrivacyServiceStub, add_PrivacyServiceServicer_to_server
 from onecard.card.v1.production_pb2_grpc import ProductionServiceStub, add_ProductionServiceServicer_to_server
 from onecard.card.v1.sessions_pb2_grpc import SessionServiceStub, add_SessionServiceServicer_to_server
@@ -26,6 +27,7 @@ from onecard.card.v1.terminals_pb2_grpc import TerminalServiceStub, add_Terminal
 from onecard.card.v1.window_pb2_grpc import WindowServiceStub, add_WindowServiceServicer_to_server
 from services.card.adapters.electronic_tokens import ElectronicTokens
 from services.card.adapters.issuer import Issuer
+from services.card.adapters.kit_key import KitKey
 from services.card.adapters.passwords import Passwords
 from services.card.adapters.payments_desk import PaymentsDesk
 from services.card.adapters.photo import PhotoChecker
@@ -36,6 +38,7 @@ from services.card.api.approvals import ApprovalService
 from services.card.api.bank import BankService
 from services.card.api.cards import CardService
 from services.card.api.electronic import ElectronicCardService
+from services.card.api.kits import KitService
 from services.card.api.privacy import PrivacyService
 from services.card.api.production import ProductionService
 from services.card.api.sessions import SessionService
@@ -84,6 +87,7 @@ class Window:
             TerminalServiceStub(self.channel),
             SessionServiceStub(self.channel),
             PrivacyServiceStub(self.channel),
+            KitServiceStub(self.channel),
             ProductionServiceStub(self.channel),
             ElectronicCardServiceStub(self.channel),
         )
@@ -160,6 +164,8 @@ async def open_hall(
     money = SettleMoney(registry.engine, payments)
     applications = ApplicationService(*parts, photos, money)
     add_ApplicationServiceServicer_to_server(applications, server)
+    kits = KitService(*parts[:2], parts[-1], KitKey(registry.vault), applications)
+    add_KitServiceServicer_to_server(kits, server)
     tokens = ElectronicTokens(redis)
     view = ViewHolder(registry.engine, registry.sealing, registry.settings.staff, payments, tokens)
     add_BankServiceServicer_to_server(BankService(*parts), server)

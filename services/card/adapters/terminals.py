@@ -36,6 +36,9 @@ select kind, extract(epoch from min(until))::float8 from (
     select subject, kind, max(not_after) until from card.terminal where state = 2 group by subject, kind) t
 where until > now() group by kind"""
 
+_OF_SHIFTS: Final = """
+select distinct serial from card.shift s where terminal = $1 and serial <> ''
+    and not exists (select from card.revoked_certificate r where r.serial = s.serial) order by serial"""
 _ALL_REVOKED: Final = "select serial from card.revoked_certificate"
 _LOSE: Final = "insert into card.lost_terminal (subject, revoke_time) values ($1, $2)"
 # One that was enrolled anew since is with us again.
@@ -144,6 +147,11 @@ async def add_revoked(driver: "asyncpg.Connection[Any]", serials: Sequence[str],
 async def is_revoked(driver: "asyncpg.Connection[Any]", serial: str) -> bool:
     """Whether it is on the list."""
     return bool(await driver.fetchval(_REVOKED, serial))
+
+
+async def serials_of_shifts(driver: "asyncpg.Connection[Any]", subject: str) -> list[str]:
+    """Certificates with which somebody ever signed in at a terminal, as far as they are not refused yet."""
+    return [row[0] for row in await driver.fetch(_OF_SHIFTS, subject)]
 
 
 async def list_revoked(driver: "asyncpg.Connection[Any]") -> list[str]:

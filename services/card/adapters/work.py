@@ -34,6 +34,9 @@ select r.card, r.holder, null::bigint, r.card, t.at, null::timestamptz
 from card.remainder r join card.transition t on t.card = r.card and t.verb = 13
 where t.outlet = $1 and t.at < $2 and r.card > $3 and r.pay_to = 1 and r.handed_fen < r.paid_fen
 order by r.card limit $4"""
+_KIT_QUEUE: Final = """
+select id, null::bigint, null::bigint, null::bigint, lost_time, null::timestamptz from card.kit_queue
+where outlet = $1 and lost_time < $2 and clear_time is null and id > $3 order by id limit $4"""
 _BY_KIND: Final = {
     WorkKind.OVERDUE: _OVERDUE,
     WorkKind.LYING: _LYING,
@@ -41,6 +44,7 @@ _BY_KIND: Final = {
     WorkKind.RENEWAL: _RENEWAL,
     WorkKind.FEE_TO_HAND_OUT: _FEE_TO_HAND_OUT,
     WorkKind.REMAINDER_TO_HAND_OUT: _REMAINDER_TO_HAND_OUT,
+    WorkKind.KIT_QUEUE: _KIT_QUEUE,
 }
 
 
@@ -49,7 +53,7 @@ class Work(NamedTuple):
 
     kind: WorkKind
     id: int
-    """Of the application, the approval or the card, by its kind."""
+    """Of the application, the approval, the card or the queue, by its kind."""
     holder: int
     application: int
     card: int

@@ -83,7 +83,10 @@ class ApplicationService(ApplicationServiceServicer):
 
     async def Submit(self, request: messages.SubmitRequest, context: Any) -> messages.SubmitResponse:  # noqa: N802
         """One person applies; a holder in a session for themselves."""
-        actor = await self._actors.staff_or_holder(Right.SUBMIT_APPLICATION, context)
+        return await self.apply(request, await self._actors.staff_or_holder(Right.SUBMIT_APPLICATION, context))
+
+    async def apply(self, request: messages.SubmitRequest, actor: Actor) -> messages.SubmitResponse:
+        """One application, of somebody who may bring it. Raises DomainError."""
         asked, now = request_id(request.request_id), now_ms()
         submission = await self.read(request, actor, now)
         if isinstance(submission, messages.Refusal):

@@ -18,3 +18,5 @@ class WorkKind(IntEnum):
     """It was paid in cash for an application that came to nothing, and nobody stood there."""
     REMAINDER_TO_HAND_OUT = 6
     """What was left on the account of a cancelled card came too late to be handed out at once."""
+    KIT_QUEUE = 7
+    """What a mobile kit had queued when it was revoked: its applicants have to be asked again."""

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.card import metrics
 from services.card.adapters import audit, terminals
 from services.card.adapters.issuer import Issuer, SigningRequest, read_signing_request
+from services.card.adapters.kit_queues import lose_queue
 from services.card.domain.actor import Actor, ActorKind
 from services.card.domain.refusal import Refusal
 from services.card.domain.terminal import TerminalKind, TerminalRules, TerminalState, decidable
@@ -105,18 +106,24 @@ async def revoke_serial(
 async def revoke_subject(
     driver: "asyncpg.Connection[Any]", subject: str, reason: str, actor: Actor, now_ms: int
 ) -> Sequence[str]:
-    """Refuse every certificate that was issued here to a terminal, and what it waits for. Raises DomainError for none."""
+    """Refuse every certificate of a terminal, and what it waits for. Raises DomainError for none.
+
+    Of one that was issued elsewhere we know when somebody signed in with it.
+    """
     await terminals.lock_subject(driver, subject)
     found = await terminals.open_of_subject(driver, subject)
-    if not found:
+    seen = await terminals.serials_of_shifts(driver, subject)
+    if not found and not seen:
         raise DomainError(Code.NOT_FOUND, "UNKNOWN_TERMINAL", "没有这台终端的证书；在别处签发的请按序列号吊销")
     for one in found:
         pending = one.state is TerminalState.PENDING
         await terminals.end_terminal(driver, one.id, TerminalState.REJECTED if pending else TerminalState.REVOKED)
-    serials = [one.serial for one in found if one.serial]
+    issued = [one.serial for one in found if one.serial]
+    serials = [*issued, *(serial for serial in seen if serial not in issued)]
     await terminals.add_revoked(driver, serials, reason, now_ms)
     await terminals.add_lost(driver, subject, now_ms)
-    await _record(driver, actor, "revoke", found[-1].id, subject)
+    await lose_queue(driver, subject, now_ms)
+    await _record(driver, actor, "revoke", found[-1].id if found else 0, subject)
     return serials
 
 

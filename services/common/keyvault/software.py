@@ -5,6 +5,7 @@ hardware module does; `process.harden` makes that as hard as an operating system
 """
 
 import fcntl
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -15,17 +16,20 @@ from typing import Final
 
 import msgspec
 from argon2.low_level import Type, hash_secret_raw
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import SM4
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.hashes import SM3
 from cryptography.hazmat.primitives.hmac import HMAC
 
+from services.common.keyvault.agreement import SECRET_BYTES, open_sealed, point_of, private_key
 from services.common.keyvault.algorithms import CHIP_KEY_BYTES, SoftwareKey, chip_check_value
 from services.common.keyvault.field import KEY_BYTES, seal, unseal
 from services.common.keyvault.vault import (
     CHIP_ALGORITHMS,
     Purpose,
+    Sealed,
     TamperedError,
     TokenLockedError,
     UnknownKeyError,
@@ -98,6 +102,7 @@ class SoftwareVault:
             for k in keys
             if k.purpose in CHIP_ALGORITHMS
         }
+        self._agreeing = {(k.label, k.version): private_key(k.secret) for k in keys if k.purpose is Purpose.AGREE}
         versions: dict[str, tuple[int, ...]] = {}
         for key in sorted(keys, key=lambda k: k.version):
             versions[key.label] = (*versions.get(key.label, ()), key.version)
@@ -129,6 +134,14 @@ class SoftwareVault:
         if root is None:
             raise UnknownKeyError(f"the token {self.label} has no root {label} of version {version}")
         yield SoftwareKey(root.algorithm, root.encipher(factor)) if factor else root
+
+    def public_key(self, label: str, version: int) -> bytes:
+        """The point of 65 bytes."""
+        return point_of(self._agreeing_key(label, version))
+
+    def unseal(self, label: str, sealed: Sealed, info: bytes, bound_to: bytes) -> bytes:
+        """What was sealed to the public half."""
+        return open_sealed(self._agreeing_key(label, sealed.version), sealed, info, bound_to)
 
     def current(self, label: str) -> int:
         """The version that was activated last."""
@@ -192,6 +205,12 @@ class SoftwareVault:
             raise UnknownKeyError(f"the token {self.label} has no wrapping key {label} of version {version}")
         return cipher
 
+    def _agreeing_key(self, label: str, version: int) -> EllipticCurvePrivateKey:
+        key = self._agreeing.get((label, version))
+        if key is None:
+            raise UnknownKeyError(f"the token {self.label} has no agreement key {label} of version {version}")
+        return key
+
 
 def create_token(
     file: Path, label: str, pin: str, so_pin: str, *, development: bool = False, hardness: Hardness = Hardness()
@@ -237,13 +256,15 @@ def unlock_token(file: Path, so_pin: str, new_pin: str) -> None:
 
 
 def check_value(purpose: Purpose, secret: bytes) -> str:
-    """The first three bytes of what a key makes of zeros: tells a key without giving it away. Raises VaultError."""
+    """What a key makes of zeros, or its public half's digest: tells it without giving it away. Raises VaultError."""
     if len(secret) != _LENGTH[purpose]:
         raise VaultError(f"such a key must have {_LENGTH[purpose]} bytes")
     if algorithm := CHIP_ALGORITHMS.get(purpose):
         return chip_check_value(SoftwareKey(algorithm, secret).encipher(bytes(algorithm.block_bytes)))
     if purpose is Purpose.WRAP:
         return Cipher(SM4(secret), ECB()).encryptor().update(bytes(16))[:3].hex().upper()  # noqa: S305 - one block of zeros
+    if purpose is Purpose.AGREE:
+        return hashlib.sha256(point_of(private_key(secret))).hexdigest()[:6].upper()
     context = HMAC(secret, SM3())
     context.update(bytes(16))
     return context.finalize()[:3].hex().upper()
@@ -262,6 +283,7 @@ def combine(components: list[bytes]) -> bytes:
 _LENGTH: Final = {
     Purpose.WRAP: KEY_BYTES,
     Purpose.MAC: MAC_KEY_BYTES,
+    Purpose.AGREE: SECRET_BYTES,
     **dict.fromkeys(CHIP_ALGORITHMS, CHIP_KEY_BYTES),
 }
 

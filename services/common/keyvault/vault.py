@@ -42,6 +42,8 @@ class Purpose(IntEnum):
     """A root: the keys of chips are derived from it."""
     CHIP_DES = 4
     CHIP_AES = 5
+    AGREE = 6
+    """ECDH on P-256: opens what others sealed to its public key."""
 
 
 CHIP_PURPOSES: Final = {
@@ -58,6 +60,16 @@ class Wrapped(NamedTuple):
     version: int
     """Of the key: it must be named to have the secret back."""
     blob: bytes
+
+
+class Sealed(NamedTuple):
+    """What somebody sealed to a public key of the vault."""
+
+    version: int
+    """Of the key."""
+    ephemeral_key: bytes = b""
+    """The sender's key of one use."""
+    ciphertext: bytes = b""
 
 
 class KeyVault(Protocol):
@@ -77,6 +89,12 @@ class KeyVault(Protocol):
 
     def versions(self, label: str) -> tuple[int, ...]:
         """All versions that can still be used, oldest first."""
+
+    def public_key(self, label: str, version: int) -> bytes:
+        """The public half of a key, as a point of 65 bytes."""
+
+    def unseal(self, label: str, sealed: Sealed, info: bytes, bound_to: bytes) -> bytes:
+        """What was sealed to the public half, for this use and bound to this."""
 
 
 class BlockKey(Protocol):

@@ -91,6 +91,12 @@ FED = {
     "ResetPassword",
     "CancelElectronicCard",
     "IssueToken",
+    # KitService
+    "GetSealingKey",
+    "SubmitSealed",
+    "ReportQueue",
+    "ListLostQueues",
+    "ClearLostQueue",
     # PrivacyService
     "GiveConsent",
     "WithdrawConsent",

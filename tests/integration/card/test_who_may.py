@@ -13,8 +13,8 @@ from tests.support.edge import reason_of
 from tests.support.hall import HOTLINE, Hall, Owner, Window
 
 DENIED = {"NOT_YOUR_RIGHT", "SERVICE_NEEDED", "SIGN_IN_NEEDED"}
-ANYBODY = {"SignIn", "OpenSession", "IssueToken", "RenewTerminal"}
-"""Who calls shows in the call itself who they are: a password, a card, or the certificate that is to be renewed."""
+ANYBODY = {"SignIn", "OpenSession", "IssueToken", "RenewTerminal", "GetSealingKey"}
+"""Who calls shows in the call itself who they are: a password, a card, or the certificate of a terminal."""
 ENDS = {"SignOut", "EndSession"}
 OF_THE_HOTLINE = {
     *("GetHolderView", "ListAllowedActions", "SearchHolders", "ReportTemporaryLoss"),

@@ -24,7 +24,7 @@ create index lost_terminal_by_subject on card.lost_terminal (subject, revoke_tim
 -- What a kit says of its queue: how many applications lie in it sealed, and under which ids. Nothing in it is personal.
 create table card.kit_queue (
     id          bigint generated always as identity primary key,
-    terminal    text not null unique,           -- the kit's subject
+    terminal    text not null,                  -- the kit's subject
     outlet      text not null,
     staff       bigint not null,                -- who was signed in there: knows whom they visited
     count       int not null check (count >= 0),
@@ -33,6 +33,7 @@ create table card.kit_queue (
     lost_time   timestamptz,                    -- revoked since, with something in it; null: it is in somebody's hands
     clear_time  timestamptz                     -- its applicants were asked to apply again
 );
+create unique index one_queue_a_kit on card.kit_queue (terminal) where lost_time is null;
 create index lost_queue on card.kit_queue (outlet, id) where lost_time is not null and clear_time is null;
 
 grant select, insert on card.lost_terminal, card.kit_queue to onecard_card;
