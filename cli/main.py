@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import admin, audit, authority_commands, blanks, card, kiosk, ledger, merchant, shift, till, window
+from cli import admin, audit, authority_commands, blanks, card, kiosk, kit, ledger, merchant, shift, till, window
 from cli.city import commands as city
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.add_typer(city.app, name="city")
 app.add_typer(till.app, name="till")
 app.add_typer(window.app, name="window")
 app.add_typer(kiosk.app, name="kiosk")
+app.add_typer(kit.app, name="kit")
 app.add_typer(blanks.app, name="blanks")
 app.add_typer(shift.app, name="shift")
 app.add_typer(shift.countersign, name="countersign")

@@ -30,6 +30,7 @@ _WINDOW: Final = Annotated[
     typer.Option("--window", metavar="WINDOW", envvar="ONECARD_WINDOW", help="which one, with a certificate of its own"),
 ]
 _KIOSK: Final = Annotated[str, typer.Option("--kiosk", metavar="KIOSK", envvar="ONECARD_KIOSK", help="which one")]
+_KIT: Final = Annotated[str, typer.Option("--kit", metavar="KIT", envvar="ONECARD_KIT", help="which one")]
 _MERCHANT: Final = Annotated[
     str, typer.Option("--merchant", metavar="MERCHANT", envvar="ONECARD_MERCHANT", help="whose till it is")
 ]
@@ -88,5 +89,7 @@ at_issuance = _from(_office, _option("issuance_api", _ISSUANCE_API), _certificat
 at_counter = _from(_office, _api, _certificates, _window)
 """A window that asks payments."""
 at_kiosk = _from(_office, _card_api, _certificates, _kiosk)
+at_kit = _from(_office, _card_api, _certificates, _option("kit", _KIT, "KIT-1"))
+"""A mobile kit, which is a window on wheels."""
 at_till = _from(_option("merchant", _MERCHANT, "CAMPUS-LAKE"), _api, _certificates)
 """A merchant's till."""
