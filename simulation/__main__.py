@@ -14,6 +14,7 @@ from prometheus_client import start_http_server
 
 from sdk.merchant.access import Access, credentials_in
 from simulation.bank import Habits, SimulatedBank, serve
+from simulation.city import CITY_CODE
 from simulation.example import write_example
 from simulation.files import write_files
 from simulation.pockets import Pockets
@@ -112,20 +113,43 @@ def sms(
 def windows(
     clerks: Annotated[Path, typer.Option(help="File of the clerks, with everything that it takes to sign in.")],
     pockets: Annotated[Path, typer.Option(help="File in which it is noted whose card is where.")],
+    plastic: Annotated[Path, typer.Option(help="Folder of the cards, the tills and the factory's keys.")],
+    chip_ms: Annotated[float, typer.Option(min=0, help="How long a chip takes for a command.")] = 2.0,
     metrics_port: Annotated[int, typer.Option(min=0, help="Prometheus endpoint on 127.0.0.1; 0: none.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Repeat the same doings.")] = None,
 ) -> None:
-    """Serve residents at the windows of the city hall until SIGTERM: new cards, losses, finds, reissues."""
-    from simulation.windows import Addresses, CityHall, read_clerks  # noqa: PLC0415 - pictures take their time to import
+    """Serve residents at windows and with mobile kits until SIGTERM; then count and close the shifts."""
+    from simulation.chips.drawer import Drawer  # noqa: PLC0415 - pictures and ciphers take their time to import
+    from simulation.chips.factory import Factory  # noqa: PLC0415
+    from simulation.chips.kind import read_kinds  # noqa: PLC0415
+    from simulation.clerks import read_clerks  # noqa: PLC0415
+    from simulation.desk import Addresses, Office  # noqa: PLC0415
+    from simulation.storeroom import Storeroom  # noqa: PLC0415
+    from simulation.tills import Tills  # noqa: PLC0415
+    from simulation.windows import CityHall  # noqa: PLC0415
 
     stopping, _ = _signals()
     if metrics_port:
         start_http_server(metrics_port, addr="127.0.0.1")
+    names = ("CARD_API", "API", "ISSUANCE_API", "CERTIFICATES")
     try:
-        card, payments, folder = (os.environ[f"ONECARD_{name}"] for name in ("CARD_API", "API", "CERTIFICATES"))
+        card, payments, issuance, folder = (os.environ[f"ONECARD_{name}"] for name in names)
     except KeyError:
-        raise typer.BadParameter("set ONECARD_CARD_API and ONECARD_API to host:port, and ONECARD_CERTIFICATES") from None
-    CityHall(Addresses(card, payments), Path(folder), read_clerks(clerks), Pockets(pockets), seed).run(stopping)
+        wanted = ", ".join(f"ONECARD_{name}" for name in names)
+        raise typer.BadParameter(f"set {wanted}: host:port each, and the folder of the certificates") from None
+    drawer = Drawer(plastic / "cards")
+    office = Office(Addresses(card, payments, issuance), Path(folder), drawer, Tills(plastic / "tills.jsonl"), chip_ms / 1000)
+    storeroom = Storeroom(Factory.keep(plastic / "factory.json", CITY_CODE), read_kinds()["ssc3"], drawer)
+    CityHall(office, storeroom, read_clerks(clerks), Pockets(pockets), seed).run(stopping)
+
+
+@app.command()
+def factory_keys(out: Annotated[Path, typer.Option(help="The file; what is there already stays.")]) -> None:
+    """Draw the keys that a city and its factory share: the transport key of blanks, and the one of card identifiers."""
+    from simulation.chips.factory import Factory  # noqa: PLC0415
+
+    out.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    Factory.keep(out, CITY_CODE)
 
 
 def _signals() -> tuple[threading.Event, threading.Event]:

@@ -9,7 +9,7 @@ from random import Random
 
 from onecard.card.v1 import applications_pb2 as applications
 from sdk.window.devices.identity import IdentityReading, ReadingTrouble
-from simulation.windows import new_person
+from simulation.residents import new_person
 
 
 class SimulatedIdentityReader:

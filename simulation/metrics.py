@@ -7,6 +7,8 @@ FAULTS = Counter("onecard_simulation_faults", "Bad records sent on purpose", ["f
 ANSWERED = Counter("onecard_simulation_answered", "Outcomes that came back", ["channel", "outcome"])
 PENDING = Gauge("onecard_simulation_pending", "Transactions that wait for their outcome")
 WINDOW_ACTS = Counter("onecard_simulation_window_acts", "What was done at the windows, or refused", ["act", "outcome"])
+CARDS_MADE = Counter("onecard_simulation_cards_made", "Streams in which a card was made, by how they ended", ["outcome"])
+LINK_CUTS = Counter("onecard_simulation_link_cuts", "Connections of mobile kits that broke")
 MESSAGES = Counter("onecard_simulation_messages", "Short messages that the gateway was asked to send", ["outcome"])
 TAP_TO_OUTCOME = Histogram(
     "onecard_simulation_tap_to_outcome_seconds",

@@ -1,43 +1,36 @@
-"""Windows of the city: residents apply for cards, lose, find and replace them; clerks sign in and do what is asked.
+"""Windows and mobile kits of the city: residents apply for cards, lose, find and replace them; clerks sign in and make them.
 
-Issuance is stood in for: a card is made in the moment when its making begins.
+A card that is made at once is made by issuance. One that goes by way of the bank comes from a factory, which is stood in for.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
-from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 import grpc
-import pyotp
-from PIL import Image
-from skimage import data
-from stdnum.iso7064 import mod_11_2
 
 from onecard.card.v1 import applications_pb2 as applications
 from onecard.card.v1 import cards_pb2 as cards
 from onecard.card.v1 import window_pb2 as messages
 from onecard.card.v1.cards_pb2_grpc import CardServiceStub
-from sdk.merchant.access import Credentials, open_line, terminal_credentials
-from sdk.till.errors import NotAcceptedError, TillError
-from sdk.till.till import Till
+from sdk.till.errors import NotAcceptedError, OutcomeUnknownError, TillError
+from sdk.window.blanks import Blanks
 from sdk.window.cards import IN_PERSON
-from sdk.window.window import Window
-from simulation.city import CITY_HALL, WINDOWS
+from simulation.city import KITS, WINDOWS
+from simulation.clerks import Clerk
+from simulation.desk import Desk, Office, subject_of
+from simulation.issuing import NoBlankError
 from simulation.metrics import WINDOW_ACTS
 from simulation.pockets import Noted, Pockets, Where
+from simulation.residents import another, new_person, photo
+from simulation.storeroom import Storeroom
 
 log = logging.getLogger("onecard.simulation.windows")
 
@@ -45,6 +38,8 @@ P = TypeVar("P")
 
 PAUSE_SECONDS = 0.5
 """Between two people at one window."""
+WAY_SECONDS = 2.0
+"""Between two visits of a kit."""
 REMEMBERED = 200
 ORDINARY = 0.3
 """Of those who are new: their card waits for the bank, and then for the factory."""
@@ -52,97 +47,102 @@ OPENING_FEN = 10_000
 LOST_FOR_MS = 4_000
 HEARING_LOOKS = 20
 HEARING_SECONDS = 0.1
+KEEPER_SECONDS = 1.0
+KEEPER = "keeper-1"
+PLACES = {"WINDOW-1": "clerk-1", "WINDOW-2": "clerk-2", "KIT-1": "clerk-4", "KIT-2": "clerk-5"}
 OLD_CARD_RETURNED = cards.Presented(party=cards.PARTY_HOLDER_IN_PERSON, identity_verified=True, old_card_returned=True)
-_SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡林郭何高罗"
-_GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰"
-_FACE = (134, 10, 310, 227)
 _NEW_CODE_SECONDS = 31
 
 
-@dataclass(frozen=True, slots=True)
-class Clerk:
-    """Everything that it takes to sign in."""
-
-    login: str
-    role: str
-    password: str
-    totp_secret: str
-
-
-def read_clerks(file: Path) -> list[Clerk]:
-    """A line each."""
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    return [Clerk(line["login"], line["role"], line["password"], line["totp_secret"]) for line in lines]
-
-
-class Addresses(NamedTuple):
-    """host:port of the services that a window asks."""
-
-    card: str
-    payments: str
-
-
 class CityHall:
-    """The windows of the city, a thread each, and what they know of the cards in people's hands."""
+    """The windows and kits of the city, a thread each, and what they know of the cards in people's hands."""
 
     def __init__(
-        self, addresses: Addresses, certificates: Path, clerks: list[Clerk], pockets: Pockets, seed: int | None
-    ) -> None:
-        self._addresses = addresses
+        self, office: Office, storeroom: Storeroom, clerks: dict[str, Clerk], pockets: Pockets, seed: int | None
+    ) -> None:  # fmt: skip
+        self._office = office
+        self._storeroom = storeroom
         self._pockets = pockets
-        self._certificates = certificates
-        self._clerks = [clerk for clerk in clerks if clerk.role == "CLERK"]
-        self._chief = next(clerk for clerk in clerks if clerk.role == "SUPERVISOR")
+        self._clerks = clerks
         self._seed = seed
         self._cards: deque[_Held] = deque(maxlen=REMEMBERED)
         self._applied: deque[_Applied] = deque(maxlen=REMEMBERED)
-        self._issuance = _Issuance(addresses.card, certificates)
+        self._factory = _Factory(office.addresses.card, office.certificates)
 
     def run(self, stopping: threading.Event) -> None:
-        """Work until told to stop."""
-        threads = [
-            threading.Thread(target=self._serve, args=(window, clerk, stopping), name=window)
-            for window, clerk in zip(WINDOWS, self._clerks, strict=False)
-        ]
+        """Work until told to stop; then every place counts what it has, and closes its shift."""
+        threads = [threading.Thread(target=self._serve, args=(name, stopping), name=name) for name in (*WINDOWS, *KITS)]
+        threads.append(threading.Thread(target=self._keep, args=(stopping,), name="keeper"))
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        self._issuance.close()
+        self._factory.close()
 
-    def _serve(self, name: str, clerk: Clerk, stopping: threading.Event) -> None:
-        random = Random(time.time_ns() if self._seed is None else f"{self._seed} {name}")  # noqa: S311 - a city, no secret
-        with self._open(name) as desk:
-            signed_in = False
+    def _serve(self, name: str, stopping: threading.Event) -> None:
+        random = self._random(name)
+        desk = Desk(self._office, name, self._clerks[PLACES[name]], random)
+        pause_seconds = WAY_SECONDS if name in KITS else PAUSE_SECONDS
+        try:
             while not stopping.is_set():
                 try:
-                    if not signed_in:
-                        sign_in(desk.window, clerk)
-                        signed_in = True
+                    if desk.maker is None:
+                        desk.sign_in()
+                        self._tidy_up(desk)
                     self._somebody(desk, random)
                 except NotAcceptedError as error:
                     WINDOW_ACTS.labels("error", error.reason).inc()
                     if error.reason in ("SHIFT_ENDED", "SIGN_IN_NEEDED"):
-                        signed_in = False
+                        desk.maker = None
                     elif error.reason == "SIGN_IN_REFUSED":  # the code was used: the next one comes
                         stopping.wait(_NEW_CODE_SECONDS)
-                except TillError as error:
+                except (TillError, NoBlankError) as error:
                     log.warning("%s: %s", name, error)
-                stopping.wait(random.expovariate(1 / PAUSE_SECONDS))
+                stopping.wait(random.expovariate(1 / pause_seconds))
+            self._end_of_day(desk)
+        finally:
+            desk.close()
 
-    @contextmanager
-    def _open(self, name: str) -> Iterator[_Desk]:
-        """A window's two lines, under one certificate."""
-        credentials = self._credentials(name)
-        card, payments = (open_line(address, "", credentials) for address in self._addresses)
+    def _tidy_up(self, desk: Desk) -> None:
+        """What a clerk before has left half made."""
+        assert desk.maker is not None, "somebody is signed in"
+        for issued in desk.maker.finish_what_was_begun(IN_PERSON):
+            log.info("%s: a card was finished: %s", desk.name, issued.outcome)
 
-        def trouble(said: object) -> None:
-            log.warning("%s: %s; asking again", name, said)
+    def _end_of_day(self, desk: Desk) -> None:
+        if desk.maker is None:
+            return
+        try:
+            self._tidy_up(desk)
+            desk.close_shift()
+        except TillError as error:
+            log.warning("%s: the shift was not closed: %s", desk.name, error)
 
-        with Window(card, trouble=trouble) as window, Till(payments, trouble=trouble) as till:
-            yield _Desk(window, till)
+    def _keep(self, stopping: threading.Event) -> None:
+        """The keeper has no window of their own: they sign in at the first."""
+        desk = Desk(self._office, WINDOWS[0], self._clerks[KEEPER], self._random(KEEPER))
+        places = [subject_of(name) for name in (*WINDOWS, *KITS)]
+        blanks: Blanks | None = None
+        try:
+            while not stopping.is_set():
+                try:
+                    if blanks is None:
+                        desk.sign_in()
+                        blanks = desk.blanks
+                    self._storeroom.look_after(blanks, places)
+                except NotAcceptedError as error:
+                    WINDOW_ACTS.labels("error", error.reason).inc()
+                    if error.reason in ("SHIFT_ENDED", "SIGN_IN_NEEDED"):
+                        blanks = None
+                    elif error.reason == "SIGN_IN_REFUSED":
+                        stopping.wait(_NEW_CODE_SECONDS)
+                except TillError as error:
+                    log.warning("keeper: %s", error)
+                stopping.wait(KEEPER_SECONDS)
+        finally:
+            desk.close()
 
-    def _somebody(self, desk: _Desk, random: Random) -> None:
+    def _somebody(self, desk: Desk, random: Random) -> None:
         """The next person in the queue."""
         chance = random.random()
         if chance < 0.15 and (applied := _next(self._applied)):
@@ -152,7 +152,7 @@ class CityHall:
         else:
             self._newcomer(desk, random)
 
-    def _holder(self, desk: _Desk, held: _Held, random: Random) -> None:
+    def _holder(self, desk: Desk, held: _Held, random: Random) -> None:
         try:
             if held.lost_ms:
                 self._find(desk, held)
@@ -161,8 +161,8 @@ class CityHall:
         finally:
             self._cards.append(held)
 
-    def _newcomer(self, desk: _Desk, random: Random) -> None:
-        person, ordinary = new_person(random), random.random() < ORDINARY
+    def _newcomer(self, desk: Desk, random: Random) -> None:
+        person, ordinary = new_person(random), desk.name in WINDOWS and random.random() < ORDINARY
         request = applications.SubmitRequest(
             kind=applications.APPLICATION_KIND_FIRST,
             mode=applications.MODE_ORDINARY if ordinary else applications.MODE_INSTANT,
@@ -179,31 +179,36 @@ class CityHall:
         if ordinary:
             self._applied.append(_Applied(person, number))
         else:
-            self._first_card(desk, person, self._issuance.make(number))
+            self._first_card(desk, person, self._make(desk, number))
 
-    def _ask_after(self, desk: _Desk, applied: _Applied) -> None:
+    def _ask_after(self, desk: Desk, applied: _Applied) -> None:
         """Once the bank has opened the account the factory makes the card; who is refused there gives up."""
         state = desk.window.application(applied.number).application.state
         if state == applications.APPLICATION_STATE_IN_PRODUCTION:
-            self._first_card(desk, applied.person, self._issuance.deliver(applied.number))
+            card = self._factory.deliver(applied.number)
+            _count("collect", desk.window.collect(card, IN_PERSON).refusal)
+            enabled = desk.window.enable(card)
+            _count("enable", enabled.refusal)
+            self._first_card(desk, applied.person, enabled.card)
         elif state == applications.APPLICATION_STATE_REFUSED:
             _count("withdraw", desk.window.withdraw(applied.number).refusal)
         else:
             self._applied.append(applied)
 
-    def _first_card(self, desk: _Desk, person: applications.Person, number: int) -> None:
-        held = _Held(person, self._hand_over(desk, number))
+    def _first_card(self, desk: Desk, person: applications.Person, card: cards.CardSummary) -> None:
+        held = _Held(person, card)
         self._cards.append(held)
         self._bring_money(desk, held)
 
     @staticmethod
-    def _hand_over(desk: _Desk, number: int, presented: cards.Presented = IN_PERSON) -> cards.CardSummary:
-        _count("collect", desk.window.collect(number, presented).refusal)
-        enabled = desk.window.enable(number)
-        _count("enable", enabled.refusal)
-        return enabled.card
+    def _make(desk: Desk, application: int, presented: cards.Presented = IN_PERSON) -> cards.CardSummary:
+        """In the holder's hand, and enabled."""
+        assert desk.maker is not None, "somebody is signed in"
+        card = desk.maker.make(application, presented)
+        _count("issue", None)
+        return desk.window.allowed_actions(card).card
 
-    def _bring_money(self, desk: _Desk, held: _Held) -> None:
+    def _bring_money(self, desk: Desk, held: _Held) -> None:
         """The first yuan, and out into the street. Payments hears of a new card within the second."""
         for _ in range(HEARING_LOOKS):
             try:
@@ -214,10 +219,11 @@ class CityHall:
                 time.sleep(HEARING_SECONDS)
             else:
                 _count("top up", None)
+                desk.put(OPENING_FEN)
                 break
         self._note(held, Where.IN_HAND)
 
-    def _lose(self, desk: _Desk, held: _Held) -> None:
+    def _lose(self, desk: Desk, held: _Held) -> None:
         """By the telephone or here: whoever lost a card comes back when it is found."""
         answer = desk.window.report_temporary_loss(held.card.card_id)
         _count("temporary loss", answer.refusal)
@@ -225,7 +231,7 @@ class CityHall:
             held.lost_ms = _now_ms()
             self._note(held, Where.LOST)
 
-    def _find(self, desk: _Desk, held: _Held) -> None:
+    def _find(self, desk: Desk, held: _Held) -> None:
         if _now_ms() - held.lost_ms < LOST_FOR_MS:
             return
         answer = desk.window.release(held.card.card_id)
@@ -234,50 +240,42 @@ class CityHall:
         if answer.done:
             self._note(held, Where.IN_HAND)
 
-    def _lose_and_reissue(self, desk: _Desk, held: _Held) -> None:
+    def _lose_and_reissue(self, desk: Desk, held: _Held) -> None:
         lost = messages.VisitItem(
             report_formal_loss=cards.ReportFormalLossRequest(card_id=held.card.card_id, presented=IN_PERSON)
         )
-        again = messages.VisitItem(submit=_another(held.person, applications.APPLICATION_KIND_REISSUE))
+        again = messages.VisitItem(submit=another(held.person, applications.APPLICATION_KIND_REISSUE))
         receipt = desk.window.visit([lost, again])
         for line in receipt.lines:
             _count(line.what.lower().replace("_", " "), line.refusal if line.HasField("refusal") else None)
+            desk.put(line.fee_fen - line.hand_out_fen)
         if not receipt.lines[0].HasField("refusal"):
             self._note(held, Where.LOST)
         if not receipt.lines[-1].HasField("refusal"):
-            held.card = self._hand_over(desk, self._issuance.make(receipt.lines[-1].application_id))
+            held.card = self._make(desk, receipt.lines[-1].application_id)
             self._note(held, Where.IN_HAND)
 
-    def _replace(self, desk: _Desk, held: _Held) -> None:
+    def _replace(self, desk: Desk, held: _Held) -> None:
         """A damaged card: it works until its successor does, and is given back for it."""
-        answer = desk.window.submit(_another(held.person, applications.APPLICATION_KIND_REPLACE))
+        answer = desk.window.submit(another(held.person, applications.APPLICATION_KIND_REPLACE))
         _count("replace", answer.refusal)
         if answer.done and answer.application:
-            enabled = self._hand_over(desk, self._issuance.make(answer.application.application_id), OLD_CARD_RETURNED)
+            desk.put(answer.application.fee_fen)
+            enabled = self._make(desk, answer.application.application_id, OLD_CARD_RETURNED)
             self._note(held, Where.REPLACED)
             held.card = enabled
             self._note(held, Where.IN_HAND)
 
     @staticmethod
-    def _look(desk: _Desk, held: _Held) -> None:
+    def _look(desk: Desk, held: _Held) -> None:
         desk.window.view(document=held.person.document)
         _count("view", None)
 
     def _note(self, held: _Held, where: Where) -> None:
         self._pockets.note(Noted(held.card.card_identifier, where, _now_ms()))
 
-    def _credentials(self, name: str) -> Credentials:
-        found = terminal_credentials(self._certificates, CITY_HALL, name)
-        if found is None:
-            raise FileNotFoundError(f"{self._certificates} holds no certificate of {name}")
-        return found
-
-
-class _Desk(NamedTuple):
-    """What a window asks: the card service, and payments."""
-
-    window: Window
-    till: Till
+    def _random(self, name: str) -> Random:
+        return Random(time.time_ns() if self._seed is None else f"{self._seed} {name}")  # noqa: S311 - a city, no secret
 
 
 @dataclass(slots=True)
@@ -297,34 +295,23 @@ class _Applied(NamedTuple):
     number: int
 
 
-class _Issuance:
-    """Stands in for issuance: asks the card service for numbers, and says that the card is made."""
+class _Factory:
+    """Stands in for whoever makes cards by the thousand: says that a card is made."""
 
     def __init__(self, address: str, folder: Path) -> None:
         files = [(folder / name).read_bytes() for name in ("authority.crt", "service+issuance.key", "service+issuance.crt")]
         self._channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(*files))
         self._stub = CardServiceStub(self._channel)
 
-    def make(self, application: int) -> int:
-        """The card of an application, made at once."""
-        self._ask(
-            self._stub.BeginProduction,
-            cards.BeginProductionRequest(request_id=f"begin-{application}", application_id=application),
-        )
-        return self.deliver(application)
-
     def deliver(self, application: int) -> int:
         """The card of an application whose making has begun."""
         request = cards.EndProductionRequest(request_id=f"end-{application}", application_id=application, made=True)
-        card: int = self._ask(self._stub.EndProduction, request).application.card_id
-        return card
-
-    @staticmethod
-    def _ask(ask: Any, request: Any) -> Any:
         try:
-            return ask(request, timeout=10, wait_for_ready=True)
+            answer: Any = self._stub.EndProduction(request, timeout=10, wait_for_ready=True)
         except grpc.RpcError as error:
-            raise TillError(f"issuance: {error}") from None
+            raise OutcomeUnknownError(request.request_id, str(error)) from None
+        card: int = answer.application.card_id
+        return card
 
     def close(self) -> None:
         """Close the connection."""
@@ -337,45 +324,6 @@ def _next(queue: deque[P]) -> P | None:
         return queue.popleft()
     except IndexError:
         return None
-
-
-def _another(person: applications.Person, kind: applications.ApplicationKind) -> applications.SubmitRequest:
-    """For a card in place of the one that the person has, paid in cash."""
-    return applications.SubmitRequest(
-        kind=kind,
-        mode=applications.MODE_INSTANT,
-        route=applications.ROUTE_SELF,
-        person=person,
-        photo=photo(),
-        fee_source=applications.FEE_SOURCE_CASH,
-    )
-
-
-def sign_in(window: Window, clerk: Clerk) -> None:
-    """With the code of this moment."""
-    window.sign_in(clerk.login, clerk.password, pyotp.TOTP(clerk.totp_secret).now())
-
-
-def new_person(random: Random) -> applications.Person:
-    """Somebody of the city, made up, with a number that may exist."""
-    born = date(1960, 1, 1) + timedelta(random.randrange(16_000))
-    seventeen = f"440703{born:%Y%m%d}{random.randrange(1000):03}"
-    number = seventeen + mod_11_2.calc_check_digit(seventeen)
-    return applications.Person(
-        document=applications.Document(kind=applications.DOCUMENT_KIND_RESIDENT_ID, number=number),
-        name=random.choice(_SURNAMES) + "".join(random.choice(_GIVEN) for _ in range(2)),
-        nationality="01",
-        phone=f"138{random.randrange(10**8):08}",
-    )
-
-
-@cache
-def photo() -> bytes:
-    """The face that comes with scikit-image, as large as a city wants it."""
-    picture = Image.fromarray(data.astronaut()).crop(_FACE).resize((358, 441), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=88, dpi=(350, 350))
-    return file.getvalue()
 
 
 def _count(act: str, refusal: applications.Refusal | None) -> None:

@@ -12,7 +12,7 @@ from sdk.window.devices.card_pdf import card_pdf
 from sdk.window.devices.ornament import CORNER_MM
 from sdk.window.devices.printer import CardFace
 from sdk.window.devices.type import find_type
-from simulation.windows import photo
+from simulation.residents import photo
 
 DOTS_PER_MM = 300 / 25.4
 FACE = CardFace(
