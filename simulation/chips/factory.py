@@ -34,33 +34,38 @@ class Blank(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Factory:
-    """What the city gave its supplier, in two components each."""
+    """What the city gave its supplier."""
 
     city_code: str
     """Six digits."""
-    transport: bytes
-    irk: bytes
+    keys: dict[str, bytes]
+    """`sm4.transport`, `sm4.irk` and the like: of blanks, and of card identifiers, by algorithm."""
 
     @classmethod
     def keep(cls, file: Path, city_code: str) -> Factory:
         """The factory of a city that shows itself: its keys are drawn once, and lie in a file of its owner's."""
         if not file.exists():
+            drawn = {
+                f"{algorithm}.{name}": secrets.token_hex(16) for algorithm in ("sm4", "des") for name in ("transport", "irk")
+            }
             partial = file.with_suffix(".partial")
             with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as kept:
-                json.dump({"transport": secrets.token_hex(16), "irk": secrets.token_hex(16)}, kept)
+                json.dump(drawn, kept)
             partial.rename(file)
-        kept_keys = json.loads(file.read_text())
-        return cls(city_code, bytes.fromhex(kept_keys["transport"]), bytes.fromhex(kept_keys["irk"]))
+        return cls(city_code, {label: bytes.fromhex(key) for label, key in json.loads(file.read_text()).items()})
 
     def identifier(self, kind: Kind, number: int) -> bytes:
         """卡识别码: city 3 bytes, D156000005, serial 4 bytes, MAC 4 bytes."""
         body = bytes.fromhex(self.city_code) + _FIXED + (FIRST_SERIAL + number).to_bytes(4)
-        return body + mac4(kind.algorithm, self.irk, bytes(kind.block_bytes), body, folded=kind.folded)
+        return body + mac4(kind.algorithm, self._key(kind, "irk"), bytes(kind.block_bytes), body, folded=kind.folded)
+
+    def _key(self, kind: Kind, name: str) -> bytes:
+        return self.keys[f"{kind.algorithm.lower()}.{name}"]
 
     def make(self, kind: Kind, first: int, count: int, *, accounts: bool = True) -> Iterator[Blank]:
         """So many blanks, numbered from `first`."""
         for number in range(first, first + count):
-            chip = Chip.blank(kind, self.identifier(kind, number), self.transport)
+            chip = Chip.blank(kind, self.identifier(kind, number), self._key(kind, "transport"))
             yield Blank(f"{kind.code.upper()}-{number:08}", chip, _account(number) if accounts else "")
 
 
