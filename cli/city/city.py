@@ -1,8 +1,6 @@
 """The city: what starts after what, and the order in which all of it ends."""
 
 import hashlib
-import os
-import secrets
 import shutil
 import threading
 import time
@@ -19,8 +17,10 @@ import psutil
 from cli import paths
 from cli.city.certificates import Certificates, Registered
 from cli.city.figures import Figures, Watch
+from cli.city.issuance import ISSUANCE_API, ISSUANCE_VAULT, IssuanceHouse, issuance_settings
 from cli.city.metrics import Scrape, address, scrape
 from cli.city.processes import EndingError, Processes
+from cli.city.secrets import keep_secret
 from cli.city.state import State, mark_runner, runner_file, write_state
 from cli.city.steps import Steps
 from cli.city.supervisor import Supervisor
@@ -73,12 +73,16 @@ class City:
         self._broker = make_broker(plan.broker, folder)
         self._valkey = Valkey(folder)
         self._workers = [f"payments-{number}" for number in range(1, plan.workers + 1)]
-        self._ports = {name: free_port() for name in [*self._workers, API, CARD_API, SMS, "taps", "windows"]}
+        shown = [*self._workers, API, CARD_API, ISSUANCE_API, ISSUANCE_VAULT, SMS, "taps", "windows"]
+        self._ports = {name: free_port() for name in shown}
         self._api_port, self._card_port, self._sms_port = free_port(), free_port(), free_port()
+        self._issuance_port = free_port()
         self._certificates = Certificates(folder)
         self._checkpoints = folder / "checkpoints.jsonl"
         self._pockets = folder / "pockets.jsonl"
         self._bank = folder / "bank"
+        self.plastic = folder / "plastic"
+        """Cards, tills and the factory."""
         self._state = State(
             runner=mark_runner(folder),
             broker=plan.broker,
@@ -86,13 +90,15 @@ class City:
             redis=self._valkey.address,
             database_url=self._postgres.application_url,
             owner_database_url=self._postgres.owner_url,
-            batch_key=_keep_secret(folder / "batch.key"),
+            batch_key=keep_secret(folder / "batch.key"),
             spools=str(self.spools),
             api=f"{HOST}:{self._api_port}",
             card_api=f"{HOST}:{self._card_port}",
             certificates=str(self._certificates.folder),
             clerks=str(folder / "clerks.jsonl"),
+            issuance_api=f"{HOST}:{self._issuance_port}",
             card=self._card_settings(),
+            issuance=self._issuance_settings(),
             metrics={name: address(port) for name, port in self._ports.items()},
             checkpoints=str(self._checkpoints),
         )
@@ -110,6 +116,11 @@ class City:
     def card_environment(self) -> dict[str, str]:
         """What the commands of the card service need beside it."""
         return self._state.card
+
+    @property
+    def issuance_environment(self) -> dict[str, str]:
+        """What the commands of issuance need beside it."""
+        return self._state.issuance
 
     @property
     def clerks(self) -> Path:
@@ -143,6 +154,7 @@ class City:
         # Whoever waits sees taps first: the card service would take the processor from what they need.
         self._await(self._begin(self._start_taps), self._begin(self._start_card_service))
         self._start_bank()
+        self._start_issuance()
         self._start_windows()
 
     def supervise(self, say: Callable[[str], None]) -> None:
@@ -231,7 +243,7 @@ class City:
 
     def _forget_the_past(self) -> None:
         """A new ledger knows nothing of what was posted before: spools, topics, checkpoints and the like are the old one's."""
-        for name in ("spools", "kafka", "seed", "bank"):
+        for name in ("spools", "kafka", "seed", "bank", "plastic"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         self._checkpoints.unlink(missing_ok=True)
         self._pockets.unlink(missing_ok=True)
@@ -290,7 +302,7 @@ class City:
                 **self._state.card,
                 **self._certificates.of_the_service("card"),
                 **self._certificates.of_the_issuer(),
-                "ONECARD_VAULT_SO_PIN": _keep_secret(self.folder / "card.so-pin"),
+                "ONECARD_VAULT_SO_PIN": keep_secret(self.folder / "card.so-pin"),
                 "ONECARD_METRICS_PORT": str(self._ports[CARD_API]),
                 "ONECARD_BANK_FOLDER": str(self._bank),
                 "ONECARD_BANK_EVERY_SECONDS": BANK_EVERY_SECONDS,
@@ -307,6 +319,15 @@ class City:
             child = self._processes.keep(CARD_API, CARD, "serve", env=environment)
             child.wait_ready(lambda: listening(self._card_port), f"it serves on {self._state.card_api}", READY_SECONDS)
 
+    def _start_issuance(self) -> None:
+        with self._steps.step("issuance, and the vault of chips' keys"):
+            self._processes.run("issuance-rights", PAYMENTS, "grant", "issuance", "back_office")
+            IssuanceHouse(self.folder, self._processes, self._certificates, self._ports, self._state.issuance).start()
+
+    def _issuance_settings(self) -> dict[str, str]:
+        payments, card = (f"{HOST}:{port}" for port in (self._api_port, self._card_port))
+        return issuance_settings(self.folder, self._postgres, self._issuance_port, payments, card)
+
     def _start_sms_gateway(self) -> None:
         """What it is asked before it listens is asked again."""
         options = {"listen": f"{HOST}:{self._sms_port}", "metrics-port": self._ports[SMS]}
@@ -318,7 +339,7 @@ class City:
         return {
             "ONECARD_DATABASE_URL": self._postgres.url_of("card"),
             "ONECARD_VAULT": str(self.folder / "card.token"),
-            "ONECARD_VAULT_PIN": _keep_secret(self.folder / "card.pin"),
+            "ONECARD_VAULT_PIN": keep_secret(self.folder / "card.pin"),
             "ONECARD_PAYMENTS": f"{HOST}:{self._api_port}",
             "ONECARD_SMS": f"{HOST}:{self._sms_port}",
             "ONECARD_GRPC_LISTEN": f"{HOST}:{self._card_port}",
@@ -330,11 +351,12 @@ class City:
         self._processes.keep("bank", SIMULATION, "bank", *folders)
 
     def _start_windows(self) -> None:
-        options = {"clerks": self._state.clerks, "pockets": self._pockets, "metrics-port": self._ports["windows"]}
+        files = {"clerks": self._state.clerks, "pockets": self._pockets, "plastic": self.plastic}
+        options = {**files, "metrics-port": self._ports["windows"]}
         with self._steps.step("windows, and the first card in somebody's hand"):
             arguments = (f"--{name}={value}" for name, value in options.items())
             child = self._processes.keep("windows", SIMULATION, "windows", *arguments)
-            child.wait_ready(lambda: "enable" in self._figures().windows, "a card was enabled", FIRST_SECONDS, every=0.25)
+            child.wait_ready(lambda: "issue" in self._figures().windows, "a card was made", FIRST_SECONDS, every=0.25)
 
     def _start_worker(self, name: str) -> None:
         port = self._ports[name]
@@ -370,11 +392,3 @@ class City:
         """Wait for all of them, or for the first that fails."""
         for future in wait(futures, return_when=FIRST_EXCEPTION).done:
             future.result()
-
-
-def _keep_secret(file: Path) -> str:
-    """The key of the batch digests, or a PIN: random, and readable by its owner alone."""
-    if not file.exists():
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
-            kept.write(secrets.token_hex(32))
-    return file.read_text()

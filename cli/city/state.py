@@ -38,6 +38,8 @@ class State(msgspec.Struct, frozen=True):
     """File of the demo clerks, with everything that it takes to sign in."""
     card: dict[str, str]
     """The variables of the card service, beside the others."""
+    issuance: dict[str, str]
+    """The variables of issuance, beside the others."""
     metrics: dict[str, str]
     """Addresses of the Prometheus endpoints, by process."""
     issuance_api: str = ""
@@ -55,6 +57,7 @@ class State(msgspec.Struct, frozen=True):
             "ONECARD_REDIS": self.redis,
             "ONECARD_API": self.api,
             "ONECARD_CARD_API": self.card_api,
+            "ONECARD_ISSUANCE_API": self.issuance_api,
             "ONECARD_CERTIFICATES": self.certificates,
             "ONECARD_BATCH_KEY": self.batch_key,
             "ONECARD_CHECKPOINTS": self.checkpoints,

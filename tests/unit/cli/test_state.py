@@ -25,6 +25,7 @@ def state(runner: Mark) -> State:
         certificates="/certificates",
         clerks="/clerks",
         card={"ONECARD_VAULT": "/token"},
+        issuance={"ONECARD_VAULT": "/other-token"},
         metrics={"payments-1": "http://127.0.0.1:20002/metrics"},
     )
 
