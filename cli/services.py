@@ -20,6 +20,11 @@ def run_card(arguments: list[str], env: Mapping[str, str]) -> int:
     return _run("services.card", arguments, env)
 
 
+def run_issuance(arguments: list[str], env: Mapping[str, str]) -> int:
+    """Run `python -m services.issuance ARGUMENTS…`, its output on ours; answers its exit status."""
+    return _run("services.issuance", arguments, env)
+
+
 def payments_of_the_city(*arguments: str) -> None:
     """Run a command against the running city, or whatever the environment names, and end as it ended."""
     raise typer.Exit(run_payments(list(arguments), _of_the_city(environment)))

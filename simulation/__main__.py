@@ -128,7 +128,7 @@ def windows(
     from simulation.tills import Tills  # noqa: PLC0415
     from simulation.windows import CityHall  # noqa: PLC0415
 
-    stopping, _ = _signals()
+    stopping, leaving = _signals()
     if metrics_port:
         start_http_server(metrics_port, addr="127.0.0.1")
     names = ("CARD_API", "API", "ISSUANCE_API", "CERTIFICATES")
@@ -140,7 +140,7 @@ def windows(
     drawer = Drawer(plastic / "cards")
     office = Office(Addresses(card, payments, issuance), Path(folder), drawer, Tills(plastic / "tills.jsonl"), chip_ms / 1000)
     storeroom = Storeroom(Factory.keep(plastic / "factory.json", CITY_CODE), read_kinds()["ssc3"], drawer)
-    CityHall(office, storeroom, read_clerks(clerks), Pockets(pockets), seed).run(stopping)
+    CityHall(office, storeroom, read_clerks(clerks), Pockets(pockets), seed).run(stopping, leaving)
 
 
 @app.command()

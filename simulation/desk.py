@@ -86,8 +86,8 @@ class Desk:
         """Cash into the till, or out of it."""
         self._office.tills.put(self.subject, fen)
 
-    def close_shift(self) -> None:
-        """Count what lies here, first; then compare, and close."""
+    def close_shift(self) -> bool:
+        """Count what lies here, first; then compare, and close. False: it did not agree."""
         here = [plastic for plastic in self._office.drawer.all() if plastic.place == self.subject]
         lying = sum(plastic.hand is Hand.OFFICE and plastic.printed > 0 for plastic in here)
         counted = self.blanks.count_shift(
@@ -97,10 +97,10 @@ class Desk:
             cash_fen=self._office.tills.count(self.subject),
         )
         closed = self.blanks.close_shift(counted.shift_count_id)
-        if closed.closed:
-            log.info("%s: the shift is closed", self.name)
-        else:
-            log.warning("%s: the shift is not closed: %s, %s", self.name, closed.refusal, counted.balance)
+        if not closed.closed:
+            reason = closed.refusal.reason if closed.refusal else ""
+            log.warning("%s: the shift is not closed: %s, %s", self.name, reason, str(counted.balance).replace("\n", " "))
+        return closed.closed
 
     def close(self) -> None:
         """Hang up."""

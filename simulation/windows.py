@@ -48,6 +48,9 @@ LOST_FOR_MS = 4_000
 HEARING_LOOKS = 20
 HEARING_SECONDS = 0.1
 KEEPER_SECONDS = 1.0
+CLOSES = 5
+"""How often a shift is counted until it agrees."""
+CLOSE_SECONDS = 1.0
 KEEPER = "keeper-1"
 PLACES = {"WINDOW-1": "clerk-1", "WINDOW-2": "clerk-2", "KIT-1": "clerk-4", "KIT-2": "clerk-5"}
 OLD_CARD_RETURNED = cards.Presented(party=cards.PARTY_HOLDER_IN_PERSON, identity_verified=True, old_card_returned=True)
@@ -69,9 +72,10 @@ class CityHall:
         self._applied: deque[_Applied] = deque(maxlen=REMEMBERED)
         self._factory = _Factory(office.addresses.card, office.certificates)
 
-    def run(self, stopping: threading.Event) -> None:
-        """Work until told to stop; then every place counts what it has, and closes its shift."""
-        threads = [threading.Thread(target=self._serve, args=(name, stopping), name=name) for name in (*WINDOWS, *KITS)]
+    def run(self, stopping: threading.Event, leaving: threading.Event) -> None:
+        """Work until told to stop; then every place counts what it has, and closes its shift, unless all are to leave."""
+        places = (*WINDOWS, *KITS)
+        threads = [threading.Thread(target=self._serve, args=(name, stopping, leaving), name=name) for name in places]
         threads.append(threading.Thread(target=self._keep, args=(stopping,), name="keeper"))
         for thread in threads:
             thread.start()
@@ -79,7 +83,7 @@ class CityHall:
             thread.join()
         self._factory.close()
 
-    def _serve(self, name: str, stopping: threading.Event) -> None:
+    def _serve(self, name: str, stopping: threading.Event, leaving: threading.Event) -> None:
         random = self._random(name)
         desk = Desk(self._office, name, self._clerks[PLACES[name]], random)
         pause_seconds = WAY_SECONDS if name in KITS else PAUSE_SECONDS
@@ -99,7 +103,7 @@ class CityHall:
                 except (TillError, NoBlankError) as error:
                     log.warning("%s: %s", name, error)
                 stopping.wait(random.expovariate(1 / pause_seconds))
-            self._end_of_day(desk)
+            self._end_of_day(desk, leaving)
         finally:
             desk.close()
 
@@ -109,14 +113,20 @@ class CityHall:
         for issued in desk.maker.finish_what_was_begun(IN_PERSON):
             log.info("%s: a card was finished: %s", desk.name, issued.outcome)
 
-    def _end_of_day(self, desk: Desk) -> None:
+    def _end_of_day(self, desk: Desk, leaving: threading.Event) -> None:
         if desk.maker is None:
             return
-        try:
-            self._tidy_up(desk)
-            desk.close_shift()
-        except TillError as error:
-            log.warning("%s: the shift was not closed: %s", desk.name, error)
+        for _ in range(CLOSES):
+            if leaving.is_set():
+                return
+            try:
+                self._tidy_up(desk)
+                if desk.close_shift():
+                    log.info("%s: the shift is closed", desk.name)
+                    return
+            except TillError as error:
+                log.warning("%s: the shift was not closed: %s", desk.name, error)
+            leaving.wait(CLOSE_SECONDS)  # a fee may be on its way into the books
 
     def _keep(self, stopping: threading.Event) -> None:
         """The keeper has no window of their own: they sign in at the first."""

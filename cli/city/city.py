@@ -176,6 +176,11 @@ class City:
         taps.ask_to_stop()
         return taps
 
+    @property
+    def windows(self) -> Child:
+        """Told to end, they close their shifts first."""
+        return self._processes.named("windows")
+
     def stop(self) -> None:
         """End everything: first what makes work, then what does it, then what keeps it."""
         self._ending.set()

@@ -8,25 +8,35 @@ from rich.console import Console
 from cli.city.cards import EXAMPLES, compare
 from cli.city.city import City
 from cli.city.metrics import Scrape
+from cli.city.plastic import count
 from cli.city.reconcile import reconcile
-from cli.services import run_card, run_payments
+from cli.services import run_card, run_issuance, run_payments
 
 CARDS_AGREE = "✓ one live card a person, every state the same in payments, every pointer right, every fee and the hotlist, too"
+PLASTIC_AGREES = (
+    "✓ every blank in one place, every chip as the registry has it, one number on one card, every till closed to the fen"
+)
 AWAITED_SECONDS = 60.0
+SHIFTS_SECONDS = 30.0
 LINE_SECONDS = 2.0
 
 
 def everything_is_accounted_for(city: City, console: Console) -> bool:
-    """Stop the taps and the windows, await the outcomes, reconcile sets and cards, check the books; says what it finds."""
+    """Stop the taps and the windows, await the outcomes, reconcile sets, cards, blanks and tills, check the books.
+
+    Says what it finds.
+    """
     _await_outcomes(city, console)
     console.print("comparing what the terminals sent with what the ledger holds …", highlight=False)
     report = reconcile(city.spools, city.environment["ONECARD_DATABASE_URL"])
     console.print(report.render())
     agreed = _cards_agree(city, console)
+    counted = _plastic_agrees(city, console)
     environment = {**os.environ, **city.environment}
     balanced = run_payments(["check"], environment) == 0
     whole = run_card(["verify-audit"], {**environment, **city.card_environment}) == 0
-    return balanced and whole and agreed and not report.problems
+    moved = run_issuance(["check-blanks"], {**environment, **city.issuance_environment}) == 0
+    return balanced and whole and agreed and counted and moved and not report.problems
 
 
 def _cards_agree(city: City, console: Console) -> bool:
@@ -39,6 +49,23 @@ def _cards_agree(city: City, console: Console) -> bool:
         console.print(f"✗ {len(compared.problems):,} differences", style="red", highlight=False)
         return False
     console.print(CARDS_AGREE, style="green", highlight=False)
+    return True
+
+
+def _plastic_agrees(city: City, console: Console) -> bool:
+    console.print("counting blanks, chips and tills …", highlight=False)
+    deadline = time.monotonic() + SHIFTS_SECONDS
+    while city.windows.alive and time.monotonic() < deadline:  # they close their shifts
+        time.sleep(0.1)
+    counted = count(city.environment["ONECARD_OWNER_DATABASE_URL"], city.plastic)
+    states = ", ".join(f"{number:,} {state.name.lower().replace('_', ' ')}" for state, number in sorted(counted.blanks.items()))
+    console.print(f"{sum(counted.blanks.values()):,} blanks: {states}; {counted.tills} tills", highlight=False)
+    for problem in counted.problems[:EXAMPLES]:
+        console.print(f"✗ {problem}", style="red", highlight=False)
+    if counted.problems:
+        console.print(f"✗ {len(counted.problems):,} differences", style="red", highlight=False)
+        return False
+    console.print(PLASTIC_AGREES, style="green", highlight=False)
     return True
 
 

@@ -9,6 +9,8 @@ SCHEME: Final = "onecard"
 
 _URI = re.compile(r"(?:(?![?#])[\x21-\x7e]){1,512}")
 _IDENTIFIER = re.compile(r"[\x21-\x7e]{1,64}")
+_ACCOUNT_NAME: Final = 59
+"""Characters that the name of an account may have."""
 _SERVICE = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
@@ -55,6 +57,12 @@ class Subject:
         if not self.terminal_id:
             return merchant
         return f"{merchant}/terminal/{quote(self.terminal_id, safe='')}" + ("/abroad" if self.abroad else "")
+
+
+    @property
+    def cash_account(self) -> str:
+        """The name of the account of the cash in a terminal's till: what it has taken in it owes."""
+        return f"cash:{self.merchant_id}/{self.terminal_id}"[:_ACCOUNT_NAME]
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,9 +227,8 @@ class SettleMoney:
 
 
 def cash_of(terminal: str) -> str:
-    """The name of a window's cash account; what it has received it owes, until its shift hands it over."""
-    subject = Subject.parse(terminal)
-    return f"cash:{subject.merchant_id}/{subject.terminal_id}"[:59]
+    """The name of a window's cash account; what it has received it owes."""
+    return Subject.parse(terminal).cash_account
 
 
 def _put_off(what: Due, number: int, why: str) -> None:

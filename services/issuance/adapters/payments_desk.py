@@ -90,8 +90,7 @@ class PaymentsDesk:
 
 def cash_of(terminal: str) -> str:
     """The name of a terminal's cash account, under which the other services post what comes in and goes out, too."""
-    subject = Subject.parse(terminal)
-    return f"cash:{subject.merchant_id}/{subject.terminal_id}"[:59]
+    return Subject.parse(terminal).cash_account
 
 
 def _away(error: grpc.aio.AioRpcError) -> PaymentsAway:

@@ -10,6 +10,7 @@ from onecard.payments.v1.outcomes_pb2 import TransactionIdentity
 from onecard.payments.v1.payments_pb2_grpc import PaymentsServiceServicer
 from services.common.errors import Code, DomainError
 from services.common.grpc.pages import read_token, write_token
+from services.common.peer import Subject
 from services.payments.adapters import requests
 from services.payments.adapters.directory import Directory
 from services.payments.api import reading
@@ -98,7 +99,7 @@ class PaymentsService(PaymentsServiceServicer):
         caller.needs_window()
         match request.source:
             case messages.TOP_UP_SOURCE_CASH:
-                source = caller.terminal.payable_account  # the window's own cash
+                source = (await self._directory.of_name(_till_of(caller.terminal))).id
             case messages.TOP_UP_SOURCE_BANK:
                 source = (await self._directory.of_name(_BANK)).id
             case _:
@@ -179,6 +180,11 @@ def _entry(entry: Entry) -> messages.Entry:
         balance=Money(amount_fen=entry.balance_fen),
         purpose=entry.purpose,
     )
+
+
+def _till_of(window: Terminal) -> str:
+    """The name of the account of its own cash."""
+    return Subject(window.merchant_id, window.terminal_id).cash_account
 
 
 def _payment(found: Found) -> messages.Payment:

@@ -17,6 +17,14 @@ select t.id, m.scene, m.payable_account, coalesce(t.retired_time, m.retired_time
 from payments.merchant m join payments.terminal t on t.merchant = m.id
 where m.id = :merchant and t.terminal_id = :terminal_id""")
 
+_TILLS = text("""
+insert into payments.account (id, kind, name, guarded)
+select nextval('payments.back_office_account_id'), 7, left('cash:' || m.merchant_id || '/' || t.terminal_id, 59), false
+from payments.terminal t join payments.merchant m on m.id = t.merchant
+where m.id = :merchant and m.scene = :office and t.terminal_id = any(cast(:ids as text[])) and t.terminal_id <> :itself
+on conflict (name) do nothing""")
+"""Of windows: what each has taken in, in cash, by the name that `Subject.cash_account` has."""
+
 _Id = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}$")]
 
 
@@ -85,7 +93,7 @@ async def ensure_terminal(connection: AsyncConnection, merchant_id: str, termina
 
 
 async def ensure_terminals(connection: AsyncConnection, merchant: int, terminal_ids: list[str]) -> int:
-    """Returns how many are new."""
+    """Returns how many are new. A window gets an account for the cash in its till."""
     result = await connection.execute(
         text(
             "insert into payments.terminal (merchant, terminal_id) select :merchant, unnest(cast(:ids as text[]))"
@@ -93,6 +101,7 @@ async def ensure_terminals(connection: AsyncConnection, merchant: int, terminal_
         ),
         {"merchant": merchant, "ids": terminal_ids},
     )
+    await connection.execute(_TILLS, {"merchant": merchant, "ids": terminal_ids, "office": Scene.OFFICE, "itself": ITSELF})
     return result.rowcount
 
 
