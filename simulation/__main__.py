@@ -113,7 +113,8 @@ def sms(
 def windows(
     clerks: Annotated[Path, typer.Option(help="File of the clerks, with everything that it takes to sign in.")],
     pockets: Annotated[Path, typer.Option(help="File in which it is noted whose card is where.")],
-    plastic: Annotated[Path, typer.Option(help="Folder of the cards, the tills and the factory's keys.")],
+    plastic: Annotated[Path, typer.Option(help="Folder of the cards and the tills.")],
+    factory: Annotated[Path, typer.Option(help="File of the factory's keys.")],
     chip_ms: Annotated[float, typer.Option(min=0, help="How long a chip takes for a command.")] = 2.0,
     metrics_port: Annotated[int, typer.Option(min=0, help="Prometheus endpoint on 127.0.0.1; 0: none.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Repeat the same doings.")] = None,
@@ -139,7 +140,7 @@ def windows(
         raise typer.BadParameter(f"set {wanted}: host:port each, and the folder of the certificates") from None
     drawer = Drawer(plastic / "cards")
     office = Office(Addresses(card, payments, issuance), Path(folder), drawer, Tills(plastic / "tills.jsonl"), chip_ms / 1000)
-    storeroom = Storeroom(Factory.keep(plastic / "factory.json", CITY_CODE), read_kinds()["ssc3"], drawer)
+    storeroom = Storeroom(Factory.keep(factory, CITY_CODE), read_kinds()["ssc3"], drawer)
     CityHall(office, storeroom, read_clerks(clerks), Pockets(pockets), seed).run(stopping, leaving)
 
 

@@ -17,7 +17,7 @@ import psutil
 from cli import paths
 from cli.city.certificates import Certificates, Registered
 from cli.city.figures import Figures, Watch
-from cli.city.issuance import ISSUANCE_API, ISSUANCE_VAULT, IssuanceHouse, issuance_settings
+from cli.city.issuance import ISSUANCE_API, ISSUANCE_VAULT, IssuanceHouse, factory_keys, issuance_settings
 from cli.city.metrics import Scrape, address, scrape
 from cli.city.processes import EndingError, Processes
 from cli.city.secrets import keep_secret
@@ -82,7 +82,7 @@ class City:
         self._pockets = folder / "pockets.jsonl"
         self._bank = folder / "bank"
         self.plastic = folder / "plastic"
-        """Cards, tills and the factory."""
+        """Cards and tills."""
         self._state = State(
             runner=mark_runner(folder),
             broker=plan.broker,
@@ -357,6 +357,7 @@ class City:
 
     def _start_windows(self) -> None:
         files = {"clerks": self._state.clerks, "pockets": self._pockets, "plastic": self.plastic}
+        files["factory"] = factory_keys(self.folder)
         options = {**files, "metrics-port": self._ports["windows"]}
         with self._steps.step("windows, and the first card in somebody's hand"):
             arguments = (f"--{name}={value}" for name, value in options.items())

@@ -14,7 +14,6 @@ from cli.servers.postgres import Postgres
 ISSUANCE = "services.issuance"
 ISSUANCE_API = "issuance-api"
 ISSUANCE_VAULT = "issuance-vault"
-FACTORY_KEYS = "factory.json"
 READY_SECONDS = 60.0
 LONGEST_SOCKET = 100
 """Bytes that every system lets the name of a Unix socket have."""
@@ -50,7 +49,7 @@ class IssuanceHouse:
         self._start_service()
 
     def _start_vault(self, so_pin: Mapping[str, str]) -> None:
-        token, keys = self._folder / "chips.token", self._folder / "plastic" / FACTORY_KEYS
+        token, keys = self._folder / "chips.token", factory_keys(self._folder)
         env = {
             **self._settings,
             "ONECARD_VAULT": str(token),
@@ -89,6 +88,11 @@ def issuance_settings(folder: Path, postgres: Postgres, port: int, payments: str
         "ONECARD_PAYMENTS": payments,
         "ONECARD_GRPC_LISTEN": f"{HOST}:{port}",
     }
+
+
+def factory_keys(folder: Path) -> Path:
+    """What the city shares with the factory of its blanks; it stays as long as the vault's token does."""
+    return folder / "factory.json"
 
 
 def _socket(folder: Path) -> Path:

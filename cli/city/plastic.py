@@ -28,9 +28,10 @@ CASH = """
 select a.name, -(a.credits_posted_fen - a.debits_posted_fen + coalesce(sum(c.credits_fen - c.debits_fen), 0))::bigint
 from payments.account a left join payments.accrual c on c.account_id = a.id where a.name like 'cash:%' group by a.id"""
 CLOSED = """
-select p.place, coalesce((select c.cash_difference_fen from issuance.shift_close c where c.place = p.place
+select p.name, coalesce((select c.cash_difference_fen from issuance.shift_close c where c.place = p.name
     order by c.period desc limit 1), -1)
-from (select distinct place from issuance.blank_entry e join issuance.place p on p.place = e.to_place) p"""
+from issuance.place p where p.name like 'onecard://%'"""
+"""Of each place its last close; -1: there was none."""
 
 
 class Booked(NamedTuple):
@@ -93,8 +94,6 @@ async def _count(owner_url: str, folder: Path) -> Counted:
     problems = differences(booked, plastics, made)
     tills, counted = Tills(folder / "tills.jsonl"), 0
     for place, difference_fen in closed.items():
-        if not place.startswith("onecard://"):
-            continue
         counted += 1
         name, held = Subject.parse(place).cash_account, tills.count(place)
         if cash.get(name, 0) != held:
