@@ -58,7 +58,6 @@ class Subject:
             return merchant
         return f"{merchant}/terminal/{quote(self.terminal_id, safe='')}" + ("/abroad" if self.abroad else "")
 
-
     @property
     def cash_account(self) -> str:
         """The name of the account of the cash in a terminal's till: what it has taken in it owes."""
