@@ -46,7 +46,9 @@ class Factory:
         """The factory of a city that shows itself: its keys are drawn once, and lie in a file of its owner's."""
         if not file.exists():
             drawn = {
-                f"{algorithm}.{name}": secrets.token_hex(16) for algorithm in ("sm4", "des") for name in ("transport", "irk")
+                f"{algorithm}.{name}": secrets.token_hex(16)
+                for algorithm in ("sm4", "des", "aes")
+                for name in ("transport", "irk")
             }
             partial = file.with_suffix(".partial")
             with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as kept:

@@ -212,7 +212,12 @@ async def test_a_card_is_made_and_no_key_leaves_the_vault(
     }
     assert chip.keys == finals  # it really has our keys, each from its own root
     assert len(set(finals.values())) == len(finals)
-    secret = [*roots.values(), *finals.values(), card_key(algorithm, factory.transport, chip.identifier), PIN.encode()]
+    secret = [
+        *roots.values(),
+        *finals.values(),
+        card_key(algorithm, factory.keys[f"{algorithm.lower()}.transport"], chip.identifier),
+        PIN.encode(),
+    ]
     logged = process.log.read_bytes()
     assert len(tap.said) > 300
     for heard in (tap.said, logged):
@@ -244,7 +249,7 @@ async def test_a_card_is_made_with_roots_that_never_leave_a_hardware_module(
     )
     created = process.run("chip-vault", "create")
     assert created.returncode == 0, created.stderr
-    for name, key in (("transport", factory.transport), ("irk", factory.irk)):
+    for name, key in ((name, factory.keys[f"aes.{name}"]) for name in ("transport", "irk")):
         half = os.urandom(16)
         other = bytes(a ^ b for a, b in zip(half, key, strict=True))
         brought = process.run("chip-vault", "bring-together", f"aes.{name}", given=f"{half.hex()}\n{other.hex()}\ny\n")
