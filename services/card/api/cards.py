@@ -10,7 +10,7 @@ from onecard.card.v1 import cards_pb2 as messages
 from onecard.card.v1.applications_pb2 import ApplicationSummary
 from onecard.card.v1.applications_pb2 import Refusal as RefusalMessage
 from onecard.card.v1.cards_pb2_grpc import CardServiceServicer
-from services.card.adapters.applications import read_application
+from services.card.adapters.applications import Application, read_application
 from services.card.adapters.card_data import read_by_application
 from services.card.adapters.cards import read_card
 from services.card.adapters.sealing import Sealing
@@ -330,10 +330,18 @@ class CardService(CardServiceServicer):
         self, actor: Actor, method: str, request: Any, act: Any
     ) -> tuple[ApplicationSummary | None, RefusalMessage | None]:
         asked, content = request_id(request.request_id), compared(request)
-        handled = await self._once(actor.terminal, asked, method, content, Handled, act)
-        async with driver_session(self._engine) as driver:
-            application = await read_application(driver, handled.application)
-        summary = summary_of(application, now_ms()) if application else None
+        after = list[Application | None]()
+
+        async def act_and_look(driver: Any) -> Handled:
+            handled: Handled = await act(driver)
+            after[:] = [await read_application(driver, handled.application)]
+            return handled
+
+        handled = await self._once(actor.terminal, asked, method, content, Handled, act_and_look)
+        if not after:  # it was done when this was asked before
+            async with driver_session(self._engine) as driver:
+                after.append(await read_application(driver, handled.application))
+        summary = summary_of(after[0], now_ms()) if after[0] else None
         return summary, refusal_of(handled.refusal) if handled.refusal else None
 
     async def _card(self, number: int, actor: Actor) -> Card:

@@ -18,6 +18,7 @@ from services.card.api.card_data import acting_of, card_data_of, compared, ident
 from services.card.api.cards import read_presented
 from services.card.api.forms import NotAccepted
 from services.card.domain.application import ENDED, ApplicationState
+from services.card.domain.card import Card
 from services.card.domain.life_cycle import IN_PERSON, Verb
 from services.card.domain.refusal import Refusal
 from services.card.domain.settings import CitySettings
@@ -109,7 +110,10 @@ class ProductionService(ProductionServiceServicer):
         """The holder has it."""
         issuance, actor = self._actors.service(ISSUANCE), acting_of(request.acting)
         asked, now, content = request_id(request.request_id), now_ms(), compared(request)
-        changed = await self._once.heard(issuance.terminal, asked, "CompleteIssue", content, Changed)
+        caller, after = issuance.terminal, list[Card | None]()
+        changed = None
+        if request.new_pin:  # a PIN is costly to keep: not for a repeat
+            changed = await self._once.heard(caller, asked, "CompleteIssue", content, Changed)
         if changed is None:
             change = await self._read(request, now)
             if isinstance(change, NotAccepted):
@@ -118,14 +122,16 @@ class ProductionService(ProductionServiceServicer):
 
             async def act(driver: "asyncpg.Connection[Any]") -> Changed:
                 number = request.application_id
-                return await complete_issue(driver, self._sealing, self._settings, number, change, actor, now)
+                done = await complete_issue(driver, self._sealing, self._settings, number, change, actor, now)
+                after[:] = [await read_card(driver, done.card)]
+                return done
 
             # What was refused can be put right, and then the very same request goes through: the holder has the card in hand.
-            changed = await self._once(
-                issuance.terminal, asked, "CompleteIssue", content, Changed, act, final=lambda c: c.refusal is None
-            )
-        async with driver_session(self._engine) as driver:
-            card = await read_card(driver, changed.card)
+            changed = await self._once(caller, asked, "CompleteIssue", content, Changed, act, final=lambda c: c.refusal is None)
+        if not after:  # it was done when this was asked before
+            async with driver_session(self._engine) as driver:
+                after.append(await read_card(driver, changed.card))
+        (card,) = after
         return messages.CompleteIssueResponse(
             card=card_summary(card) if card else None, refusal=refusal_of(changed.refusal) if changed.refusal else None
         )
