@@ -18,6 +18,7 @@ select serial, card_identifier, product, box, state, place, coalesce(destination
 from issuance.blank"""
 _BY_SERIAL: Final = _COLUMNS + " where serial = any($1::text[]) order by serial"
 _BY_IDENTIFIER: Final = _COLUMNS + " where card_identifier = $1"
+_BY_IDENTIFIERS: Final = _COLUMNS + " where card_identifier = any($1::text[])"
 _BY_RECORD: Final = _COLUMNS + " where record = $1 and state between 4 and 7 order by serial"
 _RANGE: Final = _COLUMNS + " where serial between $1 and $2 and length(serial) = length($1) order by serial limit $3"
 _LIST: Final = (
@@ -62,6 +63,11 @@ async def find_identifier(driver: "asyncpg.Connection[Any]", card_identifier: st
     """By what is on the chip, 32 hexadecimal digits in capitals."""
     row = await driver.fetchrow(_BY_IDENTIFIER, card_identifier)
     return _blank(row) if row else None
+
+
+async def find_identifiers(driver: "asyncpg.Connection[Any]", identifiers: Sequence[str]) -> dict[str, Blank]:
+    """By what is on their chips; who is not known is left out."""
+    return {row[1]: _blank(row) for row in await driver.fetch(_BY_IDENTIFIERS, identifiers)}
 
 
 async def find_held(driver: "asyncpg.Connection[Any]", record: int) -> Blank | None:

@@ -16,7 +16,7 @@ _BOX: Final = "select exists (select from issuance.box where name = $1)"
 _SERIALS: Final = "select serial from issuance.blank where serial = any($1::text[])"
 _IDENTIFIERS: Final = "select card_identifier from issuance.blank where card_identifier = any($1::text[])"
 _ADD_BOX: Final = "insert into issuance.box (name, product, supplier, count, file_digest) values ($1, $2, $3, $4, $5)"
-_ACCOUNT: Final = "select key_version, sealed from issuance.blank_account where serial = $1"
+_ACCOUNTS: Final = "select serial, key_version, sealed from issuance.blank_account where serial = any($1::text[])"
 
 
 class Accounts:
@@ -35,10 +35,10 @@ class Accounts:
             "blank_account", schema_name="issuance", columns=("serial", "sealed", "key_version"), records=rows
         )
 
-    async def find(self, driver: "asyncpg.Connection[Any]", serial: str) -> str:
-        """Of a blank that was not handed over yet; empty: none. Raises VaultError."""
-        row = await driver.fetchrow(_ACCOUNT, serial)
-        return self._vault.unwrap(ACCOUNT_KEY, row[0], row[1], serial.encode()).decode() if row else ""
+    async def find_all(self, driver: "asyncpg.Connection[Any]", serials: Sequence[str]) -> dict[str, str]:
+        """Of blanks that were not handed over yet; who has none is left out. Raises VaultError."""
+        rows = await driver.fetch(_ACCOUNTS, serials)
+        return {row[0]: self._vault.unwrap(ACCOUNT_KEY, row[1], row[2], row[0].encode()).decode() for row in rows}
 
 
 async def known_already(driver: "asyncpg.Connection[Any]", delivery: Delivery) -> list[LineFault]:

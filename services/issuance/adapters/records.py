@@ -10,32 +10,38 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.common.database import driver_session
 from services.common.keyvault.vault import KeyVault
 from services.common.once import transact
-from services.issuance.adapters.blanks import Signed, add_place, find_blank, find_blanks, find_identifier, resume
+from services.issuance.adapters.blanks import Signed, add_place, find_blank, find_blanks, find_identifiers, resume
 from services.issuance.adapters.boxes import Accounts
+from services.issuance.adapters.gather import Gather
+from services.issuance.adapters.journal_entries import OWED_KEY, Entries, bound_to
 from services.issuance.domain.actor import Actor
-from services.issuance.domain.blank import Blank, BlankState, Verb, decide, place_after
+from services.issuance.domain.blank import Blank, BlankState, Verb, decide
 from services.issuance.domain.effects import Change, ChangeKind, Generation, Outcome, Past
-from services.issuance.domain.journal import Due, Entry, Move, Note, NoteClass, past_of
+from services.issuance.domain.journal import Due, Entry, Note, NoteClass, past_of
 from services.issuance.domain.record import Debt, Record, RecordState, Taken
 from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.stage import Stage
 
-OWED_KEY: Final = "owed"
 TOLD_BY_THE_STREAM_SECONDS: Final = 15.0
 """So long a stream has for telling the card service itself; then the duty does it."""
 
 _COLUMNS: Final = "select id, epoch, state, application, serial, stage, card, reason from issuance.record"
 _BY_ID: Final = _COLUMNS + " where id = $1"
-_OPEN_OF: Final = _COLUMNS + " where application = $1 and state < 10"
+_OPEN_OF: Final = _COLUMNS + " where application = any($1::bigint[]) and state < 10"
 _RESERVE: Final = """
-with held as (
+with wanted as (
+    select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::smallint[],
+        $8::smallint[]) as w(application, serial, staff, shift, terminal, outlet, from_state, to_state)),
+held as (
     insert into issuance.record (application, serial, staff, shift, terminal, outlet)
-    values ($1::bigint, $2::text, $3::bigint, $4::bigint, $5::text, $6) returning id),
+    select application, serial, staff, shift, terminal, outlet from wanted
+    returning id, application, serial, staff, shift, terminal),
 moved as (
     insert into issuance.blank_entry (serial, verb, from_state, to_state, from_place, to_place, record, epoch, application,
         staff, shift, terminal)
-    select $2::text, $7, $8, $9, $5::text, $5::text, id, 1, $1::bigint, $3::bigint, $4::bigint, $5::text from held)
-select id from held"""
+    select h.serial, 4, w.from_state, w.to_state, h.terminal, h.terminal, h.id, 1, h.application, h.staff, h.shift, h.terminal
+    from held h join wanted w on w.serial = h.serial)
+select serial, id from held"""
 _TAKE: Final = """
 update issuance.record set epoch = epoch + 1, staff = $3, shift = $4, terminal = $5, outlet = $6, take_time = clock_timestamp()
 where id = $1 and epoch = $2 and (state between 1 and 7 or state = 10)
@@ -43,37 +49,6 @@ returning id, epoch, state, application, serial, stage, card, reason"""
 _NOTES: Final = """
 select step + epoch::bigint * 1000000, class, kind, address, generation, digest, outcome from issuance.journal
 where record = $1 and class < 3 order by epoch, step, class"""
-_WRITE: Final = """
-with held as (
-    update issuance.record set state = $3::smallint, stage = greatest(stage, $4::smallint),
-        card = case $5::bigint when 0 then card else $5::bigint end,
-        reason = case $6::text when '' then reason else $6::text end, change_time = clock_timestamp()
-    where id = $1 and epoch = $2 returning id, epoch, stage, serial),
-noted as (
-    insert into issuance.journal (record, epoch, step, class, kind, address, generation, digest, outcome)
-    select id, epoch, n.* from held, unnest($7::int[], $8::smallint[], $9::text[], $10::int[], $11::smallint[], $12::bytea[],
-        $13::smallint[]) n),
-moved as (
-    insert into issuance.blank_entry (serial, verb, from_state, to_state, from_place, to_place, record, epoch, staff, shift,
-        terminal, reason)
-    select $14::text, $15::smallint, $16::smallint, $17::smallint, $18::text, $19::text, id, epoch,
-        $20::bigint, $21::bigint, $22::text, $23::text
-    from held where $14::text <> ''),
-forgotten as (delete from issuance.blank_account a using held where a.serial = held.serial and $3::smallint = 10),
-paid as (
-    update issuance.owed set done_time = clock_timestamp(), answer = $24::text, sealed = null from held
-    where record = held.id and what = $25::smallint and done_time is null),
-owes as (
-    insert into issuance.owed (record, what, sealed, key_version, staff, shift, terminal, outlet, due_time)
-    select id, $26::smallint, $27::bytea, $28::smallint, $20::bigint, $21::bigint, $22::text,
-        $29::text,
-        clock_timestamp() + make_interval(secs => $30::float8)
-    from held where $26::smallint > 0
-    returning id),
-told as (
-    insert into issuance.outbox (record, epoch, stage, outcome, place)
-    select id, epoch, stage, $31::smallint, $22::text from held where $31::smallint > 0)
-select coalesce((select id from owes), 0) from held"""
 _COMPLETION: Final = """
 select id, sealed, key_version from issuance.owed where record = $1 and what = 3 and done_time is null"""
 _DUE: Final = """
@@ -105,11 +80,16 @@ class PostgresJournal:
         self._vault = vault
         self._accounts = Accounts(vault)
         self._told_by_the_stream_seconds = told_by_the_stream_seconds
+        entries = Entries(engine, vault, told_by_the_stream_seconds)
+        self._entries = Gather(entries.write, lambda entry: entry.record.id)
+        self._find = Gather(self._find_all, str)
+        self._open_of = Gather(self._open_of_all, int)
+        self._reserve = Gather(self._reserve_all, lambda wanted: wanted[0].serial)
+        self._account_of = Gather(self._accounts_of_all, str)
 
     async def find(self, card_identifier: str) -> Blank | None:
         """The blank with that chip."""
-        async with driver_session(self._engine) as driver:
-            return await find_identifier(driver, card_identifier)
+        return await self._find(card_identifier)
 
     async def record(self, number: int) -> Record | None:
         """As it is now."""
@@ -119,21 +99,17 @@ class PostgresJournal:
 
     async def open_of(self, application: int) -> Record | None:
         """The record that holds an application."""
-        async with driver_session(self._engine) as driver:
-            row = await driver.fetchrow(_OPEN_OF, application)
-        return _record(row) if row else None
+        return await self._open_of(application)
 
     async def reserve(self, blank: Blank, application: int, actor: Actor) -> Taken | Refusal | None:
         """A new record with its first epoch; None: somebody was quicker, look again."""
         after = decide(blank, Verb.RESERVE, at=actor.terminal)
         if isinstance(after, Refusal):
             return after
-        values = (application, blank.serial, actor.staff, actor.shift, actor.terminal, actor.outlet)
-        async with driver_session(self._engine) as driver:
-            try:
-                number = await driver.fetchval(_RESERVE, *values, Verb.RESERVE, blank.state, after)
-            except (asyncpg.UniqueViolationError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
-                return None
+        try:
+            number = await self._reserve((blank, application, actor))
+        except (asyncpg.UniqueViolationError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+            return None
         record = Record(number, 1, RecordState.RESERVED, application, blank.serial, Stage.BLANK_RESERVED)
         held = replace(blank, state=after, record=number, epoch=1, application=application, attempts=blank.attempts + 1)
         return Taken(record, held, Past(), actor)
@@ -165,12 +141,10 @@ class PostgresJournal:
 
     async def write(self, entry: Entry) -> int | None:
         """The number of what is owed now, or 0; None: another stream has taken the record, and nothing was written."""
-        async with driver_session(self._engine) as driver:
-            try:
-                number: int | None = await driver.fetchval(_WRITE, *self._values(entry))
-            except asyncpg.SerializationError:
-                return None  # its blank was moved by somebody else: a newer stream, or a person
-        return number
+        try:
+            return await self._entries(entry)
+        except asyncpg.SerializationError:
+            return None  # its blank was moved by somebody else: a newer stream, or a person
 
     async def keep_evidence(self, record: Record, note: Note) -> None:
         """An answer that came too late."""
@@ -210,60 +184,45 @@ class PostgresJournal:
 
     async def account_of(self, serial: str) -> str:
         """The bank account that came with a blank; empty: none."""
-        async with driver_session(self._engine) as driver:
-            return await self._accounts.find(driver, serial)
+        return await self._account_of(serial)
 
-    def _values(self, entry: Entry) -> tuple[Any, ...]:
-        actor, notes, owes = entry.actor, entry.notes, entry.owes
-        version, sealed = 0, None
-        if owes and owes.what:
-            version, sealed = self._vault.wrap(OWED_KEY, owes.what, bound_to(entry.record.id))
-        return (
-            entry.record.id,
-            entry.record.epoch,
-            entry.state,
-            entry.stage,
-            entry.card,
-            entry.reason,
-            [note.step for note in notes],
-            [note.kind for note in notes],
-            [note.change.kind for note in notes],
-            [note.change.address for note in notes],
-            [note.change.generation or 0 for note in notes],
-            [note.digest for note in notes],
-            [note.outcome for note in notes],
-            *_moved(entry.move),
-            actor.staff,
-            actor.shift,
-            actor.terminal,
-            entry.move.reason if entry.move else "",
-            entry.answer,
-            entry.paid or 0,
-            owes.debt if owes else 0,
-            sealed,
-            version,
-            actor.outlet,
-            self._told_by_the_stream_seconds,
-            entry.tells,
-        )
+    async def _find_all(self, identifiers: Sequence[str]) -> list[Blank | None]:
+        async with driver_session(self._engine) as driver:
+            found = await find_identifiers(driver, identifiers)
+        return [found.get(identifier) for identifier in identifiers]
+
+    async def _open_of_all(self, applications: Sequence[int]) -> list[Record | None]:
+        async with driver_session(self._engine) as driver:
+            rows = await driver.fetch(_OPEN_OF, applications)
+        found = {row[3]: _record(row) for row in rows}
+        return [found.get(application) for application in applications]
+
+    async def _reserve_all(self, wanted: Sequence[tuple[Blank, int, Actor]]) -> list[int]:
+        async with driver_session(self._engine) as driver:
+            rows = await driver.fetch(
+                _RESERVE,
+                [application for _, application, _ in wanted],
+                [blank.serial for blank, _, _ in wanted],
+                [actor.staff for _, _, actor in wanted],
+                [actor.shift for _, _, actor in wanted],
+                [actor.terminal for _, _, actor in wanted],
+                [actor.outlet for _, _, actor in wanted],
+                [blank.state for blank, _, _ in wanted],
+                [BlankState.RESERVED] * len(wanted),
+            )
+        numbers = {row[0]: row[1] for row in rows}
+        return [numbers[blank.serial] for blank, _, _ in wanted]
+
+    async def _accounts_of_all(self, serials: Sequence[str]) -> list[str]:
+        async with driver_session(self._engine) as driver:
+            found = await self._accounts.find_all(driver, serials)
+        return [found.get(serial, "") for serial in serials]
 
 
 class _Refused(Exception):  # noqa: N818 - it takes the transaction back
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal)
         self.refusal = refusal
-
-
-def bound_to(record: int) -> bytes:
-    """What is owed for a record is opened for no other one."""
-    return b"owed %d" % record
-
-
-def _moved(move: Move | None) -> tuple[Any, ...]:
-    if move is None:
-        return ("", 0, 0, 0, "", "")
-    blank = move.blank
-    return (blank.serial, move.verb, blank.state, move.to, blank.place, place_after(blank, move.verb))
 
 
 def _signed(actor: Actor) -> Signed:

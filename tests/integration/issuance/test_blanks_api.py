@@ -114,14 +114,14 @@ async def test_a_bank_account_is_sealed_and_forgotten_with_the_hand_over(
     account = "6228480700000001"
     assert account.encode() not in await driver.fetchval("select sealed from issuance.blank_account where serial = 'BX1-00001'")
     accounts = Accounts(open_token(tmp_path / "issuance.vault", "pin of a test"))
-    assert [await accounts.find(driver, serial) for serial in ("BX1-00001", "BX1-00002")] == [account, ""]
+    assert await accounts.find_all(driver, ["BX1-00001", "BX1-00002"]) == {"BX1-00001": account}
 
     one = messages.SerialRange(first="BX1-00001", last="BX1-00001")
     await desk.keeper().twice("AssignBlanks", messages.AssignBlanksRequest(range=one, place=WINDOW))
     await move(driver, "BX1-00001", Verb.RESERVE, BY_CLERK, FENCE, application=1)
     for verb in (Verb.BEGIN, Verb.VERIFY, Verb.PRINT, Verb.HAND_OVER):
         await move(driver, "BX1-00001", verb, BY_CLERK, FENCE)
-    assert await accounts.find(driver, "BX1-00001") == ""
+    assert await accounts.find_all(driver, ["BX1-00001"]) == {}
 
 
 async def test_a_range_moves_as_a_whole_or_not_at_all(desk: BlankDesk, driver: Driver) -> None:
