@@ -13,7 +13,8 @@ from sdk.merchant.access import Credentials, Line, open_line, terminal_credentia
 from sdk.till.till import Till
 from sdk.window.blanks import Blanks
 from sdk.window.issuance import Issuance
-from sdk.window.window import Window
+from sdk.window.kit import Kit
+from sdk.window.kit_queue import KitQueue
 from simulation.chips.drawer import Drawer, Hand
 from simulation.city import CITY_HALL, KITS
 from simulation.clerks import Clerk, sign_in
@@ -58,7 +59,9 @@ class Desk:
         self._random = random
         self._links = [self._link(address) for address in office.addresses] if name in KITS else []
         card, payments, self._issuance_address = [link.address for link in self._links] or office.addresses
-        self.window = Window(self._line(card), trouble=self._trouble)
+        self.window = Kit(self._line(card), trouble=self._trouble)
+        self.queue = KitQueue(office.drawer.folder.parent / f"{name}.queue") if self._links else None
+        """Of a kit: what is applied for without a network."""
         self.till = Till(self._line(payments), trouble=self._trouble)
         self._issuing: tuple[Issuance, Blanks] | None = None
         self.maker: Maker | None = None
@@ -68,6 +71,9 @@ class Desk:
         """The clerk comes, and finds what they need to make cards."""
         token = sign_in(self.window, self._clerk).token
         self._let_go()
+        if self.queue:
+            self.window.touch(self.queue)
+            self.window.report(self.queue)
         lines = [self._line(self._issuance_address) for _ in range(2)]
         self._issuing = (
             Issuance(lines[0], token=token, trouble=self._trouble),
@@ -106,6 +112,8 @@ class Desk:
         """Hang up."""
         self.window.close()
         self.till.close()
+        if self.queue:
+            self.queue.close()
         self._let_go()
         for link in self._links:
             link.close()

@@ -23,6 +23,8 @@ from onecard.card.v1.cards_pb2_grpc import CardServiceStub
 from sdk.till.errors import NotAcceptedError, OutcomeUnknownError, TillError
 from sdk.window.blanks import Blanks
 from sdk.window.cards import IN_PERSON
+from sdk.window.kit import queue_application
+from sdk.window.kit_queue import KitQueue
 from simulation.city import KITS, WINDOWS
 from simulation.clerks import Clerk
 from simulation.desk import Desk, Office, subject_of
@@ -40,6 +42,10 @@ PAUSE_SECONDS = 0.5
 """Between two people at one window."""
 WAY_SECONDS = 2.0
 """Between two visits of a kit."""
+WITHOUT_NETWORK = 0.5
+"""Of those who are new and visited by a kit."""
+QUEUED = 3
+"""As many wait until a kit looks for a network."""
 REMEMBERED = 200
 ORDINARY = 0.3
 """Of those who are new: their card waits for the bank, and then for the factory."""
@@ -70,6 +76,8 @@ class CityHall:
         self._seed = seed
         self._cards: deque[_Held] = deque(maxlen=REMEMBERED)
         self._applied: deque[_Applied] = deque(maxlen=REMEMBERED)
+        self._queued: dict[str, applications.Person] = {}
+        """Who waits for a kit to come back, by the id in its queue."""
         self._factory = _Factory(office.addresses.card, office.certificates)
 
     def run(self, stopping: threading.Event, leaving: threading.Event) -> None:
@@ -120,6 +128,8 @@ class CityHall:
             if leaving.is_set():
                 return
             try:
+                if desk.queue:
+                    self._hand_in(desk, desk.queue)
                 self._tidy_up(desk)
                 if desk.close_shift():
                     log.info("%s: the shift is closed", desk.name)
@@ -154,6 +164,8 @@ class CityHall:
 
     def _somebody(self, desk: Desk, random: Random) -> None:
         """The next person in the queue."""
+        if desk.queue and desk.queue.count() >= QUEUED:
+            self._hand_in(desk, desk.queue)
         chance = random.random()
         if chance < 0.15 and (applied := _next(self._applied)):
             self._ask_after(desk, applied)
@@ -181,6 +193,10 @@ class CityHall:
             photo=photo(),
             resident=random.random() < 0.8,
         )
+        if desk.queue and random.random() < WITHOUT_NETWORK:
+            self._queued[queue_application(desk.queue, request).id] = person
+            _count("queue", None)
+            return
         answer = desk.window.submit(request)
         _count("apply", answer.refusal)
         if not (answer.done and answer.application):
@@ -190,6 +206,14 @@ class CityHall:
             self._applied.append(_Applied(person, number))
         else:
             self._first_card(desk, person, self._make(desk, number))
+
+    def _hand_in(self, desk: Desk, queue: KitQueue) -> None:
+        """The network is there again: each application has its verdict, and the card is made on the next visit."""
+        for uploaded in desk.window.upload(queue):
+            _count("hand in", uploaded.refusal)
+            person = self._queued.pop(uploaded.verdict.id, None)
+            if person and uploaded.verdict.application_id:
+                self._first_card(desk, person, self._make(desk, uploaded.verdict.application_id))
 
     def _ask_after(self, desk: Desk, applied: _Applied) -> None:
         """Once the bank has opened the account the factory makes the card; who is refused there gives up."""
