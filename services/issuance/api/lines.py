@@ -5,6 +5,7 @@ from enum import IntEnum
 from typing import Any, Final, Generic, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from onecard.issuance.v1 import issuance_pb2 as messages
 from services.common.errors import Code, DomainError
@@ -59,6 +60,8 @@ class Line(Generic[M]):
                 message = await self._context.read()
         except TimeoutError:
             raise DomainError(Code.DEADLINE_EXCEEDED, "TERMINAL_SILENT", "终端没有应答，请重新放入同一张卡再试") from None
+        except DecodeError:
+            raise bad("message", "these bytes are none") from None
         if message is grpc.aio.EOF:
             raise DomainError(Code.FAILED_PRECONDITION, "STREAM_CUT", "连接已中断，请重新放入同一张卡再试")
         return message

@@ -22,9 +22,7 @@ from services.issuance.api.actors import Actors
 from services.issuance.api.countersignatures import CountersignService
 from services.issuance.api.issuance import IssuanceService
 from services.issuance.domain.actor import Role
-from services.issuance.domain.apdu import Command
 from services.issuance.handlers.check_card import CheckCard
-from services.issuance.handlers.dialogue import Run
 from services.issuance.handlers.personalise import Personalise
 from services.issuance.handlers.update_card import UpdateCard
 from tests.integration.issuance.test_lives import check, open_room
@@ -32,8 +30,9 @@ from tests.support.blank_desk import StaffRoom
 from tests.support.blanks import WINDOW
 from tests.support.chip_driver import PRODUCTS
 from tests.support.edge import reason_of
+from tests.support.hostile_terminal import answer_to
 from tests.support.issuance import ATR, Room, open_vault
-from tests.support.issuance_room import PRESENTED, ChipTerminal, Plastic
+from tests.support.issuance_room import PRESENTED, ChipTerminal
 
 Driver: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -72,7 +71,7 @@ class Desk:
                 finished: messages.Finished = message.finished
                 return finished
             step += 1
-            answer = await self.answer(terminal, message)
+            answer = answer_to(terminal, message)
             answer = change(answer, step) or answer
             await call.write(answer)
 
@@ -93,7 +92,7 @@ class Desk:
             if next(numbers) == cut_at:
                 call.cancel()
                 return None
-            said = (await self.answer(terminal, message)).responses
+            said = answer_to(terminal, message).responses
             await call.write(type(begin)(at=message.at, responses=said))
 
     async def sign(self, number: int, *, sign: bool = True) -> str:
@@ -101,24 +100,6 @@ class Desk:
         request = DecideCountersignatureRequest(countersignature_id=number, sign=sign, reason="" if sign else "no")
         answer = await CountersignServiceStub(self.channel).DecideCountersignature(request, metadata=metadata, timeout=20)
         return str(answer.refusal.reason)
-
-    async def answer(self, terminal: ChipTerminal, message: messages.PersonaliseResponse) -> messages.PersonaliseRequest:
-        match message.WhichOneof("what"):
-            case "commands":
-                run = Run(tuple(Command(one.apdu, tuple(one.expected)) for one in message.commands.commands))
-                said: Any = terminal._do(run)
-                raw = [one.data + one.status.to_bytes(2) for one in said.responses]
-                return messages.PersonaliseRequest(at=message.at, responses=messages.ChipResponses(responses=raw))
-            case "print":
-                terminal.card.printed += 1
-                terminal.card.plastic = Plastic.PRINTED
-                return messages.PersonaliseRequest(at=message.at, printed=messages.Printed(outcome=messages.PRINT_OUTCOME_DONE))
-            case "look_at_card":
-                printed = terminal.card.plastic is Plastic.PRINTED
-                looks = messages.CARD_LOOKS_GOOD if printed else messages.CARD_LOOKS_BLANK
-                return messages.PersonaliseRequest(at=message.at, appearance=messages.Appearance(looks=looks))
-            case _:
-                return messages.PersonaliseRequest(at=message.at, handed_over=messages.HandedOver(presented=PRESENTED))
 
 
 @pytest.fixture
@@ -220,6 +201,20 @@ async def test_what_makes_no_sense_ends_the_stream(desk: Desk, room: Room, what:
     assert (await desk.issue(application)).outcome == messages.ISSUE_OUTCOME_ISSUED
 
 
+@pytest.mark.parametrize("raw", [b"\xff" * 40, b"\x0a\x7f", b"\x12\xff\xff\xff\xff\x0f"])
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_bytes_that_are_no_message_end_the_stream(desk: Desk, room: Room, raw: bytes, at_once: bool) -> None:
+    metadata = (("x-onecard-subject", WINDOW), ("x-onecard-shift", desk.token))
+    application = room.registry.apply()
+    call: Any = desk.channel.stream_stream("/onecard.issuance.v1.IssuanceService/Personalise")(metadata=metadata, timeout=30)
+    if not at_once:
+        await call.write(desk.begin(application).SerializeToString())
+        await call.read()
+    await call.write(raw)
+    assert await refused(call.read()) == (grpc.StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
+    assert (await desk.issue(application)).outcome == messages.ISSUE_OUTCOME_ISSUED
+
+
 async def test_a_stream_begins_with_its_beginning(desk: Desk) -> None:
     call = desk.open()
     await call.write(messages.PersonaliseRequest(at=messages.Position(step=1), begin=desk.begin().begin))
@@ -258,7 +253,7 @@ async def test_a_stream_that_is_cut_is_resumed_and_the_ledger_balances(desk: Des
             message = await call.read()
             if message is grpc.aio.EOF or message.WhichOneof("what") == "finished":
                 break
-            await call.write(await desk.answer(terminal, message))
+            await call.write(answer_to(terminal, message))
         call.cancel()
     finished = await desk.issue(application)
     assert finished.outcome == messages.ISSUE_OUTCOME_ISSUED or finished.refusal.reason == "BLANK_HANDED_OVER"
