@@ -40,6 +40,7 @@ from services.issuance.config import Config
 from services.issuance.domain.settings import Settings
 from services.issuance.handlers.check_card import CheckCard
 from services.issuance.handlers.close_shift import CloseShift
+from services.issuance.handlers.find_collected import FindCollected
 from services.issuance.handlers.forget_requests import ForgetRequests
 from services.issuance.handlers.personalise import Personalise
 from services.issuance.handlers.receive_delivery import ReceiveDelivery
@@ -56,7 +57,7 @@ _MIGRATED: Final = text("select from issuance.place limit 0")
 
 
 def duties(
-    engine: AsyncEngine, card: CardDesk, settings: Settings, closing: CloseShift, settle: Settle, relay: RelayEvents
+    engine: AsyncEngine, card: CardDesk, settings: Settings, closing: CloseShift, journal: PostgresJournal, relay: RelayEvents
 ) -> list[Group]:
     """What one process of all does; each group has a session of its own."""
 
@@ -68,7 +69,7 @@ def duties(
 
     return [
         [Duty(1, BarLostBlanks(engine, lost))],
-        [Duty(1, settle), Duty(5, measure_owed)],
+        [Duty(1, Settle(journal, card)), Duty(5, measure_owed), Duty(10, FindCollected(journal, card))],
         [Duty(0.1, relay)],
         [Duty(1, closing), Duty(1, MeasureBlanks(settings.issuance)), Duty(600, ForgetRequests(settings.issuance))],
     ]
@@ -101,7 +102,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     payments = PaymentsDesk(config.payments, listen.tls) if config.payments else None
     closing = CloseShift(engine, payments)
     journal = PostgresJournal(engine, vault)
-    groups = duties(engine, card, settings, closing, Settle(journal, card, at=at), RelayEvents(announcer, at))
+    groups = duties(engine, card, settings, closing, journal, RelayEvents(announcer, at))
     housekeeping = make_engine(config.database_url, "issuance-housekeeping", sessions=len(groups) + 1)
     server: Any = make_server(listen, revocations(card))
     # The stubs know gRPC's own server only; ours takes what they bring.

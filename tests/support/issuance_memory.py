@@ -131,6 +131,10 @@ class MemoryJournal:
         reserved = [one.id for one in self.records.values() if one.state is RecordState.RESERVED]
         return [self._taken(number, self.actors[number]) for number in reserved]
 
+    async def lying(self, after: int, seconds: float) -> Sequence[Taken]:
+        found = [one.id for one in self.records.values() if one.state is RecordState.PRINTED and one.id > after]
+        return [self._taken(number, self.actors[number]) for number in found if not self._open(number)]
+
     async def account_of(self, serial: str) -> str:
         return ""
 

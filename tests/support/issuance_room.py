@@ -90,6 +90,7 @@ class Wrong:
     print_cut: str = ""
     """before, during, behind."""
     give_up_at: int = -1
+    nobody_takes_it: bool = False
     dies_at: int = -1
     """The nth point."""
     link_goes_with_power: bool = False
@@ -137,6 +138,8 @@ class ChipTerminal:
                 return {Plastic.WHITE: Looks.BLANK, Plastic.PRINTED: Looks.GOOD, Plastic.SPOILED: Looks.SPOILED}[
                     self.card.plastic
                 ]
+            case HandOver() if self.wrong.nobody_takes_it:
+                return GivenUp(Refusal.APPLICANT_LEFT)
             case HandOver():
                 return HandedOver(PRESENTED, "")
 
@@ -223,7 +226,12 @@ class Registry:
         card = next((one for one in self.cards if one.identifier == card_identifier), None)
         if card is None:
             return None
-        return CardSummary(card_id=card.number, social=SOCIAL_STATUS_NORMAL if card.state == "ISSUED" else SOCIAL_STATUS_SEALED)
+        production = 70 if card.state == "ISSUED" else 60
+        return CardSummary(
+            card_id=card.number,
+            production=production,
+            social=SOCIAL_STATUS_NORMAL if card.state == "ISSUED" else SOCIAL_STATUS_SEALED,
+        )
 
     async def end(self, request_id: str, application: int, *, made: bool, bank_account: str = "") -> Declined | None:
         return self._once(request_id, lambda: self._end(application, made))

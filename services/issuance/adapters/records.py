@@ -64,6 +64,12 @@ select r.staff, r.shift, r.terminal, r.outlet, r.id, r.epoch, r.state, r.applica
 from issuance.record r join issuance.blank b on b.serial = r.serial
 where r.state = 1 and r.take_time < clock_timestamp() - make_interval(secs => $1) or r.state < 6 and b.state in (9, 10, 11, 14)
 order by r.id limit 100"""
+_LYING: Final = """
+select r.staff, r.shift, r.terminal, r.outlet, r.id, r.epoch, r.state, r.application, r.serial, r.stage, r.card, r.reason
+from issuance.record r
+where r.state in (5, 7) and r.id > $1 and r.change_time < clock_timestamp() - make_interval(secs => $2)
+    and not exists (select from issuance.owed o where o.record = r.id and o.done_time is null)
+order by r.id limit 50"""
 _EVIDENCE: Final = """
 insert into issuance.journal (record, epoch, step, class, kind, address, generation, digest, outcome)
 values ($1, $2, $3, 3, $4, $5, $6, $7, $8) on conflict do nothing"""
@@ -176,8 +182,15 @@ class PostgresJournal:
 
     async def abandoned(self, seconds: float) -> Sequence[Taken]:
         """Records with a blank that nobody has come back to for so long, nothing written; or whose blank is gone."""
+        return await self._read_taken(_ABANDONED, seconds)
+
+    async def lying(self, after: int, seconds: float) -> Sequence[Taken]:
+        """Records behind that number whose card lies at its outlet for so long already, as far as we know."""
+        return await self._read_taken(_LYING, after, seconds)
+
+    async def _read_taken(self, statement: str, *values: object) -> list[Taken]:
         async with driver_session(self._engine) as driver:
-            rows = await driver.fetch(_ABANDONED, seconds)
+            rows = await driver.fetch(statement, *values)
             blanks = {blank.serial: blank for blank in await find_blanks(driver, [row[8] for row in rows])}
         records = [(_record(row[4:]), _actor(row[:4])) for row in rows]
         return [Taken(record, blanks[record.serial], Past(), actor) for record, actor in records]

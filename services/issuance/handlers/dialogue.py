@@ -165,6 +165,9 @@ class Journal(Protocol):
     async def abandoned(self, seconds: float) -> Sequence[Taken]:
         """Records with a blank that nobody has come back to for so long, nothing written; or whose blank is gone."""
 
+    async def lying(self, after: int, seconds: float) -> Sequence[Taken]:
+        """Records behind that number whose card lies at its outlet for so long already, as far as we know."""
+
     async def account_of(self, serial: str) -> str:
         """The bank account that came with a blank; empty: none."""
 

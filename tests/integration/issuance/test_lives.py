@@ -17,11 +17,12 @@ from services.issuance.adapters.blanks import Signed, find_blanks, move
 from services.issuance.adapters.card_service import Declined
 from services.issuance.adapters.records import PostgresJournal
 from services.issuance.domain.actor import Actor, Role
-from services.issuance.domain.blank import Verb
+from services.issuance.domain.blank import BlankState, Verb
 from services.issuance.domain.journal import NoteClass
 from services.issuance.domain.record import Record, RecordState
 from services.issuance.domain.stage import Stage
 from services.issuance.handlers.dialogue import Finished, IssueOutcome
+from services.issuance.handlers.find_collected import FindCollected
 from tests.support.blanks import CLERK, OTHER, WINDOW, add_blanks
 from tests.support.chip import Chip
 from tests.support.chip_driver import PRODUCTS
@@ -247,3 +248,21 @@ async def test_a_blank_that_was_spoiled_by_hand_frees_its_application(journal: P
     await move(driver, record.serial, Verb.MISS, Signed(3, 30, WINDOW, 4), incident="I-1")
     await room.settle()
     assert ended(await room.stream(room.cards[1], application)) is IssueOutcome.ISSUED
+
+
+async def test_a_card_that_was_handed_over_at_another_window_is_heard_of(journal: PostgresJournal, driver: Driver) -> None:
+    room = await open_room(journal, driver, 2)
+    lying = []
+    for number, card in enumerate(room.cards):
+        room.registry.first = 1000 * (number + 1)
+        application = room.registry.apply()
+        assert ended(await room.stream(card, application, Wrong(nobody_takes_it=True))) is IssueOutcome.LYING
+        lying.append(application)
+    handed = room.registry.of(lying[0])
+    assert handed is not None
+    handed.state = "ISSUED"
+    await FindCollected(journal, room.registry, lying_seconds=0)()
+    assert await states(driver) == [RecordState.ISSUED, RecordState.PRINTED]
+    blank = await journal.find(handed.identifier)
+    assert blank is not None
+    assert blank.state is BlankState.HANDED_OVER
