@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export BROKER ?= tansu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test check bench devices kafka proto release-proto format lock clean
+.PHONY: help run test proof-issuance check bench devices kafka proto release-proto format lock clean
 
 help: ## list the targets
 	@echo "onecard: the platform behind a city's social security card"
@@ -35,6 +35,10 @@ else
 	wait $$beside; second=$$?; cat build/tests-beside.log; \
 	$(BIN)/pytest $(MEASURING) && exit $$((first | second))
 endif
+
+proof-issuance: $(VENV)/dev.stamp ## thousands of cards made with cuts at every command, on the real service too (half an hour)
+	ONECARD_CHIP_LIVES=3000 ONECARD_ISSUE_LIVES=30000 ONECARD_ISSUE_LIVES_ON_POSTGRES=3000 ONECARD_HOSTILE_ANSWERS=33334 \
+	$(BIN)/pytest tests/unit/issuance tests/integration/issuance
 
 check: $(VENV)/dev.stamp ## format, lint, types, import rules, protobuf rules (nothing released may break)
 	$(BIN)/ruff format --check .
