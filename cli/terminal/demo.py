@@ -58,10 +58,17 @@ class DrawerTray:
         plastic = inserted if inserted and inserted.serial == serial else self._drawer.take(serial)
         return plastic.printed > 0
 
+    def spoil(self, serial: str) -> None:
+        """Into the box of those that are good for nothing."""
+        self._give(serial, Hand.SPOILED)
+
     def hand_over(self, serial: str) -> None:
         """It is the holder's now."""
+        self._give(serial, Hand.HOLDER)
+
+    def _give(self, serial: str, hand: Hand) -> None:
         plastic = self._inserted if self._inserted and self._inserted.serial == serial else self._drawer.take(serial)
-        plastic.hand = Hand.HOLDER
+        plastic.hand = hand
         self._drawer.put(plastic)
         self.pull()
 

@@ -21,8 +21,8 @@ from cli.terminal.session import Desk, Devices, Lines
 from cli.terminal.texts import LANGUAGES
 from sdk.merchant.access import Line
 from sdk.window.devices.cups_printer import CupsPrinter
-from sdk.window.devices.pdf_printer import PdfPrinter
 from sdk.window.devices.pcsc import PcscReader
+from sdk.window.devices.pdf_printer import PdfPrinter
 from sdk.window.devices.reader import CardReader, ReaderError
 
 _CARD: Final = "--card-api"

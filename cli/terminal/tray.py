@@ -21,5 +21,11 @@ class Tray(Protocol):
     def looks_printed(self, serial: str) -> bool:
         """What a person sees."""
 
+    def lay_down(self) -> None:
+        """The card in the reader stays there, and is as it is now, whatever happens to this program."""
+
+    def spoil(self, serial: str) -> None:
+        """Into the box of those that are good for nothing."""
+
     def hand_over(self, serial: str) -> None:
         """It is the holder's now."""

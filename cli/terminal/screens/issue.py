@@ -108,11 +108,13 @@ class Issue(Page):
                 )
             )
         except OutcomeUnknownError:
+            self._lay_down()
             self.steps.stop()
             self._prompt("issue.cut", "warn")
             self.say(self.texts("issue.cut_next"), "warn")
             return
         except ChipError as error:
+            self._lay_down()
             self.steps.stop()
             self._prompt("issue.no_card", "warn")
             self.say_error(error)
@@ -134,14 +136,21 @@ class Issue(Page):
         following = self.texts(f"next.{outcome}")
         self.say(f"{told} {following}".strip(), kind)
         tray = self.desk.devices.tray
-        if tray and issued.done and issued.blank_serial:
+        self._lay_down()
+        if tray and issued.blank_serial and issued.done:
             tray.hand_over(issued.blank_serial)
+        elif tray and issued.blank_serial and issued.outcome == messages.ISSUE_OUTCOME_SPOILED:
+            tray.spoil(issued.blank_serial)
         if issued.done or issued.outcome == messages.ISSUE_OUTCOME_SPOILED:
             self.query_one("#serial", Input).value = ""
         if issued.done:
             self.query_one("#application", Input).value = ""
         elif issued.outcome in _AGAIN:
             self.query_one("#go").focus()
+
+    def _lay_down(self) -> None:
+        if self.desk.devices.tray:
+            self.desk.devices.tray.lay_down()
 
     # What the making tells, called here in the application's own thread
 

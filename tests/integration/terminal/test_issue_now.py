@@ -55,6 +55,7 @@ class Bench:
         self.cards = {card.serial: card for card in cards}
         self.inside: Card | None = None
         self.given: list[str] = []
+        self.spoiled: list[str] = []
         self.faces = 0
         self.power_fails_at = -1
         """The nth command from now."""
@@ -71,6 +72,13 @@ class Bench:
 
     def looks_printed(self, serial: str) -> bool:
         return self.cards[serial].printed > 0
+
+    def lay_down(self) -> None:
+        pass
+
+    def spoil(self, serial: str) -> None:
+        self.spoiled.append(serial)
+        self.pull()
 
     def hand_over(self, serial: str) -> None:
         self.given.append(serial)
@@ -218,6 +226,7 @@ async def test_a_printer_that_does_not_know_has_the_clerk_look_and_prints_nothin
     await hands.settle()
     assert "此卡作废" in prompt(hands)
     assert "换一张空白卡" in hands.said()
+    assert bench.spoiled == [room.cards[0].serial]
     assert bench.faces == 1
 
 
