@@ -49,7 +49,7 @@ def window(
 
         told = {"office": at.office, "card_api": at.api, "certificates": at.certificates, "window": at.terminal}
         more = {"api": payments, "issuance_api": issuance, "lang": language, "demo": demo, "printer": printer, "kiosk": kiosk}
-        served.serve(served.arguments_of(**told, **more), port)
+        served.serve(served.arguments_of(**told, **more), port, large=bool(kiosk))
         return
     from cli.terminal.start import start, start_kiosk  # noqa: PLC0415 - a heavy library
 

@@ -15,6 +15,9 @@ from aiohttp import web
 from textual_serve.server import Server
 
 HOST: Final = "127.0.0.1"
+DOTS: Final = 16
+LARGE_DOTS: Final = 26
+"""The size of type: a kiosk's is large."""
 _COOKIE: Final = "onecard-window"
 _ASKED: Final = "key"
 
@@ -54,9 +57,10 @@ class Door:
 class Served(Server):
     """Behind a door."""
 
-    def __init__(self, command: str, port: int, title: str) -> None:
+    def __init__(self, command: str, port: int, title: str, dots: int = DOTS) -> None:
         super().__init__(command, host=HOST, port=port, title=title)
         address = f"{HOST}:{port}"
+        self._dots = dots
         self.door = Door(frozenset({address}))
         self.public_url = f"http://{address}"
 
@@ -79,7 +83,7 @@ class Served(Server):
         @web.middleware
         async def door(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path == "/" and self.door.opens_for(request):
-                answer: web.StreamResponse = web.HTTPSeeOther("/")
+                answer: web.StreamResponse = web.Response(status=303, headers={"Location": f"/?fontsize={self._dots}"})
                 self.door.cookie(answer)
                 return answer
             if not self.door.lets_in(request):
@@ -94,10 +98,10 @@ class Served(Server):
         return app
 
 
-def serve(arguments: list[str], port: int, title: str = "onecard window") -> None:
+def serve(arguments: list[str], port: int, *, large: bool = False) -> None:
     """Until it is interrupted; each visit of the page is an application of its own, which begins with signing in."""
     command = shlex.join([sys.executable, "-m", "cli.terminal", *arguments])
-    Served(command, port or free_port(), title).serve()
+    Served(command, port or free_port(), "onecard window", LARGE_DOTS if large else DOTS).serve()
 
 
 def free_port() -> int:

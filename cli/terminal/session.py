@@ -59,6 +59,7 @@ class Desk:
         self.session: Session | None = None
         self.login = ""
         self._lines = lines
+        self._patience_seconds = patience_seconds
         self._till: Till | None = None
         self._issuance: Issuance | None = None
         self._blanks: Blanks | None = None
@@ -114,7 +115,7 @@ class Desk:
     def till(self) -> Till:
         """Payments. NotAcceptedError: there is none here."""
         if self._till is None:
-            self._till = Till(_found(self._lines.payments(), "NO_PAYMENTS_HERE"))
+            self._till = Till(_found(self._lines.payments(), "NO_PAYMENTS_HERE"), patience_seconds=self._patience_seconds)
         return self._till
 
     @property

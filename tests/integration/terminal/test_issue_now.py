@@ -1,6 +1,6 @@
 """Issue now in the application, against the real stream of issuance: steps tick by, people are asked, a cut is resumed."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from tests.support.chip_driver import PRODUCTS
 from tests.support.hall import Hall
 from tests.support.issuance import ATR, Room, open_vault
 from tests.support.issuance_room import Card
+from tests.support.link import Link
 from tests.support.terminal import Hands, account_of, sign_in, window_app
 from tests.support.town import Database
 
@@ -59,6 +60,8 @@ class Bench:
         self.faces = 0
         self.power_fails_at = -1
         """The nth command from now."""
+        self.link: Link | None = None
+        """Cut instead of the power."""
         self.printer_says = Printed.DONE
 
     def blanks(self) -> Sequence[str]:
@@ -94,8 +97,10 @@ class Bench:
 
     def transmit(self, apdu: bytes) -> bytes:
         self.power_fails_at -= 1
-        if self.inside is None or self.power_fails_at == 0:
+        if self.inside is None or (self.power_fails_at == 0 and self.link is None):
             raise CardGoneError
+        if self.power_fails_at == 0 and self.link:
+            self.link.cut()
         try:
             return self.inside.chip.transmit(apdu)
         except PowerCut:
@@ -134,7 +139,7 @@ async def room(issuance_engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Ro
 
 
 @pytest.fixture
-async def dial(issuance_engine: AsyncEngine, room: Room) -> AsyncIterator[Callable[[], Line]]:
+async def link(issuance_engine: AsyncEngine, room: Room) -> AsyncIterator[Link]:
     async def revoked() -> frozenset[str]:
         return frozenset()
 
@@ -145,14 +150,18 @@ async def dial(issuance_engine: AsyncEngine, room: Room) -> AsyncIterator[Callab
     service = IssuanceService(actors, personalise, UpdateCard(issuance_engine, *parts), CheckCard(*parts), "江门市")
     add_IssuanceServiceServicer_to_server(service, server)
     await server.start()
-    yield lambda: open_line(f"127.0.0.1:{server.port}", BLANKS_WINDOW, None)
+    async with Link(server.port) as link:
+        yield link
     await server.stop()
 
 
 @pytest.fixture
-async def hands(hall: Hall, room: Room, dial: Callable[[], Line], bench: Bench) -> AsyncIterator[Hands]:
+async def hands(hall: Hall, room: Room, link: Link, bench: Bench) -> AsyncIterator[Hands]:
+    def dial() -> Line:
+        return open_line(f"127.0.0.1:{link.port}", BLANKS_WINDOW, None)
+
     devices = Devices(bench, bench, tray=bench)
-    async with window_app(hall, devices=devices, issuance=dial) as opened:
+    async with window_app(hall, devices=devices, issuance=dial, size=(100, 28)) as opened:
         await sign_in(opened, await account_of(hall, Role.CLERK))
         yield opened
 
@@ -197,13 +206,14 @@ async def test_a_card_is_issued_while_its_steps_tick_by(hands: Hands, room: Room
     assert bench.faces == 1
 
 
-async def test_a_cut_tells_to_insert_the_same_card_and_goes_on_from_there(hands: Hands, room: Room, bench: Bench) -> None:
+async def test_a_card_that_is_pulled_out_tells_to_insert_the_same_card_and_goes_on_from_there(
+    hands: Hands, room: Room, bench: Bench
+) -> None:
     bench.power_fails_at = 9
     await begin(hands, room)
     await asked(hands, Issue)
     await hands.settle()
     assert "F9" in hands.said()
-    hands.picture("issue-cut")
     await hands.pilot.press("f9")
     await asked(hands, HandOver)
     await hands.pilot.press("f9")
@@ -211,6 +221,25 @@ async def test_a_cut_tells_to_insert_the_same_card_and_goes_on_from_there(hands:
     await hands.settle()
     assert "已发卡并启用" in prompt(hands), hands.said()
     assert bench.faces == 1
+
+
+async def test_a_network_that_is_cut_is_told_plainly_and_the_same_key_goes_on(
+    hands: Hands, room: Room, bench: Bench, link: Link
+) -> None:
+    bench.link, bench.power_fails_at = link, 9
+    await begin(hands, room)
+    await asked(hands, Issue)
+    await hands.settle()
+    assert "连接中断" in prompt(hands)
+    assert "同一张卡" in hands.said()
+    hands.picture("issue-cut")
+    await hands.pilot.press("f9")
+    await asked(hands, HandOver)
+    await hands.pilot.press("f9")
+    await asked(hands, Issue)
+    await hands.settle()
+    assert "已发卡并启用" in prompt(hands), hands.said()
+    assert [card.state for card in room.registry.cards] == ["ISSUED"]
 
 
 async def test_a_printer_that_does_not_know_has_the_clerk_look_and_prints_nothing_twice(

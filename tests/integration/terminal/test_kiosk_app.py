@@ -50,7 +50,7 @@ async def stand(hall: Hall, owner: Owner) -> AsyncIterator[Stand]:
     enable = cards.EnableRequest(request_id="e", card_id=card, presented=IN_PERSON)
     assert not (await clerk.ask("Enable", enable)).HasField("refusal")
     app = KioskApp(line_to(hall, KIOSK), place="CITY-HALL / KIOSK-1", patience_seconds=5, clock=clock)
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(100, 30)) as pilot:
         written: list[str] = []
         assert app._driver is not None
         app._driver.write = written.append  # type: ignore[assignment]
