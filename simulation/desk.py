@@ -124,7 +124,7 @@ class Desk:
         self._issuing = None
 
     def _link(self, address: str) -> Link:
-        return Link(address, lasts_seconds=flaky(self._random, KIT_LINK_SECONDS), delay_seconds=KIT_DELAY_SECONDS)
+        return Link(address, lasts_seconds=flaky(self._random, KIT_LINK_SECONDS), delay_seconds=lambda: KIT_DELAY_SECONDS)
 
     def _line(self, address: str) -> Line:
         return open_line(address, "", self._credentials())

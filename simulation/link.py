@@ -1,4 +1,7 @@
-"""A mobile network between a kit and the platform: it delays, and breaks; what arrives is right, and in order."""
+"""A mobile network between a kit and the platform: it delays, and breaks; what arrives is right, and in order.
+
+That is, in order on its connection: the other end of one that broke may hear the last of it when a newer one is long there.
+"""
 
 from __future__ import annotations
 
@@ -20,24 +23,37 @@ class Link:
     """A listener on loopback that passes everything on to an address; each connection breaks when its time is over."""
 
     def __init__(
-        self, address: str, *, lasts_seconds: Callable[[], float] = lambda: float("inf"), delay_seconds: float = 0.0
+        self,
+        address: str,
+        *,
+        lasts_seconds: Callable[[], float] = lambda: float("inf"),
+        lasts_bytes: Callable[[], float] = lambda: float("inf"),
+        delay_seconds: Callable[[], float] = lambda: 0.0,
+        late_seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`lasts_seconds`: of the next connection."""
+        """Each is asked for the next connection.
+
+        `lasts_bytes`: in both directions; it breaks in the middle of a message.
+        `late_seconds`: so much later than at the kit it breaks at the platform, and what was on its way still arrives there,
+        behind newer connections.
+        """
         host, _, port = address.rpartition(":")
         self._to = (host, int(port))
         self._lasts_seconds = lasts_seconds
+        self._lasts_bytes = lasts_bytes
         self._delay_seconds = delay_seconds
+        self._late_seconds = late_seconds
         self._ended = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(_LOOK_SECONDS)
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._listen, name=f"link to {address}", daemon=True)]
-        self._open: set[socket.socket] = set()
+        self._near: set[socket.socket] = set()
         self._threads[0].start()
 
     def cut(self) -> None:
         """Break all connections, now."""
-        for end in tuple(self._open):
+        for end in tuple(self._near):
             _break(end)
 
     def close(self) -> None:
@@ -54,36 +70,52 @@ class Link:
                 near, _ = self._listener.accept()
             except TimeoutError:
                 continue
-            try:
-                far = socket.create_connection(self._to, timeout=5)
-            except OSError:
-                near.close()
-                continue
-            thread = threading.Thread(target=self._carry, args=(near, far), daemon=True)
+            thread = threading.Thread(target=self._carry, args=(near,), daemon=True)
             self._threads = [*(one for one in self._threads if one.is_alive()), thread]
             thread.start()
 
-    def _carry(self, near: socket.socket, far: socket.socket) -> None:
-        ends = {near: far, far: near}
-        self._open |= {near, far}
-        until = time.monotonic() + self._lasts_seconds()
+    def _carry(self, near: socket.socket) -> None:
+        self._near.add(near)
+        delay_seconds, late_seconds, rest, cut = self._delay_seconds(), self._late_seconds(), b"", 0
+        self._ended.wait(delay_seconds)
         try:
+            far = socket.create_connection(self._to, timeout=5)
+        except OSError:
+            self._near.discard(near)
+            _break(near)
+            return
+        try:
+            rest, cut = self._pass_on(near, far, delay_seconds)
+        finally:
+            self._near.discard(near)
+            _break(near)
+            self._ended.wait(late_seconds)
+            with contextlib.suppress(OSError):
+                far.sendall(rest if late_seconds else rest[:cut])
+            _break(far)
+
+    def _pass_on(self, near: socket.socket, far: socket.socket, delay_seconds: float) -> tuple[bytes, int]:
+        """Until it breaks; what was on its way to the far end then, and where it was cut."""
+        ends = {near: far, far: near}
+        until, left = time.monotonic() + self._lasts_seconds(), self._lasts_bytes()
+        with contextlib.suppress(OSError, ValueError):
             while not self._ended.is_set():
                 if time.monotonic() > until:
                     LINK_CUTS.inc()
-                    return
+                    break
                 for end in select.select(list(ends), [], [], _LOOK_SECONDS)[0]:
                     if not (chunk := end.recv(_CHUNK)):
-                        return
-                    if self._delay_seconds:
-                        time.sleep(self._delay_seconds)
+                        return b"", 0
+                    if delay_seconds:
+                        time.sleep(delay_seconds)
+                    if (left := left - len(chunk)) < 0:
+                        LINK_CUTS.inc()
+                        if end is near:
+                            return chunk, int(left)
+                        near.sendall(chunk[: int(left)])
+                        return b"", 0
                     ends[end].sendall(chunk)
-        except (OSError, ValueError):
-            return
-        finally:
-            self._open -= {near, far}
-            for end in ends:
-                _break(end)
+        return b"", 0
 
 
 def _break(end: socket.socket) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -34,6 +34,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "broker_kind" in getattr(item, "fixturenames", ()):
             item.add_marker("broker")
+
+
+@pytest.fixture
+def progress(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Says on the terminal, at once, how far a long test has come and what it did."""
+    plugins = request.config.pluginmanager
+    reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+
+    def say(text: str) -> None:
+        assert reporter
+        assert capture
+        with capture.global_and_fixture_disabled():
+            reporter.write_line(f"\n{text}")
+
+    return say
 
 
 @pytest.fixture(scope="session")

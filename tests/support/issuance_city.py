@@ -6,8 +6,8 @@ last one goes on.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,7 @@ from onecard.issuance.v1 import issuance_pb2 as messages
 from sdk.merchant.access import Credentials, open_line
 from sdk.till.errors import OutcomeUnknownError
 from sdk.window.devices.printer import READY, CardFace, Printed, PrinterState
+from sdk.window.devices.reader import CardReader
 from sdk.window.issuance import GivenUpError, Issuance, Issued
 from services.common.database import driver_session, make_engine
 from services.common.grpc.listen import Listen
@@ -63,6 +64,7 @@ class Booth:
     """A window's reader, printer and clerk, with one card."""
 
     blank: Blank
+    subject: str = WINDOW
     slot: Slot = field(default_factory=lambda: Slot(chip_seconds=0))
     printed: list[CardFace] = field(default_factory=list)
     leaves: bool = False
@@ -70,6 +72,13 @@ class Booth:
     @property
     def chip(self) -> Chip:
         return self.blank.chip
+
+    @contextmanager
+    def inserted(self) -> Iterator[CardReader]:
+        """The card is in the reader for the time of one stream."""
+        self.slot.insert(self.chip)
+        yield self.slot
+        self.slot.pull()
 
     def ready(self) -> PrinterState:
         return READY
@@ -103,7 +112,7 @@ class IssuanceCity:
         self.engine = make_engine(database.issuance_url, "tests", sessions=4)
         self.address = f"localhost:{free_port()}"
         self.processes: list[IssuanceProcess] = []
-        self.token = ""
+        self.tokens: dict[str, str] = {}
 
     def start(self, *stops: Stop, **settings: str) -> IssuanceProcess:
         """Begin another process, with a life for each stop and one more."""
@@ -126,8 +135,8 @@ class IssuanceCity:
         process.begin(stops)
         return process
 
-    async def booths(self, size: int, code: str = "ssc3") -> list[Booth]:
-        """A box from the factory that is at the window already."""
+    async def booths(self, size: int, code: str = "ssc3", at: str = WINDOW) -> list[Booth]:
+        """A box from the factory that is at the window already, or at a kit."""
         number = next(_numbers)
         blanks = list(self.factory.make(read_kinds()[code], number << 12, size))
         serials = sorted(blank.serial for blank in blanks)
@@ -145,35 +154,34 @@ class IssuanceCity:
             for verb, state in ((Verb.RECEIVE, BlankState.RECEIVED), (Verb.BOX, BlankState.BOXED)):
                 await enter(driver, [(one, state) for one in await find_blanks(driver, serials)], verb, BY_KEEPER)
             await Accounts(self.vault).add(driver, [(blank.serial, blank.account) for blank in blanks])
-            await add_place(driver, WINDOW, "440703-01")
+            await add_place(driver, at, "440703-01")
             assigned = [(one, BlankState.ASSIGNED) for one in await find_blanks(driver, serials)]
-            await enter(driver, assigned, Verb.ASSIGN, BY_KEEPER, to=WINDOW)
-        return [Booth(blank) for blank in blanks]
+            await enter(driver, assigned, Verb.ASSIGN, BY_KEEPER, to=at)
+        return [Booth(blank, at) for blank in blanks]
 
     async def apply(self, number: int) -> int:
         """Somebody's application for a card."""
-        clerk = await self.hall.window(token=self.token)
+        clerk = await self.hall.window(token=self.tokens[WINDOW])
         answer = await clerk.ask("Submit", request(number, f"apply-{number}"))
         assert not answer.HasField("refusal"), answer
         found: int = answer.application.application_id
         return found
 
-    async def sign_in(self) -> None:
-        self.token = await self.hall.sign_in()
+    async def sign_in(self, subject: str = WINDOW) -> None:
+        self.tokens[subject] = await self.hall.sign_in(subject=subject)
 
-    def window(self) -> Issuance:
-        """The window's line to issuance; to be closed."""
-        issued = self.hall.authority.issue(WINDOW)
+    def window(self, subject: str = WINDOW, address: str = "") -> Issuance:
+        """A terminal's line to issuance; to be closed."""
+        issued = self.hall.authority.issue(subject)
         credentials = Credentials(issued.certificate, issued.key, self.hall.authority.certificate)
-        return Issuance(open_line(self.address, WINDOW, credentials), token=self.token)
+        return Issuance(open_line(address or self.address, subject, credentials), token=self.tokens[subject])
 
-    async def issue(self, booth: Booth, application: int) -> Issued:
-        """One stream. Raises OutcomeUnknownError when it was cut."""
-        booth.slot.insert(booth.chip)
+    async def issue(self, booth: Booth, application: int, address: str = "") -> Issued:
+        """One stream, over another address perhaps. Raises OutcomeUnknownError when it was cut."""
 
         def talk() -> Issued:
-            with self.window() as window:
-                return window.personalise(application, booth.slot, booth, booth)
+            with booth.inserted() as reader, self.window(booth.subject, address) as window:
+                return window.personalise(application, reader, booth, booth)
 
         return await asyncio.to_thread(talk)
 

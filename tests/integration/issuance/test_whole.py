@@ -1,24 +1,19 @@
 """Cards made by the whole platform: real processes of issuance and of the vault, a real card service, chips and a window."""
 
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
-import grpc
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.authority import read
 from onecard.issuance.v1 import issuance_pb2 as messages
-from onecard.issuance.v1.issuance_pb2_grpc import IssuanceServiceStub
 from services.common.database import make_engine
 from services.issuance.domain.blank import BlankState
 from services.issuance.domain.record import RecordState
 from tests.support.cardholders import Registry, make_vault
-from tests.support.edge import reason_of
-from tests.support.hall import WINDOW, open_hall
+from tests.support.hall import open_hall
 from tests.support.issuance_city import IssuanceCity, open_city
 from tests.support.town import Database
 from tests.support.waiting import until
@@ -121,24 +116,3 @@ async def test_an_applicant_who_leaves_is_handed_the_card_another_day(city: Issu
     assert (await city.issue(booth, 0)).outcome == messages.ISSUE_OUTCOME_ISSUED
     assert len(booth.printed) == 1
     await agree(city)
-
-
-async def test_a_lost_terminal_has_its_stream_ended_within_ten_seconds(city: IssuanceCity) -> None:
-    await city.start().serves()
-    (booth,) = await city.booths(1)
-    issued = city.hall.authority.issue(WINDOW)
-    files = [file.read_bytes() for file in (city.hall.authority.certificate, issued.key, issued.certificate)]
-    async with grpc.aio.secure_channel(city.address, grpc.ssl_channel_credentials(*files)) as channel:
-        stub: Any = IssuanceServiceStub(channel)
-        call = stub.Personalise(metadata=(("x-onecard-shift", city.token),), timeout=60)
-        begin = messages.BeginPersonalising(application_id=await city.apply(1), atr=booth.chip.atr, printer_ready=True)
-        await call.write(messages.PersonaliseRequest(begin=begin))
-        assert (await call.read()).WhichOneof("what") == "commands"
-        began = time.monotonic()
-        await city.hall.owner.execute(
-            "insert into card.revoked_certificate (serial, reason) values ($1, 1)", read(issued.certificate).serial
-        )
-        with pytest.raises(grpc.aio.AioRpcError) as ended:
-            await call.read()
-    assert reason_of(ended.value) == "CERTIFICATE_REVOKED"
-    assert time.monotonic() - began < 10

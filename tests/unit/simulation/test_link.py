@@ -48,7 +48,7 @@ def read(end: socket.socket, count: int) -> bytes:
 
 
 def test_what_is_sent_arrives_in_order(echo: str) -> None:
-    link = Link(echo, delay_seconds=0.001)
+    link = Link(echo, delay_seconds=lambda: 0.001)
     sent = bytes(range(256)) * 200
     with connect(link) as end:
         end.sendall(sent)
@@ -74,3 +74,30 @@ def test_a_connection_lasts_its_time(echo: str) -> None:
     with connect(link) as end:
         assert read(end, 1) == b""
     link.close()
+
+
+def test_a_connection_breaks_in_the_middle_of_what_is_sent(echo: str) -> None:
+    link = Link(echo, lasts_bytes=lambda: 150)
+    with connect(link) as end:
+        end.sendall(bytes(100))
+        assert read(end, 100) == bytes(50)
+    link.close()
+
+
+def test_what_a_broken_connection_had_on_its_way_arrives_behind_a_newer_one() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    ends = iter((4.0, float("inf")))
+    lates = iter((2.0, 0.0))
+    link = Link(f"127.0.0.1:{listener.getsockname()[1]}", lasts_bytes=lambda: next(ends), late_seconds=lambda: next(lates))
+    with connect(link) as first:
+        far_first, _ = listener.accept()
+        first.sendall(b"older message")
+        assert read(first, 1) == b""
+    with connect(link) as second, far_first:
+        far_second, _ = listener.accept()
+        second.sendall(b"newer")
+        with far_second:
+            assert read(far_second, 5) == b"newer"
+        assert read(far_first, 100) == b"older message"
+    link.close()
+    listener.close()
