@@ -10,7 +10,7 @@ from simulation.chips.card import Chip, Cut
 from simulation.chips.hostile import HostileChip, Way
 from simulation.chips.vpcd import CardInVpcd
 from tests.support.chips import FINAL, Holder, blank
-from tests.support.pcscd import READER, pcscd, require
+from tests.support.pcscd import READER
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.pcsc
@@ -19,11 +19,9 @@ PATIENCE_SECONDS = 60
 NAME = b"\x09\x1e" + "欧阳".encode("gbk").ljust(30, b"\0")
 
 
-@pytest.fixture(scope="session")
-def port() -> Iterator[int]:
-    require()
-    with pcscd() as started:
-        yield started
+@pytest.fixture
+def port(vpcd_port: int) -> int:
+    return vpcd_port
 
 
 @pytest.fixture
