@@ -8,21 +8,55 @@ from rich.table import Table
 from cli import window_applications, window_cards, window_electronic, window_kits, window_people, window_pins, window_privacy
 from cli.counter import AmountArgument, CardArgument, RequestIdOption, console, print_receipt, till_of, time_of
 from cli.merchant.show import yuan
-from cli.place import Place, at_counter
+from cli.place import Place, at_counter, at_window
 from onecard.payments.v1.payments_pb2 import TransferCode
 
-app = typer.Typer(no_args_is_help=True, help="A window of the city: applications, cards, holders; top-ups and balances.")
+app = typer.Typer(help="A window of the city: applications, cards, holders; top-ups and balances.")
 for part in (window_people, window_applications, window_cards, window_pins, window_privacy, window_kits):
     app.registered_commands += part.app.registered_commands
 app.add_typer(window_electronic.app, name="electronic")
 
 
-@app.callback()
-def window() -> None:
+_LANGUAGE = typer.Option("--lang", metavar="LANGUAGE", envvar="ONECARD_LANGUAGE", help="zh, zh-Hant or en")
+
+
+@app.callback(invoke_without_command=True)
+@at_window
+def window(
+    at: Place,
+    context: typer.Context,
+    language: Annotated[str, _LANGUAGE] = "zh",
+    demo: Annotated[
+        bool, typer.Option("--demo", help="virtual cards, reader and printer; demo clerks sign in by a key")
+    ] = False,
+    payments: Annotated[str, typer.Option("--api", metavar="HOST:PORT", envvar="ONECARD_API", help="payments")] = "",
+    issuance: Annotated[
+        str, typer.Option("--issuance-api", metavar="HOST:PORT", envvar="ONECARD_ISSUANCE_API", help="issuance")
+    ] = "",
+    printer: Annotated[str, typer.Option("--printer", metavar="QUEUE", help="of CUPS, that prints cards")] = "",
+    kiosk: Annotated[str, typer.Option("--kiosk", metavar="KIOSK", help="for residents, at this kiosk")] = "",
+    serve: Annotated[bool, typer.Option("--serve", help="in a browser of this machine instead")] = False,
+    port: Annotated[int, typer.Option("--port", help="of --serve; 0: any")] = 0,
+) -> None:
     """A window of the city: applications, cards, holders; top-ups and balances.
 
-    A first look: `sign-in`, then `apply`, `view`, `collect`, `enable`, `report-temporary-loss`, `release`.
+    Without a command it is an application in the terminal, for a clerk's whole day: `onecard window --demo` while a city runs.
     """
+    if context.invoked_subcommand:
+        return
+    if serve:
+        from cli.terminal import served  # noqa: PLC0415 - a heavy library
+
+        told = {"office": at.office, "card_api": at.api, "certificates": at.certificates, "window": at.terminal}
+        more = {"api": payments, "issuance_api": issuance, "lang": language, "demo": demo, "printer": printer, "kiosk": kiosk}
+        served.serve(served.arguments_of(**told, **more), port, large=bool(kiosk))
+        return
+    from cli.terminal.start import start, start_kiosk  # noqa: PLC0415 - a heavy library
+
+    if kiosk:
+        start_kiosk(at._replace(terminal=kiosk), language=language)
+        return
+    start(at, payments=payments, issuance=issuance, language=language, demo=demo, printer=printer)
 
 
 @app.command("top-up")

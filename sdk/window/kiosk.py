@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
+import grpc
+
 from onecard.card.v1 import applications_pb2 as applications
 from onecard.card.v1 import cards_pb2 as cards
+from onecard.card.v1 import electronic_pb2 as electronic
 from onecard.card.v1 import sessions_pb2 as sessions
 from onecard.card.v1 import window_pb2 as window
 from onecard.card.v1.applications_pb2_grpc import ApplicationServiceStub
 from onecard.card.v1.cards_pb2_grpc import CardServiceStub
+from onecard.card.v1.electronic_pb2_grpc import ElectronicCardServiceStub
 from onecard.card.v1.sessions_pb2_grpc import SessionServiceStub
 from onecard.card.v1.window_pb2_grpc import WindowServiceStub
+from sdk.asking import ANSWER_SECONDS
 from sdk.window.answers import ApplicationAnswer, CardAnswer, LetIn, refusal_of
 from sdk.window.terminal import Terminal
 
@@ -29,6 +36,10 @@ class Kiosk(Terminal):
     @cached_property
     def _cards(self) -> CardServiceStub:
         return CardServiceStub(self._channel)
+
+    @cached_property
+    def _electronic(self) -> ElectronicCardServiceStub:
+        return ElectronicCardServiceStub(self._channel)
 
     @cached_property
     def _sessions(self) -> SessionServiceStub:
@@ -58,6 +69,18 @@ class Kiosk(Terminal):
         """The holder goes."""
         self._asking.ask_once(self._sessions.EndSession, sessions.EndSessionRequest())
         self._take("")
+
+    def forget(self) -> Callable[[], None]:
+        """Nobody stands here any more, from this moment on; what is answered tells the platform, as `leave` does."""
+        held = self._asking.metadata
+        self._take("")
+
+        def tell() -> None:
+            if held != self._asking.line.metadata:
+                with suppress(grpc.RpcError):  # the session ends by itself, and nobody has its token any more
+                    self._sessions.EndSession(sessions.EndSessionRequest(), timeout=ANSWER_SECONDS, metadata=held)
+
+        return tell
 
     # What they may do
 
@@ -89,6 +112,11 @@ class Kiosk(Terminal):
         """Another PIN. The session that was opened with the card ends."""
         request = cards.ChangePinRequest(card_id=card_id, pin=pin, new_pin=new_pin)
         return self._change(self._cards.ChangePin, request, request_id)
+
+    def sign_up(self, card_id: int, password: str, *, request_id: str = "") -> CardAnswer:
+        """签发 the electronic card, with a password that its holder keys in."""
+        request = electronic.SignUpRequest(card_id=card_id, password=password)
+        return self._change(self._electronic.SignUp, request, request_id)
 
     def submit(self, request: applications.SubmitRequest) -> ApplicationAnswer:
         """Apply for themselves, by the route of a kiosk; a request without an id gets one."""

@@ -154,6 +154,8 @@ def _resolve(command: Any, line: str) -> None:
     """Walk down to the command that a line names; raises LookupError for a name or an option that does not exist."""
     words = [word for word in shlex.split(line) if word != "…"]
     while hasattr(command, "commands") and words:
+        if words[0].startswith("--") and command.invoke_without_command:
+            break  # it does something by itself
         word = words.pop(0)
         if word not in command.commands:
             raise LookupError(word)

@@ -1,0 +1,1 @@
+"""`onecard window` as an application in the terminal: for clerks at a window, and for residents at a kiosk."""
