@@ -102,6 +102,9 @@ class Booth:
 class IssuanceCity:
     """What a test starts, kills and asks."""
 
+    issuance: type[Issuance] = Issuance
+    """What a window is."""
+
     def __init__(self, database: Database, hall: Hall, keys: VaultProcess, factory: Factory, folder: Path) -> None:
         self.database = database
         self.hall = hall
@@ -174,7 +177,7 @@ class IssuanceCity:
         """A terminal's line to issuance; to be closed."""
         issued = self.hall.authority.issue(subject)
         credentials = Credentials(issued.certificate, issued.key, self.hall.authority.certificate)
-        return Issuance(open_line(address or self.address, subject, credentials), token=self.tokens[subject])
+        return self.issuance(open_line(address or self.address, subject, credentials), token=self.tokens[subject])
 
     async def issue(self, booth: Booth, application: int, address: str = "") -> Issued:
         """One stream, over another address perhaps. Raises OutcomeUnknownError when it was cut."""
