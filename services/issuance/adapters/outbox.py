@@ -38,7 +38,7 @@ def _event(row: Any) -> IssuanceEvent:
         record_id=record,
         application_id=application,
         card_id=card,
-        card_identifier=identifier.lower(),
+        card_identifier=identifier,
         blank_serial=serial,
         stage=stage,
         outcome=outcome,
