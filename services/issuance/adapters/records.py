@@ -62,7 +62,8 @@ from mine o join issuance.record r on r.id = o.record order by o.id"""
 _ABANDONED: Final = """
 select r.staff, r.shift, r.terminal, r.outlet, r.id, r.epoch, r.state, r.application, r.serial, r.stage, r.card, r.reason
 from issuance.record r join issuance.blank b on b.serial = r.serial
-where r.state = 1 and r.take_time < clock_timestamp() - make_interval(secs => $1) or r.state < 6 and b.state in (9, 10, 11, 14)
+where r.state = 1 and r.take_time < clock_timestamp() - make_interval(secs => $1)
+    or r.state < 6 and b.state in (9, 10, 11, 14) or r.state < 5 and b.barred and b.state <> 12
 order by r.id limit 100"""
 _LYING: Final = """
 select r.staff, r.shift, r.terminal, r.outlet, r.id, r.epoch, r.state, r.application, r.serial, r.stage, r.card, r.reason
@@ -181,7 +182,7 @@ class PostgresJournal:
         return found
 
     async def abandoned(self, seconds: float) -> Sequence[Taken]:
-        """Records with a blank that nobody has come back to for so long, nothing written; or whose blank is gone."""
+        """Records with a blank that nobody has come back to for so long, nothing written; or whose blank is gone or barred."""
         return await self._read_taken(_ABANDONED, seconds)
 
     async def lying(self, after: int, seconds: float) -> Sequence[Taken]:

@@ -7,6 +7,7 @@ import structlog
 
 from onecard.issuance.v1 import issuance_pb2 as messages
 from onecard.issuance.v1.issuance_pb2_grpc import IssuanceServiceServicer
+from services.common.errors import DomainError
 from services.common.grpc.reading import bad
 from services.issuance import metrics
 from services.issuance.adapters.card_service import Declined
@@ -69,6 +70,9 @@ class IssuanceService(IssuanceServiceServicer):
         metrics.IN_FLIGHT.inc()
         try:
             finished = await self._personalise(_begin(first.begin), actor, terminal)
+        except DomainError as error:
+            metrics.ISSUES.labels("CUT", error.reason).inc()
+            raise
         finally:
             metrics.IN_FLIGHT.dec()
         metrics.COMMANDS.inc(finished.commands)

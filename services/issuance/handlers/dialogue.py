@@ -163,7 +163,7 @@ class Journal(Protocol):
         """Debts that no stream has paid in time; whoever asks has them for a while."""
 
     async def abandoned(self, seconds: float) -> Sequence[Taken]:
-        """Records with a blank that nobody has come back to for so long, nothing written; or whose blank is gone."""
+        """Records with a blank that nobody has come back to for so long, nothing written; or whose blank is gone or barred."""
 
     async def lying(self, after: int, seconds: float) -> Sequence[Taken]:
         """Records behind that number whose card lies at its outlet for so long already, as far as we know."""

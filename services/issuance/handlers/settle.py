@@ -9,7 +9,7 @@ from onecard.card.v1.production_pb2 import CompleteIssueRequest
 from services.common.errors import Code, DomainError
 from services.common.points import AtPoint, pass_by
 from services.issuance.adapters.card_service import Away, Declined
-from services.issuance.domain.blank import UNFINISHED, BlankState
+from services.issuance.domain.blank import UNFINISHED, BlankState, Verb
 from services.issuance.domain.journal import Due, Owing
 from services.issuance.domain.record import Debt, RecordState, Taken
 from services.issuance.domain.refusal import Refusal
@@ -76,6 +76,10 @@ class Settle:
         record, blank = taken.record, taken.blank
         if record.state is RecordState.PRINTED:
             await stream.write(RecordState.SPOILED, reason=blank.state.name)
+        elif blank.state in UNFINISHED and blank.barred:
+            reason = Refusal.BLANK_BARRED
+            await stream.write(RecordState.SPOILING, verb=Verb.SPOIL, reason=reason, owes=Owing(Debt.FAILED))
+            await tell_failed(stream, self._card)
         elif blank.state in UNFINISHED:
             await stream.write(RecordState.WITHDRAWING, owes=Owing(Debt.FAILED))
             await tell_failed(stream, self._card)

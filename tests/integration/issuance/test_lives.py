@@ -12,7 +12,9 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from onecard.issuance.v1.issuance_events_pb2 import IssuanceEvent
 from services.common.errors import DomainError
+from services.common.topics import ISSUANCE_EVENTS
 from services.issuance.adapters.blanks import Signed, find_blanks, move
 from services.issuance.adapters.card_service import Declined
 from services.issuance.adapters.records import PostgresJournal
@@ -23,6 +25,7 @@ from services.issuance.domain.record import Record, RecordState
 from services.issuance.domain.stage import Stage
 from services.issuance.handlers.dialogue import Finished, IssueOutcome
 from services.issuance.handlers.find_collected import FindCollected
+from services.issuance.handlers.relay_events import RelayEvents
 from tests.support.blanks import CLERK, OTHER, WINDOW, add_blanks
 from tests.support.chip import Chip
 from tests.support.chip_driver import PRODUCTS
@@ -266,3 +269,43 @@ async def test_a_card_that_was_handed_over_at_another_window_is_heard_of(journal
     blank = await journal.find(handed.identifier)
     assert blank is not None
     assert blank.state is BlankState.HANDED_OVER
+
+
+async def test_a_blank_that_was_barred_meanwhile_frees_its_application(journal: PostgresJournal, driver: Driver) -> None:
+    room = await open_room(journal, driver, 2)
+    application = room.registry.apply()
+    await room.stream(room.cards[0], application, Wrong(cut_at_ask=6))
+    record = await journal.open_of(application)
+    assert record is not None
+    await move(driver, record.serial, Verb.BAR, Signed(), reason="TERMINAL_REVOKED")
+    assert reason(await room.stream(room.cards[0], application)) == "BLANK_BARRED"
+    await room.settle()
+    assert ended(await room.stream(room.cards[1], application)) is IssueOutcome.ISSUED
+    assert [card.state for card in room.registry.cards] == ["RETIRED", "ISSUED"]
+    await check(driver, room)
+
+
+async def test_what_became_of_cards_is_published_once_and_in_order(
+    journal: PostgresJournal, driver: Driver, issuance_engine: AsyncEngine
+) -> None:
+    room = await open_room(journal, driver, 1)
+    await room.stream(room.cards[0], room.registry.apply())
+    sent: list[tuple[str, bytes | None, bytes]] = []
+
+    class Broker:
+        async def start(self) -> None:
+            pass
+
+        async def send(self, topic: str, messages: Any) -> None:
+            sent.extend((topic, key, value) for key, value in messages)
+
+    relay = RelayEvents(Broker())  # type: ignore[arg-type]  # all that it does with a broker
+    async with issuance_engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        assert await relay(connection)
+        assert await relay(connection)
+    events = [IssuanceEvent.FromString(value) for _, _, value in sent]
+    assert {topic for topic, _, _ in sent} == {ISSUANCE_EVENTS}
+    assert [int(event.outcome) for event in events] == [IssueOutcome.LYING, IssueOutcome.ISSUED]
+    assert {key for _, key, _ in sent} == {room.cards[0].chip.identifier.hex().upper().encode()}
+    assert {(event.card_id, event.blank_serial, event.place) for event in events} == {(1, room.cards[0].serial, WINDOW)}

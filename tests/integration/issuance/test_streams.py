@@ -18,11 +18,13 @@ from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server
 from services.issuance.adapters.records import PostgresJournal
+from services.issuance.api import issuance
 from services.issuance.api.actors import Actors
 from services.issuance.api.countersignatures import CountersignService
 from services.issuance.api.issuance import IssuanceService
 from services.issuance.domain.actor import Role
 from services.issuance.handlers.check_card import CheckCard
+from services.issuance.handlers.dialogue import Run
 from services.issuance.handlers.personalise import Personalise
 from services.issuance.handlers.update_card import UpdateCard
 from tests.integration.issuance.test_lives import check, open_room
@@ -342,3 +344,17 @@ async def test_a_chip_is_checked_against_the_registry(desk: Desk, room: Room) ->
     assert not differing.agrees
     assert [one.place for one in differing.records if one.state != messages.RECORD_STATE_AGREES] == ["EF05/07"]
     assert b"123456789" not in differing.SerializeToString(), "what the chip says is never shown"
+
+
+async def test_a_terminal_that_says_nothing_any_more_ends_its_stream(
+    desk: Desk, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(issuance._PATIENCE_SECONDS, Run, 0.2)
+    application = room.registry.apply()
+    call, terminal = desk.open(), ChipTerminal(room.cards[0])
+    await call.write(desk.begin(application))
+    await call.write(answer_to(terminal, await call.read()))
+    await call.read()
+    assert await refused(call.read()) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TERMINAL_SILENT")
+    monkeypatch.undo()
+    assert (await desk.issue(application)).outcome == messages.ISSUE_OUTCOME_ISSUED
