@@ -106,7 +106,7 @@ class Road:
         assert books.balance, books.problem or books.imbalance_fen
         return report
 
-    async def acknowledged(self, within: float = 60) -> None:
+    async def acknowledged(self, within: float = 180) -> None:
         """Every record is committed in the group, and every open dead letter has been announced."""
         behind: dict[TopicPartition, int] = {}
 

@@ -109,7 +109,7 @@ class Terminals:
         assert not thread.is_alive()
         assert not failures
 
-    async def answered(self, *, but: int = 0, within: float = 60) -> None:
+    async def answered(self, *, but: int = 0, within: float = 180) -> None:
         """Wait until every tap has its outcome, but so many that get none."""
         what = f"all taps but {but} are answered"
         try:

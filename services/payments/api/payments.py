@@ -18,7 +18,7 @@ from services.payments.api.desk import Desk
 from services.payments.api.receipts import MESSAGES, receipt_of
 from services.payments.domain.operation import Token
 from services.payments.domain.payment import Payment
-from services.payments.domain.tap import Terminal
+from services.payments.domain.tap import ITSELF, Terminal
 from services.payments.handlers.balances import Balance, read_balances
 from services.payments.handlers.entries import END, Entry, Place, read_entries
 from services.payments.handlers.find_payment import Found, find_payment
@@ -99,7 +99,7 @@ class PaymentsService(PaymentsServiceServicer):
         caller.needs_window()
         match request.source:
             case messages.TOP_UP_SOURCE_CASH:
-                source = (await self._directory.of_name(_till_of(caller.terminal))).id
+                source = await self._till(caller.terminal)
             case messages.TOP_UP_SOURCE_BANK:
                 source = (await self._directory.of_name(_BANK)).id
             case _:
@@ -108,6 +108,12 @@ class PaymentsService(PaymentsServiceServicer):
         request_id, amount_fen = reading.request_id(request.request_id), reading.fen(request.amount)
         answer = await self._desk.ask(requests.top_up(caller.terminal, request_id, holder, source, amount_fen))
         return messages.TopUpResponse(receipt=receipt_of(answer))
+
+    async def _till(self, caller: Terminal) -> int:
+        """The account of a window's own cash; a service of the city has no till, and owes it itself."""
+        if caller.terminal_id == ITSELF:
+            return caller.payable_account
+        return (await self._directory.of_name(Subject(caller.merchant_id, caller.terminal_id).cash_account)).id
 
     async def GetBalance(self, request: messages.GetBalanceRequest, context: Any) -> messages.GetBalanceResponse:  # noqa: N802
         """What a holder has."""
@@ -180,11 +186,6 @@ def _entry(entry: Entry) -> messages.Entry:
         balance=Money(amount_fen=entry.balance_fen),
         purpose=entry.purpose,
     )
-
-
-def _till_of(window: Terminal) -> str:
-    """The name of the account of its own cash."""
-    return Subject(window.merchant_id, window.terminal_id).cash_account
 
 
 def _payment(found: Found) -> messages.Payment:
