@@ -36,9 +36,16 @@ else
 	$(BIN)/pytest $(MEASURING) && exit $$((first | second))
 endif
 
-proof-issuance: $(VENV)/dev.stamp ## thousands of cards made with cuts at every command, on the real service too (half an hour)
-	ONECARD_CHIP_LIVES=3000 ONECARD_ISSUE_LIVES=30000 ONECARD_ISSUE_LIVES_ON_POSTGRES=3000 ONECARD_HOSTILE_ANSWERS=33334 \
-	$(BIN)/pytest tests/unit/issuance tests/integration/issuance
+# What the tests make at every commit, many times over. Of the answers each of fourteen tests takes its share.
+LIVES ?= 3000
+ANSWERS ?= 100000
+DAYS ?= 1000
+proof-issuance: $(VENV)/dev.stamp ## lives of cards by the thousand, hostile answers, days of blanks (LIVES=30 ANSWERS=1000 DAYS=10: a part)
+	@echo "$(LIVES) lives with up to 8 cuts each on PostgreSQL, at a kit over the whole platform, of each product's chip; ten times in memory;"
+	@echo "$(ANSWERS) hostile answers and messages; $(DAYS) random days of blanks"
+	ONECARD_CHIP_LIVES=$(LIVES) ONECARD_ISSUE_LIVES=$(LIVES)0 ONECARD_ISSUE_LIVES_ON_POSTGRES=$(LIVES) ONECARD_KIT_CARDS=$(LIVES) \
+	ONECARD_PCSC_CARDS=$$((6 + $(LIVES) / 30)) ONECARD_HOSTILE_ANSWERS=$$(($(ANSWERS) / 4)) ONECARD_BLANK_DAYS=$(DAYS) \
+	$(BIN)/pytest --timeout=0 --durations=12 tests/unit/issuance tests/property/test_random_blanks.py tests/integration/issuance
 
 check: $(VENV)/dev.stamp ## format, lint, types, import rules, protobuf rules (nothing released may break)
 	$(BIN)/ruff format --check .

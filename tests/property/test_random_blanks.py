@@ -1,6 +1,6 @@
 """Random days of windows and kits, held against the rules written once more: every blank in one place, every shift's sum right.
 
-BLANK_DAYS=500 plays more of them.
+ONECARD_BLANK_DAYS=500 plays more of them.
 """
 
 import asyncio
@@ -366,7 +366,7 @@ def test_every_blank_is_in_one_place_and_every_shift_adds_up_whatever_happens(da
     run_state_machine_as_test(
         days,
         settings=settings(
-            max_examples=int(os.environ.get("BLANK_DAYS", "40")),
+            max_examples=int(os.environ.get("ONECARD_BLANK_DAYS", "40")),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -29,9 +29,11 @@ COMMANDS: Final = 60
 class Lives:
     """One kit, and the link that it has."""
 
-    def __init__(self, city: IssuanceCity, chance: random.Random) -> None:
+    def __init__(self, city: IssuanceCity, chance: random.Random, link_share: float = 0.6) -> None:
+        """`link_share`: of the cuts; the others are the chip's alone."""
         self.city = city
         self.chance = chance
+        self.link_share = link_share
         self.seen: Counter[str] = Counter()
         """How streams ended."""
 
@@ -48,7 +50,7 @@ class Lives:
     async def live(self, booth: Booth, application: int, cuts: int, seconds: float = 120) -> Issued | None:
         """Until it is issued. None: it was, and the answer was lost."""
         for _ in range(cuts):
-            link_breaks = self.chance.random() < 0.6
+            link_breaks = self.chance.random() < self.link_share
             if not link_breaks or self.chance.random() < 0.3:
                 booth.chip.cut = Cut(self.chance.randrange(COMMANDS), self.chance.random() < 0.5)
             if self.is_over(issued := await self.stream(booth, application, breaks=link_breaks)):

@@ -72,7 +72,7 @@ async def test_cards_are_made_at_a_kit_whose_link_breaks_anywhere(city: Issuance
         if number % 100 == 0:
             progress(f"{number} of {CARDS} cards at a kit")
     await all_agree(city, booths)
-    assert lives.seen["link cut"] > CARDS
+    assert lives.seen["link cut"] > CARDS // 3
     assert not lives.seen["INTERNAL"]
     assert not [process.name for process in city.processes if "call_failed" in process.log]
     progress(f"{CARDS} cards at a kit, each issued once; streams: {dict(lives.seen.most_common())}")

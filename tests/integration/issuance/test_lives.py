@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -79,7 +79,9 @@ async def states(driver: Driver) -> Sequence[RecordState]:
     return [RecordState(row[0]) for row in await driver.fetch("select state from issuance.record order by id")]
 
 
-async def test_lives_with_many_cuts_end_in_one_card_each(journal: PostgresJournal, driver: Driver) -> None:
+async def test_lives_with_many_cuts_end_in_one_card_each(
+    journal: PostgresJournal, driver: Driver, progress: Callable[[str], None]
+) -> None:
     for life in range(LIVES):
         chance = random.Random(life)
         room = await open_room(journal, driver, 12, life, chance.choice(sorted(PRODUCTS)))
@@ -89,6 +91,8 @@ async def test_lives_with_many_cuts_end_in_one_card_each(journal: PostgresJourna
             await check(driver, room)
         except AssertionError as error:
             raise AssertionError(f"life {life}") from error
+        if (life + 1) % 500 == 0:
+            progress(f"{life + 1:,} of {LIVES:,} lives on PostgreSQL")
 
 
 def ended(finished: Finished | DomainError | None) -> IssueOutcome:

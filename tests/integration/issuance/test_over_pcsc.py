@@ -73,7 +73,7 @@ async def test_a_whole_card_is_made_in_a_reader_of_the_operating_system(city: Is
 async def test_cards_that_are_pulled_out_at_any_command_are_finished(
     city: IssuanceCity, vpcd_port: int, progress: Callable[[str], None]
 ) -> None:
-    lives, booths = Lives(city, random.Random(25)), []
+    lives, booths = Lives(city, random.Random(25), link_share=0), []
     for number in range(1, CARDS + 1):
         booth = await booth_of(city, lives.chance.choice(("ssc2", "ssc3")), vpcd_port)
         booths.append(booth)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import pytest
@@ -55,7 +56,7 @@ async def test_a_blank_becomes_an_enabled_card_in_its_holders_hand(code: str) ->
     check_books(books_of(room), room.registry, room.cards)
 
 
-def test_lives_with_many_cuts_end_in_one_card_each() -> None:
+def test_lives_with_many_cuts_end_in_one_card_each(progress: Callable[[str], None]) -> None:
     async def lives() -> None:
         seen: Counter[str] = Counter()
         for life in range(LIVES):
@@ -67,6 +68,8 @@ def test_lives_with_many_cuts_end_in_one_card_each() -> None:
             except AssertionError as error:
                 raise AssertionError(f"life {life}") from error
             seen += room.seen
+            if (life + 1) % 10_000 == 0:
+                progress(f"{life + 1:,} of {LIVES:,} lives in memory")
         assert seen["ISSUED"] > 0.5 * LIVES
         wanted = {"Look", "WAITING_TO_BE_ENABLED", "SPOILED", "TRY_AGAIN", "STREAM_CUT", "DIED"}
         assert wanted <= {name for name, times in seen.items() if times > LIVES // 100}

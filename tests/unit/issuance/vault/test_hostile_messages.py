@@ -1,12 +1,13 @@
 """Whatever comes over the socket is answered, refused or hung up on; nothing else happens."""
 
 import asyncio
+import os
 import tempfile
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.issuance.domain.effects import Generation, Operation
@@ -29,6 +30,7 @@ from services.issuance.vault.protocol import (
 from tests.support.tokens_of_chips import software_token
 from tests.unit.issuance.vault.test_leases import CHALLENGE, HELD, LOAD, OPEN, PRODUCT, RELOAD, VERIFY, Table
 
+EXAMPLES: Final = int(os.environ.get("ONECARD_HOSTILE_ANSWERS", "1500")) // 15
 FOLDER: Final = tempfile.TemporaryDirectory()
 ROOTS: Final = software_token(Path(FOLDER.name), (PRODUCT,), {})
 SECRETS: Final = [key.secret for key in ROOTS._keys]
@@ -76,6 +78,7 @@ def vault() -> tuple[Answering, Leases]:
     return Answering(ROOTS, leases), leases
 
 
+@settings(max_examples=EXAMPLES)
 @given(st.binary(max_size=64) | mutated())
 def test_a_message_is_read_or_it_is_garbage(body: bytes) -> None:
     try:
@@ -89,6 +92,7 @@ def test_a_message_is_read_or_it_is_garbage(body: bytes) -> None:
     assert not any(answer.genuine)
 
 
+@settings(max_examples=EXAMPLES)
 @given(st.lists(asks, min_size=1, max_size=30), st.sampled_from(Purpose))
 def test_no_question_on_an_open_lease_breaks_the_vault_or_hears_a_key(questions: list[Ask], purpose: Purpose) -> None:
     answering, _ = vault()
