@@ -7,9 +7,9 @@ import pytest
 from tests.support.pcscd import pcscd, require
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def vpcd_port() -> Iterator[int]:
-    """Where cards are put into the virtual reader of the operating system; one for the whole run."""
+    """Where cards are put into the virtual reader of the operating system. One a machine: it is given back soon."""
     require()
     with pcscd() as started:
         yield started
