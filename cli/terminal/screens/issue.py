@@ -91,7 +91,10 @@ class Issue(Page):
     @on(Input.Submitted)
     @on(Button.Pressed, "#go")
     def action_go(self) -> None:
-        """Begin, or go on."""
+        """Begin, or go on; of virtual cards one is put in first."""
+        if self.desk.devices.tray and not self._serial:
+            self.action_insert()
+            return
         number = self.query_one("#application", Input).value
         self._make(int(number or 0), self.query_one("#serial", Input).value.strip())
 
@@ -142,7 +145,7 @@ class Issue(Page):
         elif tray and issued.blank_serial and issued.outcome == messages.ISSUE_OUTCOME_SPOILED:
             tray.spoil(issued.blank_serial)
         if issued.done or issued.outcome == messages.ISSUE_OUTCOME_SPOILED:
-            self.query_one("#serial", Input).value = ""
+            self.query_one("#serial", Input).value = self._serial = ""
         if issued.done:
             self.query_one("#application", Input).value = ""
         elif issued.outcome in _AGAIN:

@@ -274,6 +274,12 @@ async def test_nothing_begins_without_a_card_and_nobody_leaves_in_the_middle(han
     application = room.registry.apply()
     await hands.press("f4")
     await hands.key_in(application=str(application))
+    await hands.press("f9")  # of virtual cards one is chosen first
+    await hands.press("1")
+    screen = hands.pilot.app.screen
+    assert isinstance(screen, Issue)
+    assert screen.desk.devices.tray
+    screen.desk.devices.tray.pull()
     await hands.press("f9")
     assert hands.said().startswith("✗ ")
     assert "读卡器中没有卡片" in prompt(hands)
