@@ -67,6 +67,7 @@ class Wire:
     ) -> None:
         """`lies`: by the number of the answer, from 1."""
         self.heard: list[messages.PersonaliseResponse] = []
+        self.checked = messages.Checked()
         self.said = [begin]
         self._terminal = terminal
         self._lies = lies or {}
@@ -90,6 +91,27 @@ class Wire:
         told = lie(Said(truth, self.said, self._foreign)) if lie else [truth]
         self.said += told
         self._on_its_way += told
+
+
+class CheckWire(Wire):
+    """The same for a stream that checks a card: its messages are a part of the others."""
+
+    async def read(self) -> Any:
+        said = await super().read()
+        if said is grpc.aio.EOF:
+            return said
+        if said.WhichOneof("what") == "begin":
+            return messages.CheckCardRequest(
+                begin=messages.BeginCheck(atr=said.begin.atr), at=said.at if said.HasField("at") else None
+            )
+        return messages.CheckCardRequest(at=said.at, responses=said.responses if said.HasField("responses") else None)
+
+    async def write(self, message: Any) -> None:
+        if message.HasField("checked"):
+            self.checked = message.checked
+            await super().write(messages.PersonaliseResponse(at=message.at, finished=messages.Finished()))
+        else:
+            await super().write(messages.PersonaliseResponse(at=message.at, commands=message.commands))
 
 
 def parsed(raw: bytes) -> "list[Request]":

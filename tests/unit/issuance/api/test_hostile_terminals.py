@@ -1,6 +1,7 @@
 """Whatever a terminal says: its stream ends by name, its blank's own keys are all that is used, and no key is heard."""
 
 import asyncio
+import contextlib
 import os
 from collections import Counter
 from typing import Any, Final
@@ -22,7 +23,7 @@ from tests.support.blanks import OTHER, WINDOW
 from tests.support.chip import Chip
 from tests.support.chip_crypto import card_key
 from tests.support.chip_driver import PRODUCTS, card_data
-from tests.support.hostile_terminal import Lie, Request, Wire, forms, heard_bytes, lies, named_as
+from tests.support.hostile_terminal import CheckWire, Lie, Request, Wire, forms, heard_bytes, lies, named_as
 from tests.support.issuance import ATR, Room
 from tests.support.issuance_memory import MemoryJournal
 from tests.support.issuance_room import Card, ChipTerminal, Registry, Wrong
@@ -152,6 +153,33 @@ def test_a_beginning_that_makes_no_sense_holds_nothing(
         assert not [vault for taken, vault in hall.room.vault.opened if taken.record.application != application], "of nobody's"
 
     run(scene())
+
+
+@settings(max_examples=EXAMPLES // 10)
+@given(told=lies)
+def test_a_terminal_that_lies_at_a_check_hears_no_key_and_changes_nothing(told: dict[int, Lie]) -> None:
+    async def scene() -> None:
+        hall = Hall()
+        await hall.fill()
+        card = hall.cards[ISSUED]
+        before, written = dict(hall.journal.blanks), list(card.chip.writes)
+        wire = CheckWire(ChipTerminal(card), hall.begin(0), told, await said_for_another_card("ssc3"))
+        with contextlib.suppress(DomainError):
+            await hall.service.CheckCard(wire, wire)  # type: ignore[arg-type] # it reads from the context
+        assert (hall.journal.blanks, card.chip.writes) == (before, written)
+        assert min(card.chip.least_tries.values()) >= hall.product.tries_kept
+        holds(hall, wire, hall.begin(0))
+        assert not [form for form in forms(card_data(4).name.encode()) if form in wire.checked.SerializeToString()]
+
+    run(scene())
+
+
+async def test_an_honest_check_agrees() -> None:
+    hall = Hall()
+    await hall.fill()
+    wire = CheckWire(ChipTerminal(hall.cards[ISSUED]), hall.begin(0))
+    await hall.service.CheckCard(wire, wire)  # type: ignore[arg-type] # it reads from the context
+    assert wire.checked.agrees
 
 
 @pytest.mark.parametrize(
