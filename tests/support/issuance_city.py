@@ -188,6 +188,15 @@ class IssuanceCity:
 
         return await asyncio.to_thread(talk)
 
+    async def check(self, booth: Booth) -> messages.Checked:
+        """What is on its chip, and does the registry agree?"""
+
+        def talk() -> messages.Checked:
+            with booth.inserted() as reader, self.window(booth.subject) as window:
+                return window.check(reader)
+
+        return await asyncio.to_thread(talk)
+
     async def issue_whatever_happens(self, booth: Booth, application: int) -> Issued:
         """The card is inserted again whenever its stream was cut."""
         for _ in range(400):

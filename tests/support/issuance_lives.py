@@ -53,9 +53,10 @@ class Lives:
             link_breaks = self.chance.random() < self.link_share
             if not link_breaks or self.chance.random() < 0.3:
                 booth.chip.cut = Cut(self.chance.randrange(COMMANDS), self.chance.random() < 0.5)
-            if self.is_over(issued := await self.stream(booth, application, breaks=link_breaks)):
+            issued = await self.stream(booth, application, breaks=link_breaks)
+            booth.chip.cut = None
+            if self.is_over(issued):
                 return issued
-        booth.chip.cut = None
         async with asyncio.timeout(seconds):
             while not self.is_over(issued := await self.stream(booth, application, breaks=False)):
                 await asyncio.sleep(0.1)
@@ -106,6 +107,8 @@ async def all_agree(city: IssuanceCity, booths: Sequence[Booth]) -> None:
         assert face.card_number not in numbers, "a number is on one card"
         numbers.add(face.card_number)
         assert face.card_number.encode() in b"".join(booth.chip.records.values())
+        checked = await city.check(booth)
+        assert checked.agrees, checked  # each record, with the keys that the chip should have
     async with driver_session(city.engine) as driver:
         assert await unsound(driver) == []
 

@@ -189,11 +189,7 @@ async def one_life(city: IssuanceCity, application: int) -> CupsBooth:
     assert (await asyncio.to_thread(reload)).done
     assert booth.chip.pin == NEXT_PIN
 
-    def check() -> messages.Checked:
-        with booth.inserted() as reader, city.window(KIT) as window:
-            return window.check(reader)
-
-    checked = await asyncio.to_thread(check)
+    checked = await city.check(booth)
     assert checked.agrees
     assert not [text for text in (NAME, NUMBER) if text.encode() in checked.SerializeToString()]
     return booth
