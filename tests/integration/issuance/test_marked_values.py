@@ -1,8 +1,7 @@
 """A whole issuance with marked values: neither they nor a key are found anywhere but in ciphertexts, on the chip and the plastic.
 
 A kit queues an application and hands it in; a blank is spoiled, a card is cut and resumed, printed by way of CUPS and handed over;
-its PIN is reloaded and the chip is checked; every other call is fed with marked values. docs/card/personal-data.md has what may
-be where.
+its PIN is reloaded and the chip is checked; every other call is fed with marked values.
 """
 
 import asyncio
