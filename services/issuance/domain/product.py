@@ -121,6 +121,10 @@ class PinRules:
     """CLA INS P1 P2."""
     digits: int
 
+    def takes(self, pin: str) -> bool:
+        """As the holder keyed it in."""
+        return len(pin) == self.digits and pin.isascii() and pin.isdecimal()
+
 
 @dataclass(frozen=True, slots=True)
 class Product:

@@ -41,7 +41,7 @@ def reload_pin(product: Product, card_identifier: str, pin: str, past: Past) -> 
     rules = product.pin
     if rules is None:
         return Refused(Refusal.NO_PIN_ON_CARD)
-    if not (len(pin) == rules.digits and pin.isascii() and pin.isdecimal()):
+    if not rules.takes(pin):
         return Refused(Refusal.PIN_MALFORMED)
     if _refused_reloads(past) >= MOST_REFUSED_RELOADS:
         return Refused(Refusal.KEY_TRIES_USED)

@@ -118,6 +118,8 @@ class UpdateCard:
             return Refusal.PRODUCT_UNKNOWN
         if update.new_pin is not None and product.pin is None:
             return Refusal.NO_PIN_ON_CARD
+        if update.new_pin is not None and product.pin and not product.pin.takes(update.new_pin):
+            return Refusal.PIN_MALFORMED
         blank = await self._journal.find(update.card_identifier)
         if blank is None or not blank.record:
             return Refusal.CARD_UNKNOWN

@@ -318,6 +318,8 @@ async def test_an_update_that_was_rejected_is_not_carried_out(desk: Desk, room: 
         ({"card_identifier": "0" * 32}, "CARD_UNKNOWN"),
         ({"atr": b"1234"}, "PRODUCT_UNKNOWN"),
         ({"atr": ATR["ssc2"]}, "PRODUCT_DIFFERS"),
+        ({"pin": "12345"}, "PIN_MALFORMED"),
+        ({"pin": "１２３４５６"}, "PIN_MALFORMED"),
     ],
 )
 async def test_nobody_is_asked_to_sign_what_would_be_refused(
