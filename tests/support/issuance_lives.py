@@ -18,12 +18,34 @@ from simulation.chips.card import Cut
 from simulation.link import Link
 from tests.support.issuance_city import Booth, IssuanceCity
 from tests.support.waiting import until
+from tests.support.worker import Stop
 
 ISSUED: Final = (RecordState.ISSUED, BlankState.HANDED_OVER)
 BYTES: Final = 24_000
 """About as many as a whole stream is, with what encrypts it."""
 COMMANDS: Final = 60
 """About as many as a card takes."""
+
+POINTS: Final = [
+    Stop("record taken"),
+    Stop("production begun"),
+    Stop("RECORDS noted"),
+    Stop("RECORDS answered"),
+    Stop("RECORDS noted", 2),
+    Stop("RECORDS answered", 2),
+    Stop("KEY_LOAD noted"),
+    Stop("KEY_LOAD answered"),
+    Stop("KEY_LOAD noted", 2),
+    Stop("KEY_LOAD answered", 3),
+    Stop("PRINT_RELEASED written"),
+    Stop("print answered"),
+    Stop("PRINTED written"),
+    Stop("production ended"),
+    Stop("COMPLETING written"),
+    Stop("issue completed"),
+    Stop("ISSUED written"),
+]
+"""At each of them a process may end."""
 
 
 class Lives:

@@ -34,8 +34,9 @@ from tests.support.edge import reason_of
 from tests.support.hall import WINDOW as TERMINAL
 from tests.support.hall import Window, open_hall
 from tests.support.issuance_city import Booth, IssuanceCity, open_city
-from tests.support.issuance_lives import Lives, all_agree
+from tests.support.issuance_lives import POINTS, Lives, all_agree
 from tests.support.town import Database
+from tests.support.worker import Stop
 
 Driver: TypeAlias = "asyncpg.Connection[Any]"
 CARDS: Final = int(os.environ.get("ONECARD_KIT_CARDS", "12"))
@@ -58,10 +59,11 @@ async def city(database: Database, owner: Driver, tmp_path: Path) -> AsyncIterat
 
 
 async def test_cards_are_made_at_a_kit_whose_link_breaks_anywhere(city: IssuanceCity, progress: Callable[[str], None]) -> None:
-    """In the middle of messages and between them; the chip loses its power, too; and some of it is heard of late."""
-    for process in (city.start(), city.start()):
-        await process.serves()
+    """In the middle of messages and between them, and heard of late; chips lose their power, and a process is killed, too."""
     lives, booths = Lives(city, random.Random(6)), []
+    kills = [Stop(lives.chance.choice(POINTS).point, lives.chance.randint(1, 3)) for _ in range(CARDS)]
+    for process in (city.start(*kills), city.start()):
+        await process.serves()
     for number in range(1, CARDS + 1):
         (booth,) = await city.booths(1, lives.chance.choice(("ssc2", "ssc3")), KIT)
         booths.append(booth)
@@ -75,7 +77,9 @@ async def test_cards_are_made_at_a_kit_whose_link_breaks_anywhere(city: Issuance
     assert lives.seen["link cut"] > CARDS // 3
     assert not lives.seen["INTERNAL"]
     assert not [process.name for process in city.processes if "call_failed" in process.log]
-    progress(f"{CARDS} cards at a kit, each issued once; streams: {dict(lives.seen.most_common())}")
+    killed = city.processes[0].log.count("a life ended")
+    assert killed
+    progress(f"{CARDS} cards at a kit, each issued once; {killed} processes killed; streams: {dict(lives.seen.most_common())}")
 
 
 async def enrolled(city: IssuanceCity, owner: Driver) -> None:

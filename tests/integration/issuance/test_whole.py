@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
 
 import asyncpg
 import pytest
@@ -15,30 +14,9 @@ from services.issuance.domain.record import RecordState
 from tests.support.cardholders import Registry, make_vault
 from tests.support.hall import open_hall
 from tests.support.issuance_city import IssuanceCity, open_city
+from tests.support.issuance_lives import ISSUED, POINTS
 from tests.support.town import Database
 from tests.support.waiting import until
-from tests.support.worker import Stop
-
-ISSUED: Final = (RecordState.ISSUED, BlankState.HANDED_OVER)
-POINTS: Final = [
-    Stop("record taken"),
-    Stop("production begun"),
-    Stop("RECORDS noted"),
-    Stop("RECORDS answered"),
-    Stop("RECORDS noted", 2),
-    Stop("RECORDS answered", 2),
-    Stop("KEY_LOAD noted"),
-    Stop("KEY_LOAD answered"),
-    Stop("KEY_LOAD noted", 2),
-    Stop("KEY_LOAD answered", 3),
-    Stop("PRINT_RELEASED written"),
-    Stop("print answered"),
-    Stop("PRINTED written"),
-    Stop("production ended"),
-    Stop("COMPLETING written"),
-    Stop("issue completed"),
-    Stop("ISSUED written"),
-]
 
 
 @pytest.fixture
