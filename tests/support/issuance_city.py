@@ -229,7 +229,7 @@ class IssuanceCity:
 async def open_city(database: Database, hall: Hall, folder: Path) -> AsyncIterator[IssuanceCity]:
     """A test starts the processes that it needs."""
     factory = Factory.keep(folder / "factory.json", "440700")
-    keys = VaultProcess(folder, database)
+    keys = VaultProcess(folder, database, ONECARD_METRICS_PORT=str(free_port()))
     done = await asyncio.to_thread(
         keys.run, "chip-vault", "create", "--development", "--keys-from", str(folder / "factory.json")
     )

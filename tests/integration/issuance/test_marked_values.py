@@ -279,8 +279,9 @@ def keys_of(city: IssuanceCity, booths: "list[CupsBooth]") -> list[bytes]:
 def metrics_of(city: IssuanceCity) -> str:
     """Of all processes."""
     pages = [generate_latest().decode()]
-    for process in city.processes:
-        with urlopen(process.metrics_address, timeout=30) as page:
+    vault = f"http://127.0.0.1:{city.keys.environment['ONECARD_METRICS_PORT']}/metrics"
+    for address in (vault, *(process.metrics_address for process in city.processes)):
+        with urlopen(address, timeout=30) as page:
             pages.append(page.read().decode())
     return "\n".join(pages)
 
