@@ -38,7 +38,7 @@ from simulation.chips.reader import Slot
 from tests.support.api import ApiProcess
 from tests.support.blanks import BY_KEEPER
 from tests.support.card_api import lead
-from tests.support.hall import WINDOW, Hall, request
+from tests.support.hall import WINDOW, Hall, Window, request
 from tests.support.issuance import open_vault
 from tests.support.issuance_room import PRESENTED
 from tests.support.town import Database
@@ -116,6 +116,7 @@ class IssuanceCity:
         self.address = f"localhost:{free_port()}"
         self.processes: list[IssuanceProcess] = []
         self.tokens: dict[str, str] = {}
+        self._clerk: Window | None = None
 
     def start(self, *stops: Stop, **settings: str) -> IssuanceProcess:
         """Begin another process, with a life for each stop and one more."""
@@ -164,14 +165,15 @@ class IssuanceCity:
 
     async def apply(self, number: int) -> int:
         """Somebody's application for a card."""
-        clerk = await self.hall.window(token=self.tokens[WINDOW])
-        answer = await clerk.ask("Submit", request(number, f"apply-{number}"))
+        if self._clerk is None:
+            self._clerk = await self.hall.window(token=self.tokens[WINDOW])
+        answer = await self._clerk.ask("Submit", request(number, f"apply-{number}"))
         assert not answer.HasField("refusal"), answer
         found: int = answer.application.application_id
         return found
 
     async def sign_in(self, subject: str = WINDOW) -> None:
-        self.tokens[subject] = await self.hall.sign_in(subject=subject)
+        self.tokens[subject] = await self.hall.sign_in(subject=subject, expires="2 days")
 
     def window(self, subject: str = WINDOW, address: str = "") -> Issuance:
         """A terminal's line to issuance; to be closed."""
