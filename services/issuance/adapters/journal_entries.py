@@ -11,6 +11,7 @@ from services.issuance.domain.blank import place_after
 from services.issuance.domain.journal import Entry, Move
 
 OWED_KEY: Final = "owed"
+JOURNAL_KEY: Final = "journal"
 
 _WRITE: Final = """
 with wanted as (
@@ -74,7 +75,7 @@ class Entries:
                 [note.change.kind for _, note in notes],
                 [note.change.address for _, note in notes],
                 [note.change.generation or 0 for _, note in notes],
-                [note.digest for _, note in notes],
+                [keyed(self._vault, note.digest) for _, note in notes],
                 [note.outcome for _, note in notes],
                 self._told_by_the_stream_seconds,
             )
@@ -105,6 +106,11 @@ class Entries:
             version,
             entry.tells,
         )
+
+
+def keyed(vault: KeyVault, digest: bytes) -> bytes:
+    """As it stands in the journal: commands hold a name and a number, which could be found out by trying."""
+    return vault.mac(JOURNAL_KEY, vault.current(JOURNAL_KEY), digest)
 
 
 def bound_to(record: int) -> bytes:

@@ -13,7 +13,7 @@ from services.common.once import transact
 from services.issuance.adapters.blanks import Signed, add_place, find_blank, find_blanks, find_identifiers, resume
 from services.issuance.adapters.boxes import Accounts
 from services.issuance.adapters.gather import Gather
-from services.issuance.adapters.journal_entries import OWED_KEY, Entries, bound_to
+from services.issuance.adapters.journal_entries import OWED_KEY, Entries, bound_to, keyed
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.blank import Blank, BlankState, Verb, decide
 from services.issuance.domain.effects import Change, ChangeKind, Generation, Outcome, Past
@@ -159,7 +159,7 @@ class PostgresJournal:
         async with driver_session(self._engine) as driver:
             await driver.execute(
                 _EVIDENCE, record.id, record.epoch, note.step, change.kind, change.address, change.generation or 0,
-                note.digest, note.outcome,
+                keyed(self._vault, note.digest), note.outcome,
             )  # fmt: skip
 
     async def owed_completion(self, record: Record) -> tuple[int, bytes] | None:

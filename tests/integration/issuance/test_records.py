@@ -198,3 +198,14 @@ async def test_what_is_not_in_the_table_is_not_written(journal: PostgresJournal,
     taken = await reserve(journal, driver)
     with pytest.raises(asyncpg.IntegrityConstraintViolationError):
         await journal.write(Entry(taken.record, taken.actor, RecordState.ISSUED, Stage.ENABLED))
+
+
+async def test_nobody_finds_out_by_trying_what_was_written(journal: PostgresJournal, driver: Driver) -> None:
+    taken = await reserve(journal, driver)
+    digest = bytes(range(32))
+    assert await journal.write(touch(taken, Note(1, NoteClass.INTENT, RECORDS, digest))) == 0
+    await journal.keep_evidence(taken.record, Note(2, NoteClass.EVIDENCE, RECORDS, digest))
+    stored = [row[0] for row in await driver.fetch("select digest from issuance.journal where record = $1", taken.record.id)]
+    assert len(stored) == 2
+    assert digest not in stored
+    assert stored[0] == stored[1] != bytes(32)

@@ -68,7 +68,7 @@ create table issuance.journal (
     kind       text not null,                   -- services.issuance.domain.effects.ChangeKind
     address    int not null,
     generation smallint not null default 0,     -- of the key that is tried
-    digest     bytea not null,                  -- SM3 of the commands
+    digest     bytea not null,                  -- HMAC of the SM3 of the commands, by the service's own vault
     outcome    smallint not null default 0,     -- services.issuance.domain.effects.Outcome
     at         timestamptz not null default clock_timestamp(),
     primary key (record, epoch, step, class)
