@@ -34,12 +34,19 @@ _REFUSED: Final = frozenset(
     }
 )
 """It was asked, and says no; whatever else fails may go well a moment later."""
+_SILENT: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+"""There is nobody to ask."""
 
 T = TypeVar("T")
 
 
 class Away(Exception):  # noqa: N818 - it is no error of anybody's
     """The card service did not answer: ask again with the same request id."""
+
+    def __init__(self, *, alone: bool = False) -> None:
+        """`alone`: it answered, and did not do this one thing; others it may do."""
+        super().__init__()
+        self.alone = alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +158,7 @@ class CardDesk:
             if error.code() in _REFUSED or error.code() in also:
                 return Declined(reason_of(error.trailing_metadata()) or error.code().name, error.details() or "")
             log.warning("card_service_away", code=error.code().name)
-            raise Away from None
+            raise Away(alone=error.code() not in _SILENT) from None
 
 
 def _refusal(answer: Any) -> Declined | None:

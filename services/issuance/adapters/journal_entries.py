@@ -17,14 +17,15 @@ _WRITE: Final = """
 with wanted as (
     select * from unnest($1::bigint[], $2::int[], $3::smallint[], $4::smallint[], $5::bigint[], $6::text[], $7::smallint[],
         $8::smallint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::text[],
-        $16::text[], $17::smallint[], $18::text[], $19::smallint[], $20::bytea[], $21::smallint[], $22::smallint[])
+        $16::text[], $17::smallint[], $18::text[], $19::smallint[], $20::bytea[], $21::smallint[], $22::smallint[],
+        $32::smallint[])
     as w(record, epoch, state, stage, card, reason, verb, from_state, to_state, from_place, to_place, why, staff, shift,
-        terminal, outlet, paid, answer, debt, sealed, version, outcome)),
+        terminal, outlet, paid, answer, debt, sealed, version, outcome, was)),
 held as (
     update issuance.record r set state = w.state, stage = greatest(r.stage, w.stage),
         card = case w.card when 0 then r.card else w.card end, reason = case w.reason when '' then r.reason else w.reason end,
         change_time = clock_timestamp()
-    from wanted w where r.id = w.record and r.epoch = w.epoch
+    from wanted w where r.id = w.record and r.epoch = w.epoch and r.state = w.was
     returning r.id, r.epoch, r.state, r.stage, r.serial, w.verb, w.from_state, w.to_state, w.from_place, w.to_place, w.why,
         w.staff, w.shift, w.terminal, w.outlet, w.paid, w.answer, w.debt, w.sealed, w.version, w.outcome),
 noted as (
@@ -53,7 +54,7 @@ select h.id, coalesce(o.id, 0) from held h left join owes o on o.record = h.id""
 
 
 class Entries:
-    """Whatever of them an older epoch has is not written."""
+    """Whatever of them an older epoch has is not written, nor what was decided on a state that is no longer the record's."""
 
     def __init__(self, engine: AsyncEngine, vault: KeyVault, told_by_the_stream_seconds: float) -> None:
         """So long a stream has for telling the card service itself; then the duty does it."""
@@ -63,7 +64,8 @@ class Entries:
 
     async def write(self, entries: Sequence[Entry]) -> list[int | None]:
         """Of each: the number of what is owed now, or 0; None: another stream has the record. Each is of another record."""
-        columns = zip(*map(self._values, sorted(entries, key=_record_of)), strict=True)
+        ordered = sorted(entries, key=_record_of)
+        columns = zip(*map(self._values, ordered), strict=True)
         notes = [(entry.record.id, note) for entry in entries for note in entry.notes]
         async with driver_session(self._engine) as driver:
             rows = await driver.fetch(
@@ -78,6 +80,7 @@ class Entries:
                 [keyed(self._vault, note.digest) for _, note in notes],
                 [note.outcome for _, note in notes],
                 self._told_by_the_stream_seconds,
+                [entry.record.state for entry in ordered],
             )
         written = {row[0]: row[1] for row in rows}
         return [written.get(entry.record.id) for entry in entries]

@@ -1,5 +1,6 @@
 """What the elected process does about cards whose streams are gone: tells the card service, and leaves nothing open."""
 
+from collections.abc import Awaitable
 from typing import Final
 
 import structlog
@@ -35,21 +36,25 @@ class Settle:
         self._at = at
 
     async def __call__(self, _: AsyncConnection | None = None) -> None:
-        """One round; it ends where the card service does not answer."""
+        """One round; it ends where nobody answers. What cannot be settled keeps nothing else waiting."""
         try:
             for due in await self._journal.due():
-                await self._unless_taken(self._tell(due))
+                await self._unless_taken(due.taken, self._tell(due))
             for taken in await self._journal.abandoned(self._abandoned_seconds):
-                await self._unless_taken(self._let_go(taken))
+                await self._unless_taken(taken, self._let_go(taken))
         except Away:
             return
 
-    async def _unless_taken(self, work: object) -> None:
+    async def _unless_taken(self, taken: Taken, work: Awaitable[None]) -> None:
         try:
-            await work  # type: ignore[misc]  # a coroutine of ours
+            await work
+        except Away as away:
+            if not away.alone:
+                raise
+            log.warning("card_issue_unsettled", record=taken.record.id, reason="CARD_SERVICE")
         except DomainError as error:
             if error.code is not Code.ABORTED:
-                raise
+                log.warning("card_issue_unsettled", record=taken.record.id, reason=error.reason)
 
     async def _tell(self, due: Due) -> None:
         stream = self._stream(due.taken)

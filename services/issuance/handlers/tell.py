@@ -14,6 +14,8 @@ from services.issuance.domain.stage import Stage
 from services.issuance.handlers.dialogue import CardService, IssueOutcome
 from services.issuance.handlers.drive import Stream
 
+_GONE: Final = frozenset({BlankState.MISSING, BlankState.SPOILED, BlankState.RETURNED, BlankState.DESTROYED})
+"""By another way, meanwhile: its ledger has said so."""
 _ENABLED_ALREADY: Final = "ALREADY_ENABLED"
 """At a window of the card service's own, while the card lay at the outlet."""
 
@@ -32,12 +34,13 @@ async def tell_failed(stream: Stream, card: CardService) -> IssueOutcome:
     if record.state is RecordState.SPOILING:
         await stream.write(RecordState.SPOILED, paid=Debt.FAILED, answer=answer)
         return IssueOutcome.SPOILED
+    gone = stream.taken.blank.state in _GONE
     if declined is None:  # the registry has used its identifier, and uses none twice
-        spoiled = IssueOutcome.SPOILED
-        await stream.write(RecordState.SPOILED, verb=Verb.SPOIL, reason=Refusal.NUMBER_USED, paid=Debt.FAILED, tells=spoiled)
+        spoiled, verb = IssueOutcome.SPOILED, None if gone else Verb.SPOIL
+        await stream.write(RecordState.SPOILED, verb=verb, reason=Refusal.NUMBER_USED, paid=Debt.FAILED, tells=spoiled)
         return spoiled
-    released = IssueOutcome.RELEASED
-    await stream.write(RecordState.RELEASED, verb=Verb.RELEASE, paid=Debt.FAILED, answer=answer, tells=released)
+    released, verb = IssueOutcome.RELEASED, None if gone else Verb.RELEASE
+    await stream.write(RecordState.RELEASED, verb=verb, paid=Debt.FAILED, answer=answer, tells=released)
     return released
 
 
@@ -50,7 +53,7 @@ async def tell_completed(
     await stream.at("issue completed")
     if declined is None or declined.reason == _ENABLED_ALREADY:
         issued = IssueOutcome.ISSUED
-        verb = None if taken.blank.state is BlankState.HANDED_OVER else Verb.HAND_OVER
+        verb = None if taken.blank.state in (_GONE | {BlankState.HANDED_OVER}) else Verb.HAND_OVER
         await stream.write(RecordState.ISSUED, verb=verb, stage=Stage.ENABLED, paid=Debt.COMPLETE, tells=issued)
         return issued, None
     if taken.record.state is RecordState.COMPLETING:

@@ -313,3 +313,23 @@ async def test_what_became_of_cards_is_published_once_and_in_order(
     assert [int(event.outcome) for event in events] == [IssueOutcome.LYING, IssueOutcome.ISSUED]
     assert {key for _, key, _ in sent} == {room.cards[0].chip.identifier.hex().upper().encode()}
     assert {(event.card_id, event.blank_serial, event.place) for event in events} == {(1, room.cards[0].serial, WINDOW)}
+
+
+@pytest.mark.parametrize("cut_at", [1, 5])
+async def test_a_blank_that_went_missing_keeps_no_debt_waiting(journal: PostgresJournal, driver: Driver, cut_at: int) -> None:
+    """Neither its own, nor those of the cards behind it."""
+    room = await open_room(journal, driver, 3)
+    first, second = room.registry.apply(), room.registry.apply()
+    await room.stream(room.cards[0], first, Wrong(cut_at_ask=cut_at))
+    room.registry.fails = lambda: "away"
+    await room.settle()
+    record = await journal.open_of(first)
+    assert record is not None
+    await move(driver, record.serial, Verb.MISS, Signed(CLERK, 1, WINDOW, 2), reason="INCIDENT")
+    room.registry.fails = lambda: ""
+    await room.stream(room.cards[1], second, Wrong(give_up_at=5))
+    await room.settle()
+    await room.settle()
+    assert [card.state for card in room.registry.cards] == ["RETIRED", "RETIRED"]
+    assert await driver.fetchval("select count(*) from issuance.owed where done_time is null") == 0
+    assert ended(await room.stream(room.cards[2], first)) is IssueOutcome.ISSUED

@@ -188,7 +188,10 @@ async def test_what_is_owed_is_owed_once_and_paid_once(journal: PostgresJournal,
     )
     assert await journal.write(spoiling)
     assert await driver.fetchval("select count(*) from issuance.owed where done_time is null") == 1
-    assert await journal.write(Entry(record, actor, RecordState.SPOILED, Stage.AUTHENTICATED, paid=Debt.FAILED)) == 0
+    spoiled = Entry(
+        replace(record, state=RecordState.SPOILING), actor, RecordState.SPOILED, Stage.AUTHENTICATED, paid=Debt.FAILED
+    )
+    assert await journal.write(spoiled) == 0
     assert await driver.fetchval("select count(*) from issuance.owed where done_time is null") == 0
     assert await driver.fetchval("select count(*) from issuance.outbox") == 1
     assert await journal.open_of(1) is None
@@ -209,3 +212,12 @@ async def test_nobody_finds_out_by_trying_what_was_written(journal: PostgresJour
     assert len(stored) == 2
     assert digest not in stored
     assert stored[0] == stored[1] != bytes(32)
+
+
+async def test_what_was_decided_on_another_state_is_not_written(journal: PostgresJournal, driver: Driver) -> None:
+    """A duty reads a record, and its stream goes on under the same epoch."""
+    taken = await reserve(journal, driver)
+    assert await journal.write(touch(taken)) == 0
+    withdrawn = Entry(taken.record, taken.actor, RecordState.WITHDRAWING, Stage.BLANK_RESERVED, owes=Owing(Debt.FAILED))
+    assert await journal.write(withdrawn) is None
+    assert (await state_of(driver, taken))[0] == RecordState.TOUCHED
