@@ -55,10 +55,9 @@ class CardMeasured:
     losses: Refused = field(default_factory=lambda: Refused([], []))
 
 
-async def measure_card(stage: Stage, plan: Plan, show: Steps) -> CardMeasured:
+async def measure_card(stage: Stage, office: CardOffice, plan: Plan, show: Steps) -> CardMeasured:
     """Everything of the card service."""
     measured = CardMeasured()
-    office = CardOffice(stage)
     with show.step("the card service's schema, and a clerk"):
         await office.prepare()
     await _measure_views(stage, office, plan, measured, show)

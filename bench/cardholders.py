@@ -59,12 +59,19 @@ async def known_to_payments(office: CardOffice, registry: Registry, ledger: Ledg
     await owner.dispose()
 
 
-async def _hand_over(office: CardOffice, transact: Any, number: int) -> int:
+async def apply_for(office: CardOffice, transact: Any, number: int, photo: bytes = b"a photo") -> Any:
+    """The application of the n-th person, through the product's own handler."""
     sealing, settings, clerk = office.sealing, office.settings, office.clerk
     form = read_person(settings.application, person(number), instant(now_ms()).astimezone(SHANGHAI).date())
     assert isinstance(form, Form), "our people's forms are right"
-    one = Submission(_WANTED, form.document, form.person, photo=CheckedPhoto(b"a photo"))
+    one = Submission(_WANTED, form.document, form.person, photo=CheckedPhoto(photo))
     (made,) = await transact(lambda driver: submit(driver, sealing, settings, [one], clerk, now_ms()))
+    return made
+
+
+async def _hand_over(office: CardOffice, transact: Any, number: int) -> int:
+    sealing, settings, clerk = office.sealing, office.settings, office.clerk
+    made = await apply_for(office, transact, number)
     to = (sealing, settings, made.application)
     await transact(lambda driver: begin_production(driver, *to, Step.START_INSTANT, clerk, now_ms()))
     await transact(lambda driver: end_production(driver, *to, Outcome(made=True), _ISSUANCE, now_ms()))

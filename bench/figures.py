@@ -7,6 +7,7 @@ from bench import contenders
 from bench.backlog import Drain, Span
 from bench.card_figures import CardFigures
 from bench.contenders import Contender
+from bench.issuance_figures import IssuanceFigures
 from bench.ledger_figures import LedgerFigures
 from bench.measure import Measured
 from bench.online_figures import OnlineFigures
@@ -25,6 +26,7 @@ class Figures:
         self.online = OnlineFigures(measured.online) if measured.online else None
         self.ledger = LedgerFigures(measured.ledger, measured.plan.history)
         self.card = CardFigures(measured.card, measured.plan.many_holders)
+        self.issuance = IssuanceFigures(measured.issuance)
 
     def speed(self, contender: Contender) -> float:
         """Taps a second."""
@@ -105,6 +107,7 @@ class Figures:
             **self.ledger.flat(),
             **(self.online.flat() if self.online else {}),
             **self.card.flat(),
+            **self.issuance.flat(),
             "worker_rss_at_start_mb": measured.memory[0].rss_mb,
             "worker_rss_mb": self.worker_rss_mb,
             "worker_rss_after_taps": measured.memory[-1].taps,

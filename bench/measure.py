@@ -9,6 +9,7 @@ from bench.backlog import Drain, drain
 from bench.card_part import CardMeasured, measure_card
 from bench.generator import fill
 from bench.history import write_history
+from bench.issuance_part import IssuanceMeasured, measure_issuance
 from bench.ledger_part import LedgerRound, LedgerWithPast, measure_ledger, prepare_pgbench
 from bench.machine import Machine, describe
 from bench.memory import Held, held_by, watch_memory
@@ -19,6 +20,7 @@ from bench.pace import SteadyWorker, Waits, steady_worker
 from bench.parts import measure_steps
 from bench.plan import RATES, Plan
 from bench.programs.steps import StepTime
+from bench.registry import CardOffice
 from bench.stage import Stage
 from cli.city.steps import Steps
 
@@ -41,6 +43,7 @@ class Measured:
     ledger: list[LedgerRound] = field(default_factory=list)
     steps: list[StepTime] = field(default_factory=list)
     card: CardMeasured = field(default_factory=CardMeasured)
+    issuance: IssuanceMeasured = field(default_factory=IssuanceMeasured)
 
 
 async def measure(stage: Stage, plan: Plan, busy_before_percent: float, show: Steps) -> Measured:
@@ -61,7 +64,9 @@ async def measure(stage: Stage, plan: Plan, busy_before_percent: float, show: St
         async with steady_worker(stage, reader) as worker:
             await _hold_rates(worker, measured, show)
             await _watch_memory(worker, measured, show)
-    measured.card = await measure_card(stage, plan, show)
+    office = CardOffice(stage)
+    measured.card = await measure_card(stage, office, plan, show)
+    measured.issuance = await measure_issuance(stage, office, plan, show)
     return measured
 
 

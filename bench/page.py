@@ -7,6 +7,8 @@ from bench import contenders
 from bench.bulk import WRITTEN
 from bench.figures import FAMILIES, Figures
 from bench.h2load import MISSING
+from bench.issuance_figures import MOST
+from bench.issuance_part import CHIP_SECONDS
 from bench.losses import RATE as LOSSES_RATE
 from bench.online_figures import OnlineFigures, api_cpu_us
 from bench.plan import (
@@ -25,6 +27,7 @@ from bench.tables import (
     BACKLOG,
     BULK,
     CALLS,
+    ISSUES,
     LEDGER,
     LOOK_UPS,
     LOSSES,
@@ -131,6 +134,21 @@ which the window asks, which is before the commit: online to the answer that dec
 in the stream to the instant from which on every tap is refused, tapped fifty times a second. The card service, a worker, the
 payments API and the generator share the cores.
 
+## Cards made while their holders wait
+
+{issues}
+
+The card service, issuance and the vault of chips' keys, each one process as it runs, with mutual TLS; a client in Python with
+virtual chips that take no time, a printer and clerks that take none either, and no PIN keyed in. Every stream is a card: its
+blank is read and reserved, its chip written, its keys replaced, read back, printed, handed over and enabled, {commands:.0f}
+commands in {messages:.0f} messages of the service. Every round begins with a copy of one registry, in which everybody has
+applied through the product's own handler and the blanks came from the factory's file straight into their ledger; at the end
+each card that was counted is enabled in the registry, its number on one chip alone, nothing is owed to the card service, and
+the ledger of blanks is sound. The empty stream has the same messages behind the same edge in a process of its own, and does
+nothing for them: the client goes through the same commands with the very chip whose card they made. Of a second of CPU of
+issuance, card service, vault and database together come {per_core:.1f} cards. Where a chip takes {chip_ms:.0f} ms for a
+command, a card takes {card_seconds:.2f} s by itself; to the time of its chip we add {share:.1f} %.
+
 ## Where the worker's time goes
 
 {steps}
@@ -148,7 +166,7 @@ at most.
 ## Again
 
 `BROKER=kafka make bench` measures on Apache Kafka (Java 17), and those are the figures that count; `make bench` alone measures
-on the embedded broker. `QUICK=1` takes about six minutes and measures each state once, with a shorter past. Calls need h2load
+on the embedded broker. `QUICK=1` takes about seven minutes and measures each state once, with a shorter past. Calls need h2load
 (Debian's `nghttp2-client`). The same figures for programs, flat: `build/bench.json`.
 """
 
@@ -168,7 +186,7 @@ processes that share the port answer {two:.2f} × as many calls as one; the load
 def page(figures: Figures) -> str:
     """As Markdown."""
     measured = figures.measured
-    plan, shown = measured.plan, tables(figures)
+    plan, shown, issuance = measured.plan, tables(figures), figures.issuance
     drains = measured.drains[contenders.WORKER.name]
     speeds = figures.speeds(contenders.WORKER)
     costs = {f"{family}_us": figures.cpu_us(contenders.WORKER, family) for family in FAMILIES}
@@ -196,6 +214,13 @@ def page(figures: Figures) -> str:
         losses_count=plan.losses,
         losses_rate=LOSSES_RATE,
         city=CITY,
+        issues=_markdown(shown[ISSUES]),
+        commands=issuance.made(MOST, lambda making: making.commands),
+        messages=issuance.made(MOST, lambda making: making.messages),
+        per_core=issuance.cards_per_core_second,
+        chip_ms=CHIP_SECONDS * 1000,
+        card_seconds=issuance.card_seconds,
+        share=issuance.our_share * 100,
         **costs,
         tap_us=sum(costs.values()),
         largest="; ".join(f"{step.name} ({step.cpu_us:.1f})" for step in largest),

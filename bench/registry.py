@@ -30,7 +30,8 @@ from services.common.peer import Peer, Subject
 
 WINDOW: Final = Subject("CITY-HALL", "WINDOW-1").uri
 _SERVICE: Final = "onecard://service/card"
-_TEMPLATE: Final = "card"
+REGISTRY: Final = "card"
+"""The database of which every registry is a copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,10 @@ class CardOffice:
         """Make the schema once, and sign a clerk in: every registry is a copy of that."""
         owner_url = self._stage.postgres.owner_url
         owner = await asyncpg.connect(named(driver_url(owner_url), "postgres"))
-        await owner.execute(f"create database {_TEMPLATE}")
+        await owner.execute(f"create database {REGISTRY}")
         await owner.close()
-        await migrate(named(owner_url, _TEMPLATE))
-        engine = make_engine(named(self._stage.postgres.url_of("card"), _TEMPLATE), "bench-seed", sessions=1)
+        await migrate(named(owner_url, REGISTRY))
+        engine = make_engine(named(self._stage.postgres.url_of("card"), REGISTRY), "bench-seed", sessions=1)
         passwords = Passwords(self._vault, PasswordHasher())
         (account,) = await Accounts(engine, self._vault, passwords).create_for_show({"clerk-1": Role.CLERK}, OUTLET)
         signed_in = await SignIn(engine, self._vault, passwords, self.settings.staff)(
@@ -84,9 +85,9 @@ class CardOffice:
         await engine.dispose()
 
     @asynccontextmanager
-    async def registry(self) -> AsyncIterator[Registry]:
-        """A registry without people; gone when the block ends."""
-        async with self._stage.copy_of(_TEMPLATE) as name:
+    async def registry(self, template: str = REGISTRY) -> AsyncIterator[Registry]:
+        """A registry without people, or a copy of `template`; gone when the block ends."""
+        async with self._stage.copy_of(template) as name:
             application_url = named(self._stage.postgres.url_of("card"), name)
             owner = await asyncpg.connect(named(driver_url(self._stage.postgres.owner_url), name))
             try:

@@ -9,11 +9,14 @@ from bench.card_figures import CardFigures
 from bench.card_part import FEW_HOLDERS
 from bench.contenders import Contender
 from bench.figures import FAMILIES, Figures
+from bench.issuance_figures import IssuanceFigures, server_cpu_us
+from bench.issuance_figures import per_second as cards_per_second
+from bench.issuance_part import FAMILIES as ISSUING
 from bench.ledger_figures import LedgerFigures
 from bench.losses import Refused
 from bench.online import TLS_IN_FLIGHT, TWO_PROCESSES_IN_FLIGHT, State
 from bench.online_figures import OnlineFigures, Value, api_cpu_us, p50_ms, p99_ms, per_second, postgresql_cpu_us
-from bench.plan import CALLS_IN_FLIGHT, VIEWS_IN_FLIGHT
+from bench.plan import CALLS_IN_FLIGHT, STREAMS_IN_FLIGHT, VIEWS_IN_FLIGHT
 from bench.programs.steps import DIGEST
 from bench.statistics import percentile
 from bench.targets import targets
@@ -29,6 +32,7 @@ VIEWS: Final = "Everything of a holder"
 BULK: Final = "Applications in bulk"
 LOOK_UPS: Final = "Look-ups"
 LOSSES: Final = "From a loss report to the refusal"
+ISSUES: Final = "Cards made while their holders wait"
 RATIOS: Final = "One against the other"
 TARGETS: Final = "Targets"
 STEPS: Final = "Where the worker's time goes"
@@ -47,6 +51,7 @@ def tables(figures: Figures) -> dict[str, Rows]:
         BULK: _bulk(figures.card),
         LOOK_UPS: _look_ups(figures.card),
         LOSSES: _losses(figures.card.losses),
+        ISSUES: _issues(figures.issuance),
         STEPS: _steps(figures),
     }
 
@@ -176,6 +181,32 @@ def _losses(losses: Refused) -> Rows:
         return what, *(f"{percentile(waits, percent) * 1000:,.0f}" for percent in (50, 99, 100))
 
     return [("", "p50, ms", "p99, ms", "longest, ms"), row("online", losses.online), row("in the stream", losses.stream)]
+
+
+def _issues(issuance: IssuanceFigures) -> Rows:
+    def row(in_flight: int) -> Sequence[str]:
+        return (
+            f"{in_flight} in flight",
+            f"{issuance.made(in_flight, cards_per_second):,.1f}",
+            f"{issuance.over_empty(in_flight):.3f} ×",
+            *(f"{issuance.cpu_us(in_flight, family) / 1000:.1f}" for family in ISSUING),
+            f"{issuance.made(in_flight, lambda making: making.client_cpu_us) / 1000:.1f}",
+        )
+
+    def empty(in_flight: int) -> Sequence[str]:
+        ours = issuance.empty(in_flight, server_cpu_us)
+        client = issuance.empty(in_flight, lambda making: making.client_cpu_us)
+        per_second = issuance.empty(in_flight, cards_per_second)
+        name = f"empty streams, {in_flight} in flight"
+        return name, f"{per_second:,.1f}", "", f"{ours / 1000:.1f}", "", "", "", f"{client / 1000:.1f}"
+
+    header = (
+        "",
+        "cards/s",
+        "over the empty stream",
+        *(f"{family}, CPU ms a card" for family in (*ISSUING, "windows and chips")),
+    )
+    return [header, *map(row, STREAMS_IN_FLIGHT), *map(empty, STREAMS_IN_FLIGHT)]
 
 
 def _steps(figures: Figures) -> Rows:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.figures import Figures
+from bench.issuance_figures import MOST
 from bench.online import State
 from bench.online_figures import Value, p50_ms, per_second
 
@@ -63,7 +64,7 @@ class Target:
 
 def targets(figures: Figures) -> list[Target]:
     """All of them, in the order in which they are told."""
-    ledger, card = figures.ledger, figures.card
+    ledger, card, issuance = figures.ledger, figures.card, figures.issuance
 
     def over(state: State, in_flight: int, value: Value = per_second) -> float | None:
         return figures.online.over(state, in_flight, value) if figures.online else None
@@ -83,4 +84,6 @@ def targets(figures: Figures) -> list[Target]:
         Target("applications in bulk over COPY of the same rows", 0.15, card.bulk_over_copy),
         Target(f"a look-up among {card.many_holders:,} people over 50,000", 1.1, card.look_up_many_over_few, at_least=False),
         Target("p99 from a loss report to the refusal", 1_000, card.losses.percentile_ms(99), at_least=False, unit="ms"),
+        Target(f"cards made over empty streams, {MOST} in flight", 0.5, issuance.over_empty(MOST)),
+        Target("our share of the time of a card, beside its chip", 0.05, issuance.our_share, at_least=False, unit="%"),
     ]

@@ -5,6 +5,7 @@ from bench.backlog import Drain, Span
 from bench.bulk import Bulk, BulkRound
 from bench.calls import Answers
 from bench.card_part import FEW_HOLDERS, CardMeasured, LookUpRound, ViewRound
+from bench.issuance_part import FAMILIES, IssuanceMeasured, IssuanceRound, Making, Share
 from bench.ledger_part import LedgerRound
 from bench.losses import Refused
 from bench.machine import Machine
@@ -12,7 +13,7 @@ from bench.measure import Measured
 from bench.memory import Held
 from bench.online import Load, OnlineRound, State
 from bench.pace import Waits
-from bench.plan import CALLS_IN_FLIGHT, FULL
+from bench.plan import CALLS_IN_FLIGHT, FULL, STREAMS_IN_FLIGHT
 from bench.programs.batches import Brought
 from bench.programs.copy_only import Copied
 from bench.programs.ledger_only import Posted
@@ -72,6 +73,27 @@ def card_measured() -> CardMeasured:
     )
 
 
+def making(per_second: float, cpu_us: float = 10_000.0) -> Making:
+    """Ten seconds; so much for each family of processes."""
+    answers = Answers(round(per_second * 10), 100.0, 110.0, 20.0, 40.0)
+    return Making(answers, dict.fromkeys(FAMILIES, cpu_us), 4_000.0, 77.0, 21.0)
+
+
+def issuance_measured() -> IssuanceMeasured:
+    """Three rounds; in the second one the machine was half as fast, and the empty stream suffered more."""
+    paces = ((60.0, 100.0, 0.04), (30.0, 40.0, 0.08), (66.0, 100.0, 0.05))
+    return IssuanceMeasured(
+        [
+            IssuanceRound(
+                dict.fromkeys(STREAMS_IN_FLIGHT, making(cards)),
+                dict.fromkeys(STREAMS_IN_FLIGHT, making(empty, 1_000.0)),
+                Share(8, (1 + share) * 10.0, 10.0),
+            )
+            for cards, empty, share in paces
+        ]
+    )
+
+
 def measured() -> Measured:
     """Three rounds; in the second one everything was slower."""
     run = Measured(MACHINE, FULL)
@@ -86,4 +108,5 @@ def measured() -> Measured:
     names = dict.fromkeys(name for name, _, _ in STEPS)
     run.steps = [StepTime(name, 1.0, 2.0) for name in names]
     run.card = card_measured()
+    run.issuance = issuance_measured()
     return run

@@ -81,6 +81,11 @@ def test_the_flat_figures_have_the_names_that_others_read(figures: Figures) -> N
         "bulk_applications_per_second",
         "bulk_over_copy",
         "lookup_500k_over_50k",
+        "cards_per_core_second",
+        "personalise_over_empty_stream",
+        "our_share_of_issue_time",
+        "cards_per_second_at_1",
+        "card_server_cpu_us_at_200",
     }
 
 
@@ -101,6 +106,14 @@ def test_the_card_service_is_compared_within_its_round(figures: Figures) -> None
     assert card.bulk_per_second("bulk_applications") == pytest.approx(2_500)  # the median round
     assert card.bulk_over_copy == pytest.approx(0.2)
     assert card.look_up_many_over_few == pytest.approx(1.05)
+
+
+def test_cards_are_compared_with_the_empty_streams_of_their_round(figures: Figures) -> None:
+    issuance = figures.issuance
+    assert issuance.over_empty(200) == pytest.approx(0.66)  # of 0.6, 0.75 and 0.66
+    assert issuance.our_share == pytest.approx(0.05)
+    assert issuance.cards_per_core_second == pytest.approx(25.0)  # four families of 10 ms each
+    assert issuance.card_seconds == pytest.approx(10.5 / 8)
 
 
 def test_a_loss_counts_until_the_slower_of_both_roads_refuses(figures: Figures) -> None:
