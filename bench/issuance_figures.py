@@ -66,6 +66,7 @@ class IssuanceFigures:
             "our_share_of_issue_time": self.our_share,
             "issue_seconds_with_chip": self.card_seconds,
             "commands_per_card": self.made(MOST, lambda making: making.commands),
+            "cards_put_in_again": self.made(MOST, lambda making: making.again),
             "messages_per_card": self.made(MOST, lambda making: making.messages),
         }
         for in_flight in STREAMS_IN_FLIGHT:

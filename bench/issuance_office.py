@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ TEMPLATE: Final = "issuance"
 _SERVICE: Final = "onecard://service/issuance"
 _SIDE_BY_SIDE: Final = 8
 _SOCKET_SECONDS: Final = 30.0
+_SETTLED_SECONDS: Final = 60.0
+"""In which the card service is told what it was not told by the streams."""
 _PHOTO_BYTES: Final = 20_000
 _SOCIAL_NORMAL: Final = 1
 _MADE: Final = """
@@ -168,12 +171,15 @@ class IssuanceOffice:
 
     async def reconcile(self, registry: Registry, counted: int) -> None:
         """Every card that was counted is issued, one number on one card, and the ledger of blanks is sound."""
+        end = time.monotonic() + _SETTLED_SECONDS
+        while owed := await registry.connection.fetchval(_OWED):
+            if time.monotonic() > end:
+                raise NotReconciledError(f"of {counted} cards {owed} things were not told the card service")
+            await asyncio.sleep(0.1)
         row = await registry.connection.fetchrow(_MADE, RecordState.ISSUED, BlankState.HANDED_OVER, _SOCIAL_NORMAL)
         assert row is not None
         if set(row) != {counted}:
             raise NotReconciledError(f"{counted} cards were made; records, cards, applications, blanks, issued: {tuple(row)}")
-        if owed := await registry.connection.fetchval(_OWED):
-            raise NotReconciledError(f"of {counted} cards {owed} things were not told the card service")
         engine = make_engine(self._url("issuance", registry.application_url.rsplit("/", 1)[1]), "bench", sessions=1)
         async with driver_session(engine) as driver:
             wrong = await unsound(driver)

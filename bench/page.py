@@ -144,10 +144,11 @@ blank is read and reserved, its chip written, its keys replaced, read back, prin
 commands in {messages:.0f} messages of the service. Every round begins with a copy of one registry, in which everybody has
 applied through the product's own handler and the blanks came from the factory's file straight into their ledger; at the end
 each card that was counted is enabled in the registry, its number on one chip alone, nothing is owed to the card service, and
-the ledger of blanks is sound. The empty stream has the same messages behind the same edge in a process of its own, and does
-nothing for them: the client goes through the same commands with the very chip whose card they made. Of a second of CPU of
-issuance, card service, vault and database together come {per_core:.1f} cards. Where a chip takes {chip_ms:.0f} ms for a
-command, a card takes {card_seconds:.2f} s by itself; to the time of its chip we add {share:.1f} %.
+the ledger of blanks is sound. A card for which the card service is too busy is put in again, as a clerk does. The empty stream
+has the same messages behind the same edge in a process of its own, and does nothing for them: the client goes through the same
+commands with the very chip whose card they made. Of a second of CPU of issuance, card service, vault and database together come
+{per_core:.1f} cards. Where a chip takes {chip_ms:.0f} ms for a command, a card takes {card_seconds:.2f} s by itself; to the
+time of its chip we add {share:.1f} %.
 
 ## Where the worker's time goes
 

@@ -32,6 +32,8 @@ from simulation.chips.reader import Slot
 KIND: Final = "ssc3"
 _CARD_NUMBER: Final = (0xEF05, 7)
 """Where it stands on the chip: the last that is written."""
+_DONE: Final = (messages.ISSUE_OUTCOME_ISSUED, messages.ISSUE_OUTCOME_WAITING_TO_BE_ENABLED)
+"""The second one is enabled by itself."""
 _PRESENTED: Final = Presented(party=PARTY_HOLDER_IN_PERSON, identity_verified=True)
 
 
@@ -69,13 +71,15 @@ class Issued(msgspec.Struct, frozen=True):
     """In the order in which they were finished."""
     chips: list[float]
     """Seconds for which each card's chip was waited for, in the same order."""
-    numbers: int
-    """Different card numbers on the chips."""
+    numbers: set[bytes]
+    """Card numbers on the chips, as they are written there."""
     commands: int
     messages: int
     """Of the service."""
     cpu_seconds: float
     """Of this process, chips and all."""
+    again: int
+    """How often a card was put in again, because the service said so."""
     script: Script
     """Of the first card."""
 
@@ -90,7 +94,7 @@ class _Hall:
         self._left = zip(count(work.first_blank), work.applications, strict=False)
         self._cards: list[Answered] = []
         self._chips: list[float] = []
-        self._commands = self._messages = 0
+        self._commands = self._messages = self._again = 0
         self._first: Script | None = None
 
     async def window(self, stub: Any) -> None:
@@ -102,8 +106,15 @@ class _Hall:
         """All of them."""
         assert self._first is not None, "a card was made"
         return Issued(
-            self._cards, self._chips, len(self._numbers), self._commands, self._messages, cpu_seconds, self._first
-        )  # fmt: skip
+            self._cards,
+            self._chips,
+            self._numbers,
+            self._commands,
+            self._messages,
+            cpu_seconds,
+            self._again,
+            self._first,
+        )
 
     def _chip(self, blank: int, drawn: list[bytes]) -> Chip:
         script = self._work.script
@@ -113,12 +124,31 @@ class _Hall:
         return chip
 
     async def _make(self, stub: Any, blank: int, application: int) -> None:
+        """Put in again as long as the service says so, as a clerk does."""
         drawn: list[bytes] = []
         said: list[bytes] = []
         chip = self._chip(blank, drawn)
-        slot = Slot(chip_seconds=0)
-        slot.insert(chip)
         start, began, waited = time.time(), time.perf_counter(), 0.0
+        while True:
+            finished, for_the_chip = await self._stream(stub, chip, application, said)
+            waited += for_the_chip
+            if finished.outcome != messages.ISSUE_OUTCOME_TRY_AGAIN:
+                break
+            self._again += 1
+        if finished.outcome not in _DONE:
+            raise AssertionError(f"a card was not issued: {finished.outcome} {finished.refusal.reason}")
+        self._cards.append(Answered(start, time.perf_counter() - began))
+        self._chips.append(waited)
+        self._numbers.add(chip.records[_CARD_NUMBER])
+        if self._first is None:
+            self._first = Script(blank, drawn, said)
+
+    async def _stream(
+        self, stub: Any, chip: Chip, application: int, said: list[bytes]
+    ) -> tuple[messages.Finished, float]:  # fmt: skip
+        """How it ended, and how many seconds the chip took."""
+        slot, waited = Slot(chip_seconds=0), 0.0
+        slot.insert(chip)
         call = stub.Personalise(metadata=self._metadata)
         begin = messages.BeginPersonalising(application_id=application, atr=slot.connect(1), printer_ready=True)
         await call.write(messages.PersonaliseRequest(begin=begin))
@@ -126,6 +156,7 @@ class _Hall:
             self._messages += 1
             if self._first is None:
                 said.append(asked.SerializeToString())
+            answer: dict[str, Any]
             match asked.WhichOneof("what"):
                 case "commands":
                     at = time.perf_counter()
@@ -135,26 +166,20 @@ class _Hall:
                         await asyncio.sleep(max(0.0, rest))
                         waited += time.perf_counter() - at
                     self._commands += len(answers.responses)
-                    answer: dict[str, Any] = {"responses": answers}
+                    answer = {"responses": answers}
                 case "print":
                     answer = {"printed": messages.Printed(outcome=messages.PRINT_OUTCOME_DONE)}
+                case "look_at_card":
+                    answer = {"appearance": messages.Appearance(looks=messages.CARD_LOOKS_GOOD)}
                 case "hand_over":
                     answer = {"handed_over": messages.HandedOver(presented=_PRESENTED)}
-                case "finished":
+                case _:
                     break
-                case other:
-                    raise AssertionError(f"nobody asks for {other} where nothing was cut")
             await call.write(messages.PersonaliseRequest(at=asked.at, **answer))
-        seconds = time.perf_counter() - began
         await call.done_writing()
-        finished = asked.finished
-        if finished.outcome != messages.ISSUE_OUTCOME_ISSUED or await call.code() is not grpc.StatusCode.OK:
-            raise AssertionError(f"a card was not issued: {finished.outcome} {finished.refusal.reason}")
-        self._cards.append(Answered(start, seconds))
-        self._chips.append(waited)
-        self._numbers.add(chip.records[_CARD_NUMBER])
-        if self._first is None:
-            self._first = Script(blank, drawn, said)
+        if await call.code() is not grpc.StatusCode.OK:
+            raise AssertionError(f"a stream ended with {await call.code()}: {await call.details()}")
+        return asked.finished, waited
 
 
 def _again(drawn: Sequence[bytes]) -> Callable[[int], bytes]:

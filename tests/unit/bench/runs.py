@@ -76,7 +76,7 @@ def card_measured() -> CardMeasured:
 def making(per_second: float, cpu_us: float = 10_000.0) -> Making:
     """Ten seconds; so much for each family of processes."""
     answers = Answers(round(per_second * 10), 100.0, 110.0, 20.0, 40.0)
-    return Making(answers, dict.fromkeys(FAMILIES, cpu_us), 4_000.0, 77.0, 21.0)
+    return Making(answers, dict.fromkeys(FAMILIES, cpu_us), 4_000.0, 77.0, 21.0, again=0)
 
 
 def issuance_measured() -> IssuanceMeasured:
