@@ -63,7 +63,7 @@ from services.card.handlers.settle_money import SettleMoney
 from services.card.handlers.sign_in import Accounts, SignIn
 from services.card.handlers.view_holder import ViewHolder
 from services.common.announce import Announcer
-from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
+from services.common.database import make_engine, wait_for_schema
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal
@@ -113,7 +113,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
         raise IssuerError(f"{config.issuer_certificate} is a development authority: serve on 127.0.0.1, or name another one")
     sealing = Sealing(vault)
     engine = make_engine(config.database_url, "card-api", sessions=_SESSIONS, looked_at=True)
-    await _wait_for_schema(engine)
+    await wait_for_schema(engine, _MIGRATED)
     announcer = Announcer(config.kafka)
     payments = PaymentsDesk(config.payments, listen.tls) if config.payments else None
     sms = SmsGateway(config.sms, listen.tls) if config.sms else None
@@ -182,20 +182,6 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
 async def _keep_house(announcer: Announcer, housekeeping: Housekeeping) -> None:
     await announcer.start()
     await housekeeping.run()
-
-
-async def _wait_for_schema(engine: AsyncEngine) -> None:
-    """Wait until the migrated database answers, saying what is awaited and where."""
-    pause = Pause(place_of(engine))
-    while True:
-        try:
-            async with engine.connect() as connection:
-                await connection.execute(_MIGRATED)
-                return
-        except DatabaseError as error:
-            if trouble(error) is Trouble.REJECTED and sqlstate_of(error) not in UNMIGRATED:
-                raise
-            await pause.wait(error)
 
 
 def run_api(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:

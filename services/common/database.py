@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import asyncpg
 import structlog
+from sqlalchemy import TextClause
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -141,3 +142,17 @@ class Pause:
             log.warning("waiting_for_database", database=self._place, error=type(error).__name__, sqlstate=sqlstate_of(error))
         await asyncio.sleep(self._seconds)
         self._seconds = min(self._seconds * 2, self.LONGEST_SECONDS)
+
+
+async def wait_for_schema(engine: AsyncEngine, migrated: TextClause) -> None:
+    """Wait until the migrated database answers `migrated`, saying what is awaited and where."""
+    pause = Pause(place_of(engine))
+    while True:
+        try:
+            async with engine.connect() as connection:
+                await connection.execute(migrated)
+                return
+        except DatabaseError as error:
+            if trouble(error) is Trouble.REJECTED and sqlstate_of(error) not in UNMIGRATED:
+                raise
+            await pause.wait(error)

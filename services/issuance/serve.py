@@ -16,7 +16,7 @@ from onecard.issuance.v1.blanks_pb2_grpc import (
 )
 from onecard.issuance.v1.issuance_pb2_grpc import add_IssuanceServiceServicer_to_server
 from services.common.announce import Announcer
-from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
+from services.common.database import make_engine, wait_for_schema
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal
@@ -94,7 +94,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     if vault.development and not listen.on_loopback:
         raise VaultError(f"{config.vault} is a development token: serve on 127.0.0.1, or make another one with `vault create`")
     engine = make_engine(config.database_url, "issuance-api", sessions=_SESSIONS, looked_at=True)
-    await _wait_for_schema(engine)
+    await wait_for_schema(engine, _MIGRATED)
     card, keys = CardDesk(config.card, listen.tls), VaultClient(config.vault_socket)
     if not listen.on_loopback and await keys.development():
         raise VaultError(f"{config.vault_socket} leads to development keys: serve on 127.0.0.1, or hold a ceremony")
@@ -129,20 +129,6 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
         await announcer.stop()
         await housekeeping.dispose()
         await engine.dispose()
-
-
-async def _wait_for_schema(engine: AsyncEngine) -> None:
-    """Wait until the migrated database answers, saying what is awaited and where."""
-    pause = Pause(place_of(engine))
-    while True:
-        try:
-            async with engine.connect() as connection:
-                await connection.execute(_MIGRATED)
-                return
-        except DatabaseError as error:
-            if trouble(error) is Trouble.REJECTED and sqlstate_of(error) not in UNMIGRATED:
-                raise
-            await pause.wait(error)
 
 
 def run_api(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:

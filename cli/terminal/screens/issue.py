@@ -122,7 +122,7 @@ class Issue(Page):
             self._prompt("issue.no_card", "warn")
             self.say_error(error)
             return
-        except Exception:
+        except Exception:  # the page says what it was, and the clock stands
             self.steps.stop()
             self._prompt("issue.told")
             raise

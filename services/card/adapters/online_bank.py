@@ -7,10 +7,10 @@ import structlog
 
 from onecard.bank.v1 import accounts_pb2 as messages
 from onecard.bank.v1.accounts_pb2_grpc import AccountServiceStub
-from services.card.adapters.channels import open_channel
 from services.card.domain.bank_cause import BankCause
 from services.card.domain.bank_file import OutgoingRow
 from services.card.domain.bank_return import AccountOpened, AccountRefused, Answer, is_account
+from services.common.grpc.channels import open_channel
 from services.common.grpc.listen import Tls
 
 log = structlog.get_logger()

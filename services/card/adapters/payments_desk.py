@@ -15,7 +15,7 @@ from onecard.payments.v1 import payments_pb2 as messages
 from onecard.payments.v1.ledger_pb2_grpc import LedgerServiceStub
 from onecard.payments.v1.outcomes_pb2 import Reason
 from onecard.payments.v1.payments_pb2_grpc import PaymentsServiceStub
-from services.card.adapters.channels import open_channel
+from services.common.grpc.channels import open_channel
 from services.common.grpc.listen import Tls
 
 log = structlog.get_logger()

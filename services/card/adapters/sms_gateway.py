@@ -7,7 +7,7 @@ import structlog
 
 from onecard.sms.v1.sms_pb2 import SendMessageRequest
 from onecard.sms.v1.sms_pb2_grpc import SmsGatewayServiceStub
-from services.card.adapters.channels import open_channel
+from services.common.grpc.channels import open_channel
 from services.common.grpc.listen import Tls
 
 log = structlog.get_logger()

@@ -13,9 +13,9 @@ from onecard.card.v1 import production_pb2 as messages
 from onecard.card.v1.applications_pb2 import Refusal as RefusalMessage
 from onecard.card.v1.cards_pb2_grpc import CardServiceStub
 from onecard.card.v1.production_pb2_grpc import ProductionServiceStub
+from services.common.grpc.channels import open_channel
 from services.common.grpc.listen import Tls
 from services.common.grpc.statuses import reason_of
-from services.issuance.adapters.channels import open_channel
 from services.issuance.domain.actor import Actor, Role
 from services.issuance.domain.card_data import CardData
 from services.issuance.domain.order import Order

@@ -10,9 +10,9 @@ from onecard.money.v1.money_pb2 import Money
 from onecard.payments.v1 import ledger_pb2 as messages
 from onecard.payments.v1.ledger_pb2_grpc import LedgerServiceStub
 from onecard.payments.v1.payments_pb2 import DECISION_DECLINED
+from services.common.grpc.channels import open_channel
 from services.common.grpc.listen import Tls
 from services.common.peer import Subject
-from services.issuance.adapters.channels import open_channel
 
 log = structlog.get_logger()
 

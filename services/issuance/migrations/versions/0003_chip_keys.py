@@ -36,4 +36,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Nobody could say any more which keys a chip has."""
-    raise NotImplementedError
+    raise NotImplementedError("restore a backup instead")

@@ -1,4 +1,4 @@
-"""Connections to what issuance asks over gRPC."""
+"""Connections to other services, as one of them."""
 
 import grpc
 
