@@ -194,6 +194,7 @@ class Registry:
         """`away`, or `deaf`: it does what it is asked, and its answer is lost."""
         self.first = 1000
         """Of the applications."""
+        self.looked_up_by: list[str] = []
 
     def apply(self) -> int:
         application = len(self.cards) + len(self.waiting) + self.first
@@ -223,6 +224,7 @@ class Registry:
         return Order(0, card.number, data_of(card)) if card else Declined("UNKNOWN_CARD", "")
 
     async def summary_by(self, card_identifier: str, actor: Actor) -> CardSummary | None:
+        self.looked_up_by.append(actor.name)
         card = next((one for one in self.cards if one.identifier == card_identifier), None)
         if card is None:
             return None

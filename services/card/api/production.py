@@ -86,8 +86,9 @@ class ProductionService(ProductionServiceServicer):
         self, request: messages.ReadCardDataRequest, context: Any
     ) -> messages.ReadCardDataResponse:
         """What goes onto a card, or stands on one."""
-        self._actors.service(ISSUANCE)
-        actor, summary_only = acting_of(request.acting), request.summary_only
+        issuance, summary_only = self._actors.service(ISSUANCE), request.summary_only
+        by_itself = summary_only and not request.HasField("acting")
+        actor = issuance if by_itself else acting_of(request.acting)
         async with driver_session(self._engine) as driver:
             match request.WhichOneof("which"):
                 case "application_id":

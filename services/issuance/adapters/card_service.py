@@ -168,7 +168,10 @@ def _refusal(answer: Any) -> Declined | None:
     return Declined(refusal.reason, refusal.message) if refusal.reason else None
 
 
-def _acting(actor: Actor) -> cards.Acting:
+def _acting(actor: Actor) -> cards.Acting | None:
+    """None: the service asks for itself."""
+    if not actor.staff:
+        return None
     return cards.Acting(staff_id=actor.staff, shift_id=actor.shift, terminal=actor.terminal, outlet=actor.outlet)
 
 

@@ -36,7 +36,8 @@ noted as (
 moved as (
     insert into issuance.blank_entry (serial, verb, from_state, to_state, from_place, to_place, record, epoch, staff, shift,
         terminal, reason)
-    select serial, verb, from_state, to_state, from_place, to_place, id, epoch, staff, shift, terminal, why
+    select serial, verb, from_state, to_state, from_place, to_place, id, epoch, nullif(staff, 0), nullif(shift, 0),
+        terminal, why
     from held where verb > 0),
 forgotten as (delete from issuance.blank_account a using held h where a.serial = h.serial and h.state = 10),
 paid as (

@@ -193,7 +193,7 @@ class PostgresJournal:
         async with driver_session(self._engine) as driver:
             rows = await driver.fetch(statement, *values)
             blanks = {blank.serial: blank for blank in await find_blanks(driver, [row[8] for row in rows])}
-        records = [(_record(row[4:]), _actor(row[:4])) for row in rows]
+        records = [(_record(row[4:]), _nobody(*row[2:4])) for row in rows]
         return [Taken(record, blanks[record.serial], Past(), actor) for record, actor in records]
 
     async def account_of(self, serial: str) -> str:
@@ -243,8 +243,13 @@ def _signed(actor: Actor) -> Signed:
     return Signed(actor.staff, actor.shift, actor.terminal)
 
 
+def _nobody(terminal: str, outlet: str) -> Actor:
+    """The service itself: whoever had a card last has no part in what a duty finds and does about it."""
+    return Actor(0, frozenset(), 0, terminal, outlet, 0)
+
+
 def _actor(row: Any) -> Actor:
-    """Whoever had it last, in whose name it is settled; with no right to anything."""
+    """Whoever did what is owed, in whose name it is told; with no right to anything."""
     staff, shift, terminal, outlet = row
     return Actor(staff, frozenset(), shift, terminal, outlet, 0)
 

@@ -23,6 +23,7 @@ class Actor:
     """Who acts, where, and with what trust."""
 
     staff: int
+    """0: nobody of the staff. The service acts by itself."""
     roles: frozenset[Role]
     shift: int
     """The signed-in session."""
@@ -37,4 +38,4 @@ class Actor:
     @property
     def name(self) -> str:
         """As it stands in the audit: no person's name."""
-        return f"staff:{self.staff}"
+        return f"staff:{self.staff}" if self.staff else "service:issuance"

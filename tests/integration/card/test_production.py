@@ -209,6 +209,17 @@ async def test_a_summary_has_nothing_personal(hall: Hall) -> None:
     assert len(await desk.acts_of("card.read_summary")) == 1
 
 
+async def test_what_issuance_looks_up_by_itself_stands_under_its_own_name(hall: Hall) -> None:
+    desk = await desk_of(hall)
+    application = await desk.printed()
+    by_itself = messages.ReadCardDataRequest(card_identifier=blank(application), summary_only=True)
+    found = (await desk.issuance.ask("ReadCardData", by_itself)).data
+    assert [row[:1] for row in await desk.acts_of("card.read_summary")] == [("service:issuance",)]
+    assert found.card.production == 60
+    personal = messages.ReadCardDataRequest(card_identifier=blank(application))
+    assert (await status_of(desk.issuance.ask("ReadCardData", personal)))[1] == "BAD_REQUEST"
+
+
 async def test_who_names_nobody_or_nothing_reads_nothing(hall: Hall) -> None:
     desk = await desk_of(hall)
     for asked in (

@@ -273,6 +273,9 @@ async def test_a_card_that_was_handed_over_at_another_window_is_heard_of(journal
     blank = await journal.find(handed.identifier)
     assert blank is not None
     assert blank.state is BlankState.HANDED_OVER
+    signed = await driver.fetch("select staff, shift from issuance.blank_entry where verb = $1", Verb.HAND_OVER)
+    assert [tuple(row) for row in signed] == [(None, None)]  # nobody here has handed it over
+    assert set(room.registry.looked_up_by) == {"service:issuance"}
 
 
 async def test_a_blank_that_was_barred_meanwhile_frees_its_application(journal: PostgresJournal, driver: Driver) -> None:
