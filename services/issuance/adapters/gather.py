@@ -4,17 +4,22 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Final, Generic, TypeVar
 
+from services.common.database import DatabaseError, sqlstate_of
+
 A = TypeVar("A")
 R = TypeVar("R")
 
 _MOST: Final = 100
 """In one statement."""
+_NOBODY_KNOWS: Final = ("08", "57")
+"""A connection that broke, or a server that went away: perhaps everything was committed before."""
 
 
 class Gather(Generic[A, R]):
     """Asks for all that waits, again and again while something does; whoever comes alone does not wait for others.
 
-    A statement that fails for several is asked for each of them: one's trouble is nobody else's.
+    A statement that fails for several is asked for each of them: one's trouble is nobody else's. Where nobody knows whether it
+    was carried out, it is not asked again, for then what was written would be taken for somebody else's.
     """
 
     def __init__(
@@ -50,25 +55,17 @@ class Gather(Generic[A, R]):
         try:
             answers = await self._ask([question for question, _ in batch])
         except Exception as error:  # noqa: BLE001 - whatever it is, each hears it of its own question
-            await self._one_by_one(batch, error)
+            if len(batch) > 1 and _taken_back(error):
+                for alone in batch:
+                    await self._answer([alone])
+                return
+            for _, waiting in batch:
+                if not waiting.done():
+                    waiting.set_exception(error)
             return
         for (_, waiting), answer in zip(batch, answers, strict=True):
             if not waiting.done():
                 waiting.set_result(answer)
-
-    async def _one_by_one(self, batch: Sequence[tuple[A, asyncio.Future[R]]], error: Exception) -> None:
-        for question, waiting in batch:
-            if len(batch) > 1:
-                try:
-                    (answer,) = await self._ask([question])
-                except Exception as its_own:  # noqa: BLE001 - it goes to whoever asked
-                    error = its_own
-                else:
-                    if not waiting.done():
-                        waiting.set_result(answer)
-                    continue
-            if not waiting.done():
-                waiting.set_exception(error)
 
     def _take(self) -> list[tuple[A, asyncio.Future[R]]]:
         taken: dict[Hashable, tuple[A, asyncio.Future[R]]] = {}
@@ -83,3 +80,9 @@ class Gather(Generic[A, R]):
                 left.append((question, waiting))
         self._waiting = left
         return list(taken.values())
+
+
+def _taken_back(error: Exception) -> bool:
+    """The server has said no, or was never asked."""
+    state = sqlstate_of(error)
+    return not isinstance(error, DatabaseError) or (state != "" and not state.startswith(_NOBODY_KNOWS))

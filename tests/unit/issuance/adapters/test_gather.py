@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import asyncpg
 import pytest
 
 from services.issuance.adapters.gather import Gather
@@ -61,3 +62,28 @@ async def test_a_question_whose_asker_has_gone_is_not_asked_any_more() -> None:
     assert await first == 2
     await asyncio.gather(gone, return_exceptions=True)
     assert [2] not in table.asked
+
+
+@pytest.mark.parametrize(
+    ("trouble", "asked_again"),
+    [
+        (asyncpg.SerializationError("lost a race"), True),
+        (asyncpg.ConnectionDoesNotExistError("closed in the middle of operation"), False),
+        (asyncpg.AdminShutdownError("terminating connection"), False),
+        (ConnectionResetError(), False),
+        (TimeoutError(), False),
+    ],
+)
+async def test_what_was_perhaps_written_is_not_asked_again(trouble: Exception, asked_again: bool) -> None:
+    asked: list[list[int]] = []
+
+    async def written_and_unheard(questions: Sequence[int]) -> list[int]:
+        asked.append(list(questions))
+        if len(questions) > 1:
+            raise trouble
+        return list(questions)
+
+    gather = Gather(written_and_unheard, key=int, lanes=1)
+    answers = await asyncio.gather(gather(1), gather(2), return_exceptions=True)
+    assert answers == ([1, 2] if asked_again else [trouble, trouble])
+    assert len(asked) == (3 if asked_again else 1)
