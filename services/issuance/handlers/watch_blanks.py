@@ -1,7 +1,7 @@
 """What the elected process does about blanks: bars those of lost terminals, measures moves and stock, and warns of too few."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -9,7 +9,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.common.clock import now_ms
-from services.common.database import driver_of
+from services.common.database import Trouble, driver_of, sqlstate_of, trouble
+from services.common.errors import DomainError
 from services.issuance import metrics
 from services.issuance.adapters import audit
 from services.issuance.adapters.blanks import BY_ITSELF, enter, find_blanks
@@ -20,9 +21,12 @@ from services.issuance.handlers.once import transact
 Lost: TypeAlias = Callable[[], Awaitable[Mapping[str, int]]]
 """Terminals that were revoked as a whole, by subject, with the time in UTC milliseconds. It may fail."""
 
-_AT: Final = """
+_MOST: Final = 1000
+_AT: Final = f"""
 select serial, place from issuance.blank where place = any($1::text[]) and state between 3 and 6 and not barred
-order by serial limit 1000"""
+order by serial limit {_MOST}"""  # noqa: S608 - our own number
+_QUICK: Final = "set local lock_timeout = '300ms'"
+"""Somebody who holds a blank for longer is not waited for: it is tried again in the next round."""
 _LATE_SECONDS: Final = 12.0
 """More than twice as long as a transaction may last, with its waiting for a lock: what is older is all there."""
 _NEWEST: Final = """
@@ -57,23 +61,38 @@ class BarLostBlanks:
         """One round; False while there is more to do."""
         lost = await self._lost()
         found = await (await driver_of(connection)).fetch(_AT, list(lost))
-        if not found:
-            return True
-        places = {row[0]: row[1] for row in found}
+        serials: dict[str, list[str]] = {}
+        for serial, place in found:
+            serials.setdefault(place, []).append(serial)
+        for place, there in serials.items():
+            await self._bar(place, there, lost[place])
+        return len(found) < _MOST
 
-        async def bar(driver: "asyncpg.Connection[Any]") -> None:
-            blanks = [(blank, decide(blank, Verb.BAR)) for blank in await find_blanks(driver, sorted(places))]
+    async def _bar(self, place: str, serials: Sequence[str], lost_ms: int) -> None:
+        """All of one place; where that fails, each by itself: one that cannot be barred now keeps no other one waiting."""
+
+        async def bar(driver: "asyncpg.Connection[Any]") -> int:
+            await driver.execute(_QUICK)
+            blanks = [(blank, decide(blank, Verb.BAR)) for blank in await find_blanks(driver, serials)]
             moved = [(blank, state) for blank, state in blanks if isinstance(state, BlankState) and not blank.barred]
             await enter(driver, moved, Verb.BAR, BY_ITSELF, reason="TERMINAL_REVOKED")
-            for place in sorted(set(places.values())):
-                count = sum(blank.place == place for blank, _ in moved)
-                await audit.record(driver, None, "blanks.bar", detail={"place": place, "count": count})
+            await audit.record(driver, None, "blanks.bar", detail={"place": place, "count": len(moved)})
+            return len(moved)
 
-        await transact(self._engine, bar)
-        for place in places.values():
-            metrics.BARRED_AFTER.observe(max(0, now_ms() - lost[place]) / 1000)
-        log.warning("blanks_barred", count=len(places))
-        return len(found) < 1000
+        try:
+            barred = await transact(self._engine, bar)
+        except (asyncpg.PostgresError, DomainError) as error:
+            if trouble(error) is Trouble.WAIT:
+                raise
+            if len(serials) == 1:
+                log.warning("barring_put_off", serial=serials[0], sqlstate=sqlstate_of(error))
+                return
+            for serial in serials:
+                await self._bar(place, [serial], lost_ms)
+            return
+        for _ in range(barred):
+            metrics.BARRED_AFTER.observe(max(0, now_ms() - lost_ms) / 1000)
+        log.warning("blanks_barred", count=barred)
 
 
 class MeasureBlanks:

@@ -56,6 +56,26 @@ async def test_blanks_of_a_lost_kit_are_barred_and_measured(issuance_engine: Asy
     assert await driver.fetchval("select count(*) from issuance.blank_entry where verb = $1", Verb.BAR) == 2
 
 
+async def test_a_blank_that_cannot_be_barred_now_keeps_no_other_one_waiting(
+    issuance_engine: AsyncEngine, driver: Driver, owner: Driver
+) -> None:
+    held, *others = [*await add_blanks(driver, 3, KIT), *await add_blanks(driver, 2, WINDOW)]
+
+    async def lost() -> dict[str, int]:
+        return {KIT: now_ms(), WINDOW: now_ms()}
+
+    async def barred() -> list[str]:
+        return [row[0] for row in await driver.fetch("select serial from issuance.blank where barred order by serial")]
+
+    duty = BarLostBlanks(issuance_engine, lost)
+    async with owner.transaction():
+        await owner.execute("select from issuance.blank where serial = $1 for update", held)
+        await once(issuance_engine, duty)
+        assert await barred() == sorted(others)
+    await once(issuance_engine, duty)
+    assert await barred() == sorted([held, *others])
+
+
 async def test_moves_are_measured_once_and_those_of_before_are_not(issuance_engine: AsyncEngine, driver: Driver) -> None:
     duty = MeasureBlanks(IssuanceRules(0, 0, 30), late_seconds=0)
     await once(issuance_engine, duty)
