@@ -20,6 +20,7 @@ BARRED_AFTER = Histogram(
 )
 SHIFTS_CLOSED = Counter("onecard_issuance_shifts_closed_total", "Shifts that were closed")
 CASH_WAITING = Gauge("onecard_issuance_cash_differences_waiting", "Differences in cash that payments has not posted yet")
+CASH_DECLINED = Gauge("onecard_issuance_cash_differences_declined", "Of these, those that it has declined")
 VAULT_ANSWERS = Counter("onecard_issuance_vault_answers_total", "Answers of the vault", ["operation", "outcome"])
 VAULT_LEASES = Gauge("onecard_issuance_vault_leases_open", "Blanks that the vault computes for at this moment")
 VAULT_CONNECTIONS_REFUSED = Counter(

@@ -64,20 +64,30 @@ class Tills:
         self.away = False
         self.deaf = False
         """It posts, and its answer is lost."""
+        self.declines: dict[str, str] = {}
+        """By terminal, why; a repeat hears the same."""
+        self.declined: dict[str, str] = {}
 
     async def till_fen(self, terminal: str) -> int:
         if self.away:
             raise PaymentsAway
         return self.fen.get(terminal, 0)
 
-    async def post_difference(self, request_id: str, terminal: str, difference_fen: int) -> None:
+    async def post_difference(self, request_id: str, terminal: str, difference_fen: int) -> str:
         if self.away:
             raise PaymentsAway
+        reason = self.declined.get(request_id) or self.declines.get(terminal)
+        if reason == "BROKEN":
+            raise PaymentsAway(alone=True)
+        if reason:
+            self.declined[request_id] = reason
+            return reason
         if request_id not in self.posted:
             self.posted[request_id] = (terminal, difference_fen)
             self.fen[terminal] = self.fen.get(terminal, 0) + difference_fen
         if self.deaf:
             raise PaymentsAway
+        return ""
 
 
 class Person:

@@ -9,6 +9,7 @@ import structlog
 from onecard.money.v1.money_pb2 import Money
 from onecard.payments.v1 import ledger_pb2 as messages
 from onecard.payments.v1.ledger_pb2_grpc import LedgerServiceStub
+from onecard.payments.v1.outcomes_pb2 import Reason
 from onecard.payments.v1.payments_pb2 import DECISION_DECLINED
 from services.common.grpc.channels import open_channel
 from services.common.grpc.listen import Tls
@@ -24,9 +25,17 @@ _PATIENCE_SECONDS: Final = 3.0
 _SUBJECT: Final = (("x-onecard-subject", "onecard://service/issuance"),)
 """Said in plain text, which is for one machine alone; a certificate says it otherwise."""
 
+_SILENT: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+"""There is nobody to ask."""
+
 
 class PaymentsAway(Exception):  # noqa: N818 - it is no error of anybody's
-    """Payments did not answer, or did not take it now: ask again with the same request id."""
+    """Payments did not answer: ask again with the same request id."""
+
+    def __init__(self, *, alone: bool = False) -> None:
+        """`alone`: it answered, and did not do this one thing; others it may do."""
+        super().__init__()
+        self.alone = alone
 
 
 class PaymentsDesk:
@@ -48,10 +57,10 @@ class PaymentsDesk:
                 return 0
             raise _away(error) from None
 
-    async def post_difference(self, request_id: str, terminal: str, difference_fen: int) -> None:
+    async def post_difference(self, request_id: str, terminal: str, difference_fen: int) -> str:
         """What was counted beyond what should be there, or less: from now on it should. A repeat changes nothing.
 
-        Raises PaymentsAway.
+        Why it was declined; empty: it is posted. Raises PaymentsAway.
         """
         till = cash_of(terminal)
         debit, credit = (till, SURPLUS) if difference_fen > 0 else (SHORTAGE, till)
@@ -65,9 +74,8 @@ class PaymentsDesk:
             answer = await self._post(request, (debit, credit))
         except grpc.aio.AioRpcError as error:
             raise _away(error) from None
-        if answer.receipt.decision == DECISION_DECLINED:
-            log.error("cash_difference_declined", number=request_id, reason=answer.receipt.reason)
-            raise PaymentsAway
+        declined = answer.receipt.decision == DECISION_DECLINED
+        return Reason.Name(answer.receipt.reason).removeprefix("REASON_") if declined else ""
 
     async def close(self) -> None:
         """Close the connection."""
@@ -95,4 +103,4 @@ def cash_of(terminal: str) -> str:
 
 def _away(error: grpc.aio.AioRpcError) -> PaymentsAway:
     log.warning("payments_away", code=error.code().name)
-    return PaymentsAway()
+    return PaymentsAway(alone=error.code() not in _SILENT)

@@ -36,8 +36,16 @@ insert into issuance.shift_close (shift_count, place, period, staff, second_staf
 values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, $7::bigint, $7::bigint = 0)"""
 _NEXT: Final = "update issuance.place set period = period + 1, opening = $2 where name = $1"
 _TO_POST: Final = """
-select id, place, cash_difference_fen from issuance.shift_close
-where not posted and ($1 = '' or place = $1) order by id limit 100"""
+select id, attempt, place, cash_difference_fen from issuance.shift_close
+where not posted and declined = '' and ($1 = '' or place = $1) order by id limit 100"""
+_DECLINED: Final = """
+update issuance.shift_close set declined = $3, attempt = attempt + 1, next_time = now() + make_interval(secs => $4)
+where id = $1 and attempt = $2"""
+_AGAIN: Final = "update issuance.shift_close set declined = '' where not posted and declined <> '' and next_time <= now()"
+_WAITING: Final = """
+select count(*), count(*) filter (where declined <> ''),
+    coalesce(sum(cash_difference_fen) filter (where declined <> ''), 0)::bigint
+from issuance.shift_close where not posted and ($1 = '' or place = $1)"""
 _POSTED: Final = "update issuance.shift_close set posted = true where id = $1"
 
 
@@ -79,13 +87,24 @@ class ToPost(NamedTuple):
     """A difference in cash that payments has not posted yet, as far as is known."""
 
     id: int
+    attempt: int
     place: str
     difference_fen: int
 
     @property
     def request_id(self) -> str:
-        """Follows from what is asked: so nothing is posted twice."""
-        return f"shift-cash-{self.id}"
+        """Follows from what is asked: so nothing is posted twice. What was declined under one is asked under another."""
+        return f"shift-cash-{self.id}" + (f"-{self.attempt}" if self.attempt > 1 else "")
+
+
+class Waiting(NamedTuple):
+    """Differences in cash that payments does not have."""
+
+    number: int
+    declined: int
+    """Of these."""
+    declined_fen: int
+    """What they come to: the till holds it, and its account does not know."""
 
 
 async def lock_period(driver: "asyncpg.Connection[Any]", place: str) -> tuple[int, int]:
@@ -151,8 +170,23 @@ async def close_period(
 
 
 async def to_post(driver: "asyncpg.Connection[Any]", place: str = "") -> list[ToPost]:
-    """Of one place, or of all."""
+    """Of one place, or of all, what was not declined."""
     return [ToPost(*row) for row in await driver.fetch(_TO_POST, place)]
+
+
+async def waiting_at(driver: "asyncpg.Connection[Any]", place: str = "") -> Waiting:
+    """At one place, or at all."""
+    return Waiting(*(await driver.fetch(_WAITING, place))[0])
+
+
+async def mark_declined(driver: "asyncpg.Connection[Any]", asked: ToPost, reason: str, again_in_seconds: float) -> None:
+    """Payments has said no to this attempt; another one is made later."""
+    await driver.execute(_DECLINED, asked.id, asked.attempt, reason, again_in_seconds)
+
+
+async def begin_again(driver: "asyncpg.Connection[Any]") -> None:
+    """What was declined long ago is to be posted once more."""
+    await driver.execute(_AGAIN)
 
 
 async def mark_posted(driver: "asyncpg.Connection[Any]", posted: ToPost) -> None:

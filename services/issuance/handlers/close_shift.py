@@ -19,14 +19,18 @@ from services.issuance.adapters.payments_desk import PaymentsAway
 from services.issuance.adapters.shifts import (
     Books,
     Counted,
+    ToPost,
     add_count,
+    begin_again,
     close_period,
     keep_books,
     lock_period,
+    mark_declined,
     mark_posted,
     read_balance,
     read_count,
     to_post,
+    waiting_at,
 )
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.refusal import Refusal, sentence
@@ -35,6 +39,8 @@ from services.issuance.handlers.countersign import second_person
 from services.issuance.handlers.once import transact
 
 ACT: Final = "CLOSE_SHIFT"
+_DECLINED_SECONDS: Final = 3600.0
+"""After so long what payments has declined is asked of it again: somebody may have mended the account."""
 
 log = structlog.get_logger()
 
@@ -45,8 +51,8 @@ class Payments(Protocol):
     async def till_fen(self, terminal: str) -> int:
         """What should be in a till."""
 
-    async def post_difference(self, request_id: str, terminal: str, difference_fen: int) -> None:
-        """What was counted beyond that, or less."""
+    async def post_difference(self, request_id: str, terminal: str, difference_fen: int) -> str:
+        """What was counted beyond that, or less; why it was declined, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +72,18 @@ class CloseShift:
         self._payments = payments
 
     async def __call__(self, connection: AsyncConnection) -> bool:
-        """Post what is left over, oldest first."""
+        """Post what is left over, oldest first; ones trouble is no other till's."""
         driver = await driver_of(connection)
-        waiting = await to_post(driver)
-        metrics.CASH_WAITING.set(len(waiting))
-        try:
-            await self._post(driver, "")
-        except PaymentsAway:
-            return True
-        metrics.CASH_WAITING.set(0)
+        await begin_again(driver)
+        for one in await to_post(driver):
+            try:
+                await self._post(driver, one)
+            except PaymentsAway as away:
+                if not away.alone:
+                    break
+        waiting = await waiting_at(driver)
+        metrics.CASH_WAITING.set(waiting.number)
+        metrics.CASH_DECLINED.set(waiting.declined)
         return True
 
     async def count(self, driver: "asyncpg.Connection[Any]", actor: Actor, counted: Count) -> int:
@@ -106,11 +115,18 @@ class CloseShift:
         return await transact(self._engine, show)
 
     async def till_fen(self, terminal: str) -> int:
-        """What should be in a till, once all that was closed before is posted. Raises DomainError while payments is away."""
+        """What should be in a till, once payments has answered to all that was closed before. Raises DomainError without one.
+
+        What was declined is in the till all the same, or lacks there.
+        """
         try:
             async with driver_session(self._engine) as driver:
-                await self._post(driver, terminal)
-            return await self._desk.till_fen(terminal)
+                while True:
+                    await self._post_all(driver, terminal)
+                    waiting = await waiting_at(driver, terminal)
+                    known_fen = await self._desk.till_fen(terminal)
+                    if waiting == await waiting_at(driver, terminal):  # nothing was posted while it was read
+                        return known_fen + waiting.declined_fen
         except PaymentsAway:
             message = "支付系统暂时没有应答，清点结果已保存，班次未结账；请稍后重新提交"
             raise DomainError(Code.UNAVAILABLE, "PAYMENTS_AWAY", message) from None
@@ -154,7 +170,7 @@ class CloseShift:
         """At once, if payments is there; otherwise it waits."""
         try:
             async with driver_session(self._engine) as driver:
-                await self._post(driver, terminal)
+                await self._post_all(driver, terminal)
         except PaymentsAway:
             log.warning("cash_difference_waits")
 
@@ -164,9 +180,15 @@ class CloseShift:
             raise PaymentsAway
         return self._payments
 
-    async def _post(self, driver: "asyncpg.Connection[Any]", terminal: str) -> None:
+    async def _post_all(self, driver: "asyncpg.Connection[Any]", terminal: str) -> None:
         for one in await to_post(driver, terminal):
-            await self._desk.post_difference(one.request_id, one.place, one.difference_fen)
+            await self._post(driver, one)
+
+    async def _post(self, driver: "asyncpg.Connection[Any]", one: ToPost) -> None:
+        if declined := await self._desk.post_difference(one.request_id, one.place, one.difference_fen):
+            log.error("cash_difference_declined", number=one.request_id, reason=declined)
+            await mark_declined(driver, one, declined, _DECLINED_SECONDS)
+        else:
             await mark_posted(driver, one)
 
 

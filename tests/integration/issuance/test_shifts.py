@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import grpc
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.issuance.v1 import blanks_pb2 as messages
@@ -159,6 +160,56 @@ async def test_a_difference_whose_posting_got_no_answer_is_posted_once_before_an
     assert list(desk.tills.posted.values()) == [(WINDOW, -100)]
     assert await driver.fetchval("select posted from issuance.shift_close")
     assert (await count(both, unused=3, cash_fen=900)).balance.cash_difference_fen == 0
+
+
+async def work(desk: BlankDesk, engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        assert await desk.closing(connection)
+
+
+async def test_a_difference_that_payments_declines_stops_neither_its_till_nor_another_one_and_is_tried_again(
+    desk: BlankDesk, driver: Driver, owner: Driver, issuance_engine: AsyncEngine
+) -> None:
+    here, there = desk.clerk(), desk.clerk(6, OTHER)
+    desk.tills.fen = {WINDOW: 1000, OTHER: 1000}
+    desk.tills.declines = {WINDOW: "ACCOUNT_FROZEN"}
+    for clerk in (here, there):
+        counted = await count(clerk, unused=0, cash_fen=900)
+        request = messages.CloseShiftRequest(request_id="X1", shift_count_id=counted.shift_count_id, reason="wrong change")
+        await sign(desk, (await clerk.ask("CloseShift", request)).countersignature_id)
+        assert (await clerk.ask("CloseShift", request)).closed
+    assert [place for place, _ in desk.tills.posted.values()] == [OTHER]
+    await work(desk, issuance_engine)
+    waiting, declined = "onecard_issuance_cash_differences_waiting", "onecard_issuance_cash_differences_declined"
+    assert [REGISTRY.get_sample_value(name) for name in (waiting, declined)] == [1, 1]
+    again = await count(here, unused=0, cash_fen=900)  # what the till should hold is known, whatever its account says
+    assert again.balance.cash_difference_fen == 0
+    assert (await close(here, again)).closed
+    desk.tills.declines = {}
+    await work(desk, issuance_engine)
+    assert len(desk.tills.posted) == 1  # not at once
+    await owner.execute("update issuance.shift_close set next_time = now()")
+    await work(desk, issuance_engine)
+    assert sorted(desk.tills.posted.values()) == sorted([(OTHER, -100), (WINDOW, -100)])
+    assert [REGISTRY.get_sample_value(name) for name in (waiting, declined)] == [0, 0]
+    assert (await count(here, unused=0, cash_fen=900)).balance.cash_difference_fen == 0
+
+
+async def test_a_till_whose_posting_breaks_keeps_no_other_one_waiting(
+    desk: BlankDesk, driver: Driver, issuance_engine: AsyncEngine
+) -> None:
+    desk.tills.fen = {WINDOW: 1000, OTHER: 1000}
+    desk.tills.deaf = True
+    for clerk in (desk.clerk(), desk.clerk(6, OTHER)):
+        counted = await count(clerk, unused=0, cash_fen=900)
+        request = messages.CloseShiftRequest(request_id="X1", shift_count_id=counted.shift_count_id, reason="wrong change")
+        await sign(desk, (await clerk.ask("CloseShift", request)).countersignature_id)
+        assert (await clerk.ask("CloseShift", request)).closed
+    desk.tills.deaf, desk.tills.declines = False, {WINDOW: "BROKEN"}
+    await work(desk, issuance_engine)
+    rows = await driver.fetch("select place, posted from issuance.shift_close order by posted")
+    assert [tuple(row) for row in rows] == [(WINDOW, False), (OTHER, True)]
 
 
 async def test_a_shift_stays_open_while_payments_is_away(desk: BlankDesk, driver: Driver) -> None:

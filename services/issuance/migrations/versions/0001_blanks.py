@@ -262,6 +262,9 @@ create table issuance.shift_close (
     reason       text not null default '',
     cash_difference_fen bigint not null,        -- what was counted minus what should be there
     posted       boolean not null,
+    attempt      int not null default 1,
+    declined     text not null default '',      -- why payments said no to the attempt before; empty: it was not answered yet
+    next_time    timestamptz not null default now(),    -- of the attempt, when the one before was declined
     create_time  timestamptz not null default now(),
     unique (place, period),
     constraint nobody_signs_twice check (second_staff <> staff),
@@ -324,7 +327,7 @@ grant insert (serial, verb, from_state, to_state, from_place, to_place, destinat
 grant insert on issuance.countersignature, issuance.shift_count, issuance.shift_books, issuance.shift_close,
     issuance.request, issuance.audit to onecard_issuance;
 grant update (state, decided_by, decided_shift, reason, expire_time) on issuance.countersignature to onecard_issuance;
-grant update (posted) on issuance.shift_close to onecard_issuance;
+grant update (posted, attempt, declined, next_time) on issuance.shift_close to onecard_issuance;
 grant delete on issuance.request to onecard_issuance;
 -- The vault sees what a lease needs, and nothing else.
 grant select (serial, card_identifier, product, state, record, epoch, application, barred)
