@@ -75,14 +75,16 @@ def duties(
     ]
 
 
-def revocations(card: CardDesk) -> RevocationList:
+def revocations(card: CardDesk, actors: Actors) -> RevocationList:
     """As the card service keeps it; when it cannot be read for a minute, nobody is believed any more."""
 
     async def revoked() -> Set[str]:
         try:
-            return (await card.revoked()).serials
+            found = await card.revoked()
         except Away:
             raise ConnectionError("the card service is away") from None
+        actors.hear_ended(found.shifts)
+        return found.serials
 
     return RevocationList(revoked)
 
@@ -104,9 +106,9 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     journal = PostgresJournal(engine, vault)
     groups = duties(engine, card, settings, closing, journal, RelayEvents(announcer, at))
     housekeeping = make_engine(config.database_url, "issuance-housekeeping", sessions=len(groups) + 1)
-    server: Any = make_server(listen, revocations(card))
-    # The stubs know gRPC's own server only; ours takes what they bring.
     actors = Actors(card)
+    # The stubs know gRPC's own server only; ours takes what they bring.
+    server: Any = make_server(listen, revocations(card, actors))
     deliveries = ReceiveDelivery(
         {product.code for product in products}, settings.city.code, keys.check_identifiers, Accounts(vault)
     )

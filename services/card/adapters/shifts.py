@@ -14,8 +14,10 @@ join card.staff t on t.id = s.staff and t.state = 1
 where s.token = $1 and s.end_time is null"""
 
 _READ: Final = """
-select s.id, s.staff, t.roles, s.terminal, s.serial, s.outlet, s.expire_time, s.end_time is not null or s.expire_time <= now()
+select s.id, s.staff, t.roles, s.terminal, s.serial, s.outlet, s.expire_time, s.end_time is not null or s.expire_time <= now(),
+    coalesce(least(s.end_time, s.expire_time) < (select create_time from card.card where id = $2), false)
 from card.shift s join card.staff t on t.id = s.staff where s.id = $1"""
+_ENDED_EARLY: Final = "select id from card.shift where end_time is not null and expire_time > now()"
 
 
 class Shift(NamedTuple):
@@ -30,6 +32,8 @@ class Shift(NamedTuple):
     outlet: str
     expire_time_ms: int
     ended: bool = False
+    ended_before: bool = False
+    """Before a card was begun."""
 
 
 def token_digest(token: str) -> bytes:
@@ -46,10 +50,15 @@ async def find_shift(driver: "asyncpg.Connection[Any]", token: str) -> Shift | N
     return Shift(id_, staff, frozenset(map(Role, roles)), terminal, serial, outlet, milliseconds(expires))
 
 
-async def read_shift(driver: "asyncpg.Connection[Any]", number: int) -> Shift | None:
-    """A shift by its number, whether or not it has ended; the roles are those of now."""
-    row = await driver.fetchrow(_READ, number)
+async def read_shift(driver: "asyncpg.Connection[Any]", number: int, card: int) -> Shift | None:
+    """A shift by its number, whether or not it has ended, perhaps before a card was begun; the roles are those of now."""
+    row = await driver.fetchrow(_READ, number, card)
     if row is None:
         return None
-    id_, staff, roles, terminal, serial, outlet, expires, ended = row
-    return Shift(id_, staff, frozenset(map(Role, roles)), terminal, serial, outlet, milliseconds(expires), ended)
+    id_, staff, roles, terminal, serial, outlet, expires, *ended = row
+    return Shift(id_, staff, frozenset(map(Role, roles)), terminal, serial, outlet, milliseconds(expires), *ended)
+
+
+async def list_ended_early(driver: "asyncpg.Connection[Any]") -> list[int]:
+    """Shifts that would still be open, had nobody ended them."""
+    return [row[0] for row in await driver.fetch(_ENDED_EARLY)]

@@ -11,6 +11,7 @@ from services.card.adapters.applications import read_application
 from services.card.adapters.card_data import read_by_application, read_by_identifier
 from services.card.adapters.cards import read_card
 from services.card.adapters.sealing import Sealing
+from services.card.adapters.shifts import list_ended_early
 from services.card.adapters.terminals import list_lost, list_revoked
 from services.card.api.actors import ISSUANCE, Actors
 from services.card.api.answers import card_summary, refusal_of
@@ -76,10 +77,11 @@ class ProductionService(ProductionServiceServicer):
         """Whom nobody believes any more."""
         self._actors.service(ISSUANCE)
         async with driver_session(self._engine) as driver:
-            serials, lost = await list_revoked(driver), await list_lost(driver)
+            serials, lost, ended = await list_revoked(driver), await list_lost(driver), await list_ended_early(driver)
         return messages.ListRevokedResponse(
             serials=serials,
             terminals=[messages.RevokedTerminal(terminal=subject, revoke_time_ms=at_ms) for subject, at_ms in lost],
+            ended_shifts=ended,
         )
 
     async def ReadCardData(  # noqa: N802

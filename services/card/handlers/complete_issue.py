@@ -51,7 +51,7 @@ async def complete_issue(
     application = await lock_application(driver, number)
     if application is None:
         raise DomainError(Code.NOT_FOUND, "UNKNOWN_APPLICATION", "没有这笔申请")
-    await _check_shift(driver, actor)
+    await _check_shift(driver, actor, application.card or 0)
     verbs = _VERBS.get(application.state)
     if verbs is None or application.card is None:
         return Changed(application.card or 0, 0, application.holder, _too_early_or_late(application.state))
@@ -92,14 +92,17 @@ async def _carry_out(
     return changed
 
 
-async def _check_shift(driver: "asyncpg.Connection[Any]", actor: Actor) -> None:
+async def _check_shift(driver: "asyncpg.Connection[Any]", actor: Actor, card: int) -> None:
     """Issuance says who handed the card over: somebody who was signed in there, and while they still are, may do that.
 
-    The shift may have ended since: the holder has the card, and it is to be enabled all the same.
+    The shift may have ended since, with a link that was lost: the holder has the card, and it is to be enabled all the same.
+    It may be a later one than that in which it was printed, for the card lay at the outlet; one that had ended before the card
+    was begun has handed over nothing.
     """
-    shift = await shifts.read_shift(driver, actor.shift or 0)
+    shift = await shifts.read_shift(driver, actor.shift or 0, card)
     known = shift is not None and (shift.staff, shift.terminal, shift.outlet) == (actor.number, actor.terminal, actor.outlet)
-    if shift is None or not known or not (shift.ended or shift.roles & RIGHTS[Right.CHANGE_CARD]):
+    right = shift is not None and (shift.ended or shift.roles & RIGHTS[Right.CHANGE_CARD]) and not shift.ended_before
+    if not known or not right:
         raise DomainError(Code.FAILED_PRECONDITION, "UNKNOWN_SHIFT", "经办人的登录记录不符，请重新登录后再办理")
 
 

@@ -64,6 +64,8 @@ class Revoked:
     serials: frozenset[str]
     terminals: dict[str, int]
     """By subject: since when, UTC milliseconds."""
+    shifts: frozenset[int] = frozenset()
+    """That ended before their time."""
 
 
 class CardDesk:
@@ -91,7 +93,7 @@ class CardDesk:
         if isinstance(answer, Declined):
             raise Away
         since = {one.terminal: one.revoke_time_ms for one in answer.terminals}
-        return Revoked(frozenset(answer.serials), since)
+        return Revoked(frozenset(answer.serials), since, frozenset(answer.ended_shifts))
 
     async def begin(self, request_id: str, application: int, card_identifier: str, actor: Actor) -> Order | Declined:
         """The making of a card begins with this blank; what goes onto it. Raises Away."""

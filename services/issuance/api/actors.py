@@ -1,6 +1,7 @@
 """Who acts: the person who is signed in at the terminal that calls, as the card service says."""
 
 import time
+from collections.abc import Set
 from typing import Any, Final
 
 from services.common.clock import now_ms
@@ -17,11 +18,24 @@ _MOST_REMEMBERED: Final = 10_000
 
 
 class Actors:
-    """Recognises shifts by their tokens. A shift is remembered for a second: what ended it is heard of within two."""
+    """Recognises shifts by their tokens. A shift is remembered for a second: what ended it is heard of within two.
+
+    A stream lasts longer than that: at each of its messages the shift is held against those of which we heard that they ended.
+    """
 
     def __init__(self, card: CardDesk) -> None:
         self._card = card
         self._known: dict[tuple[str, str, str], tuple[Actor, float]] = {}
+        self._ended: Set[int] = frozenset()
+
+    def hear_ended(self, shifts: Set[int]) -> None:
+        """All that ended before their time."""
+        self._ended = shifts
+
+    def check(self, actor: Actor) -> None:
+        """Whether somebody who was signed in still is, as far as we have heard. Raises DomainError."""
+        if actor.expire_ms <= now_ms() or actor.shift in self._ended:
+            raise DomainError(Code.UNAUTHENTICATED, "SHIFT_ENDED", "登录已失效，请重新登录")
 
     async def with_right(self, right: Right, context: Any) -> Actor:
         """Who makes this call. Raises DomainError for somebody who is not signed in, or does not hold the right."""
@@ -38,8 +52,7 @@ class Actors:
         peer = current_peer()
         # A token is worth nothing at another terminal, nor with another certificate of the same one.
         actor = await self._recognise(token, peer.subject.uri, peer.serial)
-        if actor.expire_ms <= now_ms():
-            raise DomainError(Code.UNAUTHENTICATED, "SHIFT_ENDED", "登录已失效，请重新登录")
+        self.check(actor)
         return actor
 
     async def _recognise(self, token: str, terminal: str, serial: str) -> Actor:

@@ -1,6 +1,7 @@
 """IssuanceService: one stream a card, between a terminal and the handlers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -65,7 +66,7 @@ class IssuanceService(IssuanceServiceServicer):
     ) -> None:
         """One card."""
         actor = await self._actors.with_right(Right.ISSUE, context)
-        terminal = _Terminal(context, self._authority)
+        terminal = _Terminal(context, partial(self._actors.check, actor), self._authority)
         first = await terminal.first(_BEGIN_SECONDS)
         metrics.IN_FLIGHT.inc()
         try:
@@ -86,7 +87,7 @@ class IssuanceService(IssuanceServiceServicer):
     ) -> None:
         """One card that was issued."""
         actor = await self._actors.with_right(Right.UPDATE_CARD, context)
-        line = ChipLine[messages.UpdateCardRequest](context, messages.UpdateCardResponse)
+        line = ChipLine[messages.UpdateCardRequest](context, partial(self._actors.check, actor), messages.UpdateCardResponse)
         updated = await self._update(update_of((await line.first(_BEGIN_SECONDS)).begin), actor, line)
         await line.end(
             updated=messages.Updated(
@@ -101,7 +102,7 @@ class IssuanceService(IssuanceServiceServicer):
     ) -> None:
         """What is on this chip."""
         actor = await self._actors.with_right(Right.CHECK_CARD, context)
-        line = ChipLine[messages.CheckCardRequest](context, messages.CheckCardResponse)
+        line = ChipLine[messages.CheckCardRequest](context, partial(self._actors.check, actor), messages.CheckCardResponse)
         begin = (await line.first(_BEGIN_SECONDS)).begin
         await line.end(checked=checked_of(await self._check(atr_of(begin.atr), actor, line)))
 
@@ -109,8 +110,8 @@ class IssuanceService(IssuanceServiceServicer):
 class _Terminal(Line[messages.PersonaliseRequest]):
     """The other end of one stream."""
 
-    def __init__(self, context: Any, authority: str) -> None:
-        super().__init__(context)
+    def __init__(self, context: Any, check: Callable[[], None], authority: str) -> None:
+        super().__init__(context, check)
         self._authority = authority
         self._stage = Stage.CARD_READ
 

@@ -1,6 +1,7 @@
 """Streams to a terminal: each message belongs to a step, comes in time, and makes sense; or the stream ends by name."""
 
 import asyncio
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final, Generic, TypeVar
 
@@ -25,8 +26,10 @@ _MOST_ANSWER: Final = 258
 class Line(Generic[M]):
     """The other end of one stream; what comes in is M."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, check: Callable[[], None]) -> None:
+        """`check` raises DomainError as soon as whoever began this may not go on; it is asked at each message."""
         self._context = context
+        self._check = check
         self.at = messages.Position()
 
     async def first(self, patience_seconds: float) -> M:
@@ -64,14 +67,15 @@ class Line(Generic[M]):
             raise bad("message", "these bytes are none") from None
         if message is grpc.aio.EOF:
             raise DomainError(Code.FAILED_PRECONDITION, "STREAM_CUT", "连接已中断，请重新放入同一张卡再试")
+        self._check()
         return message
 
 
 class ChipLine(Line[M]):
     """A reader alone, with nothing else at the terminal."""
 
-    def __init__(self, context: Any, response: type[Any]) -> None:
-        super().__init__(context)
+    def __init__(self, context: Any, check: Callable[[], None], response: type[Any]) -> None:
+        super().__init__(context, check)
         self._response = response
 
     async def ask(self, at: Position, stage: Stage, what: Asked) -> Said:

@@ -376,3 +376,22 @@ async def test_who_was_never_signed_in_there_hands_nothing_over_and_whose_shift_
     assert await status_of(desk.complete(application, acting=keeper.acting)) == (FAILED, "UNKNOWN_SHIFT")
     await hall.owner.execute("update card.shift set end_time = now(), ended_by = 1")
     assert not (await desk.complete(application)).HasField("refusal")
+
+
+async def test_a_shift_that_had_ended_before_the_card_was_begun_has_not_handed_it_over(hall: Hall) -> None:
+    desk, other = await desk_of(hall), await desk_of(hall)
+    out = "update card.shift set end_time = now(), ended_by = 1 where id = $1"
+    await hall.owner.execute(out, desk.acting.shift_id)
+    application = await other.printed()
+    assert await status_of(other.complete(application, acting=desk.acting)) == (FAILED, "UNKNOWN_SHIFT")
+    later = await desk_of(hall)  # it lay at the outlet until the next day
+    await hall.owner.execute(out, other.acting.shift_id)
+    assert not (await other.complete(application, acting=later.acting)).HasField("refusal")
+
+
+async def test_shifts_that_ended_before_their_time_are_listed_until_it_comes(hall: Hall) -> None:
+    out, late, still = await desk_of(hall), await desk_of(hall), await desk_of(hall)
+    await hall.owner.execute("update card.shift set end_time = now(), ended_by = 1 where id <> $1", still.acting.shift_id)
+    await hall.owner.execute("update card.shift set expire_time = now() where id = $1", late.acting.shift_id)
+    found = await still.issuance.ask("ListRevoked", messages.ListRevokedRequest())
+    assert list(found.ended_shifts) == [out.acting.shift_id]

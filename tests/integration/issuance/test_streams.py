@@ -1,6 +1,7 @@
 """Personalise as a terminal meets it: messages that belong elsewhere, come late, or make no sense end the stream by name."""
 
 from collections.abc import AsyncIterator, Callable
+from inspect import isawaitable
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,7 +23,7 @@ from services.issuance.api import issuance
 from services.issuance.api.actors import Actors
 from services.issuance.api.countersignatures import CountersignService
 from services.issuance.api.issuance import IssuanceService
-from services.issuance.domain.actor import Role
+from services.issuance.domain.actor import Actor, Role
 from services.issuance.handlers.check_card import CheckCard
 from services.issuance.handlers.dialogue import Run
 from services.issuance.handlers.personalise import Personalise
@@ -42,9 +43,11 @@ Driver: TypeAlias = "asyncpg.Connection[Any]"
 class Desk:
     """A terminal that speaks gRPC, with a chip in its reader."""
 
-    def __init__(self, port: int, room: Room, staff: StaffRoom) -> None:
+    def __init__(self, port: int, room: Room, staff: StaffRoom, actors: Actors) -> None:
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)])
         self.room = room
+        self.staff = staff
+        self.actors = actors
         self.token = staff.sign_in(3, Role.CLERK)
         self.supervisor = staff.sign_in(4, Role.SUPERVISOR)
 
@@ -74,7 +77,8 @@ class Desk:
                 return finished
             step += 1
             answer = answer_to(terminal, message)
-            answer = change(answer, step) or answer
+            changed = change(answer, step)
+            answer = (await changed if isawaitable(changed) else changed) or answer
             await call.write(answer)
 
     async def converse(self, method: str, begin: Any, cut_at: int = -1) -> Any:
@@ -128,7 +132,7 @@ async def desk(journal: PostgresJournal, room: Room, issuance_engine: AsyncEngin
     add_IssuanceServiceServicer_to_server(IssuanceService(actors, personalise, update, looking, "江门市"), server)
     add_CountersignServiceServicer_to_server(CountersignService(issuance_engine, actors), server)
     await server.start()
-    made = Desk(server.port, room, staff)
+    made = Desk(server.port, room, staff, actors)
     yield made
     await made.channel.close()
     await server.stop()
@@ -149,6 +153,25 @@ async def test_a_card_is_issued_in_twenty_messages_and_announced(desk: Desk, roo
     assert len(steps) <= 20
     events = await driver.fetch("select outcome from issuance.outbox order by id")
     assert [row[0] for row in events] == [messages.ISSUE_OUTCOME_LYING, messages.ISSUE_OUTCOME_ISSUED]
+
+
+@pytest.mark.parametrize("step", [1, 4, 9, 14, 17])
+async def test_a_shift_that_ends_while_a_card_is_made_ends_the_stream_at_its_next_message(
+    desk: Desk, room: Room, driver: Driver, step: int
+) -> None:
+    async def end_shift(_: messages.PersonaliseRequest, at: int) -> None:
+        if at == step:
+            actor = await desk.staff.who_acts(desk.token, WINDOW, "")
+            assert isinstance(actor, Actor)
+            desk.actors.hear_ended({actor.shift})
+
+    application = room.registry.apply()
+    assert await refused(desk.issue(application, end_shift)) == (grpc.StatusCode.UNAUTHENTICATED, "SHIFT_ENDED")
+    assert await refused(desk.issue(application)) == (grpc.StatusCode.UNAUTHENTICATED, "SHIFT_ENDED")
+    desk.token = desk.staff.sign_in(5, Role.CLERK)
+    finished = await desk.issue(application)
+    assert finished.outcome == messages.ISSUE_OUTCOME_ISSUED
+    await check(driver, room)
 
 
 @pytest.mark.parametrize("field", ["record_id", "epoch", "step"])

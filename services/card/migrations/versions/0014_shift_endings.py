@@ -16,6 +16,7 @@ ENDINGS = """
 alter table card.shift
     drop constraint shift_ended_by_check,
     add constraint shift_ended_by_check check (ended_by between 1 and 5);    -- services.card.domain.staff.Ending
+create index shift_ended_early on card.shift (expire_time) where end_time is not null;
 """
 
 

@@ -87,6 +87,9 @@ class Everybody:
     async def with_right(self, right: object, context: object) -> Actor:
         return CLERK
 
+    def check(self, actor: Actor) -> None:
+        pass
+
 
 def holds(hall: Hall, wire: Wire, begin: Request) -> None:
     """Whatever was said."""
