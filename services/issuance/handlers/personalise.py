@@ -40,7 +40,7 @@ from services.issuance.handlers.dialogue import (
     Vault,
 )
 from services.issuance.handlers.drive import GaveUp, Stream
-from services.issuance.handlers.tell import tell_completed, tell_failed, tell_made
+from services.issuance.handlers.tell import tell_completed, tell_failed, tell_later, tell_made
 
 _MOST_TRIES: Final = 5
 """Of taking a record, when others take it too."""
@@ -274,15 +274,13 @@ class _Making:
         return await self._complete(number, CompleteIssueRequest.FromString(what))
 
     async def _complete(self, number: int, what: CompleteIssueRequest) -> Finished:
-        waiting = IssueOutcome.WAITING_TO_BE_ENABLED
         if self._told:  # otherwise the one comes before the other
             try:
                 return self._finish(*await tell_completed(self._stream, self._card, number, what))
             except Away:
                 pass
-        if self._stream.taken.record.state is _S.COMPLETING:
-            await self._stream.write(_S.WAITING, verb=Verb.HAND_OVER, tells=waiting)
-        return self._finish(waiting)
+        await tell_later(self._stream)
+        return self._finish(IssueOutcome.WAITING_TO_BE_ENABLED)
 
     async def _tell_made(self) -> Declined | None:
         """The card lies at its outlet; where the card service is away, it is told with the completion or by itself."""

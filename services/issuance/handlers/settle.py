@@ -16,7 +16,7 @@ from services.issuance.domain.record import Debt, RecordState, Taken
 from services.issuance.domain.refusal import Refusal
 from services.issuance.handlers.dialogue import CardService, Journal
 from services.issuance.handlers.drive import Stream
-from services.issuance.handlers.tell import tell_completed, tell_failed, tell_made
+from services.issuance.handlers.tell import tell_completed, tell_failed, tell_later, tell_made
 
 log = structlog.get_logger()
 
@@ -67,10 +67,17 @@ class Settle:
             case Debt.FAILED:
                 outcome = (await tell_failed(stream, self._card)).name
             case Debt.COMPLETE:
-                await self._made(stream)
-                what = CompleteIssueRequest.FromString(due.what)
-                outcome = (await tell_completed(stream, self._card, due.number, what))[0].name
+                outcome = await self._completed(stream, due)
         log.info("card_issue_settled", outcome=outcome, record=record.id)
+
+    async def _completed(self, stream: Stream, due: Due) -> str:
+        try:
+            await self._made(stream)
+            what = CompleteIssueRequest.FromString(due.what)
+            return (await tell_completed(stream, self._card, due.number, what))[0].name
+        except Away:
+            await tell_later(stream)
+            raise
 
     async def _made(self, stream: Stream) -> Declined | None:
         return await tell_made(stream, self._card, await self._journal.account_of(stream.serial))

@@ -16,6 +16,7 @@ from services.issuance.handlers.drive import Stream
 
 _GONE: Final = frozenset({BlankState.MISSING, BlankState.SPOILED, BlankState.RETURNED, BlankState.DESTROYED})
 """By another way, meanwhile: its ledger has said so."""
+_HERE_NO_MORE: Final = _GONE | {BlankState.HANDED_OVER}
 _ENABLED_ALREADY: Final = "ALREADY_ENABLED"
 """At a window of the card service's own, while the card lay at the outlet."""
 
@@ -53,7 +54,7 @@ async def tell_completed(
     await stream.at("issue completed")
     if declined is None or declined.reason == _ENABLED_ALREADY:
         issued = IssueOutcome.ISSUED
-        verb = None if taken.blank.state in (_GONE | {BlankState.HANDED_OVER}) else Verb.HAND_OVER
+        verb = None if taken.blank.state in _HERE_NO_MORE else Verb.HAND_OVER
         await stream.write(RecordState.ISSUED, verb=verb, stage=Stage.ENABLED, paid=Debt.COMPLETE, tells=issued)
         return issued, None
     if taken.record.state is RecordState.COMPLETING:
@@ -62,3 +63,11 @@ async def tell_completed(
     # The holder has left with it: the work list of the card service has it as one that lies at its outlet.
     await stream.write(RecordState.WAITING, paid=Debt.COMPLETE, answer=declined.reason)
     return IssueOutcome.WAITING_TO_BE_ENABLED, declined
+
+
+async def tell_later(stream: Stream) -> None:
+    """The holder has it, and the card service is away: the card is nobody's here any more, and what is owed stays."""
+    taken = stream.taken
+    if taken.record.state is RecordState.COMPLETING:
+        verb = None if taken.blank.state in _HERE_NO_MORE else Verb.HAND_OVER
+        await stream.write(RecordState.WAITING, verb=verb, tells=IssueOutcome.WAITING_TO_BE_ENABLED)

@@ -17,20 +17,23 @@ from services.common.errors import DomainError
 from services.common.topics import ISSUANCE_EVENTS
 from services.issuance.adapters.blanks import Signed, find_blanks, move
 from services.issuance.adapters.card_service import Declined
+from services.issuance.adapters.entries import unsound
 from services.issuance.adapters.records import PostgresJournal
 from services.issuance.domain.actor import Actor, Role
 from services.issuance.domain.blank import BlankState, Verb
 from services.issuance.domain.journal import NoteClass
-from services.issuance.domain.record import Record, RecordState
+from services.issuance.domain.record import OPEN, Record, RecordState
+from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.stage import Stage
 from services.issuance.handlers.dialogue import Finished, IssueOutcome
 from services.issuance.handlers.find_collected import FindCollected
 from services.issuance.handlers.relay_events import RelayEvents
+from services.issuance.handlers.settle import Settle
 from tests.support.blanks import CLERK, OTHER, WINDOW, add_blanks
 from tests.support.chip import Chip
 from tests.support.chip_driver import PRODUCTS
 from tests.support.issuance import Books, Room, check_books, open_vault
-from tests.support.issuance_room import PRESENTED, Card, Registry, Wrong
+from tests.support.issuance_room import PRESENTED, Card, Died, Registry, Wrong
 
 Driver: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -134,6 +137,41 @@ async def test_of_two_windows_at_once_one_wins(journal: PostgresJournal, driver:
         assert [one.state for one in room.registry.cards] == ["ISSUED"], (first, second, last)
         await check(driver, room)
     assert superseded > 5
+
+
+@pytest.mark.parametrize("registry", ["", "away at the end", "deaf at the end"])
+async def test_a_duty_and_a_stream_at_once_under_one_epoch_make_one_card(
+    journal: PostgresJournal, driver: Driver, registry: str
+) -> None:
+    """The duty takes no record: what it reads is the stream's own epoch, and either may write first."""
+    reached = set()
+    for settles_at in range(1, 40):
+        room = await open_room(journal, driver, 2, settles_at)
+        room.registry.first = 1000 * settles_at
+        card, application = room.cards[0], room.registry.apply()
+        points = count(1)
+
+        async def at(point: str) -> None:
+            if next(points) == settles_at:  # noqa: B023 - of this round
+                reached.add(point)
+                room.registry.fails = lambda: ""  # noqa: B023
+                await Settle(journal, room.registry)()  # noqa: B023 - a blank is let go much later than a begin is given up
+
+        asked: list[str] = []
+        trouble = registry.partition(" ")[0]
+        room.registry.fails = lambda: asked.append("") or (trouble if len(asked) > 2 else "")  # type: ignore[func-returns-value]  # noqa: B023
+        first = await room.stream(card, application, at=at)
+        room.registry.fails = lambda: ""
+        await room.settle()
+        if room.registry.of(application) is None or await journal.open_of(application):
+            again = await room.stream(card, application)
+            if reason(again) == "BLANK_SPOILED":
+                again = await room.stream(room.cards[1], application)
+            assert ended(again) is IssueOutcome.ISSUED, (settles_at, first, again)
+        await room.settle()
+        assert [one.state for one in room.registry.cards if one.state != "RETIRED"] == ["ISSUED"], (settles_at, first)
+        await check(driver, room)
+    assert {"production begun", "PRINTED written", "COMPLETING written"} <= reached
 
 
 @pytest.mark.parametrize("trouble", ["before", "during", "behind", "unknown"])
@@ -336,3 +374,70 @@ async def test_a_blank_that_went_missing_keeps_no_debt_waiting(journal: Postgres
     assert [card.state for card in room.registry.cards] == ["RETIRED", "RETIRED"]
     assert await driver.fetchval("select count(*) from issuance.owed where done_time is null") == 0
     assert ended(await room.stream(room.cards[2], first)) is IssueOutcome.ISSUED
+
+
+async def test_a_card_that_was_handed_over_leaves_its_window_while_the_card_service_is_away(
+    journal: PostgresJournal, driver: Driver
+) -> None:
+    """Also where nobody is left in the stream that would write it."""
+    room = await open_room(journal, driver, 1)
+    await stop_at(room, RecordState.COMPLETING, room.registry.apply())
+    room.registry.fails = lambda: "away"
+    for _ in range(2):
+        await room.settle()
+        assert await states(driver) == [RecordState.WAITING]
+        assert [blank.state for blank in await find_blanks(driver, [room.cards[0].serial])] == [BlankState.HANDED_OVER]
+    room.registry.fails = lambda: ""
+    await room.settle()
+    assert await states(driver) == [RecordState.ISSUED]
+    await check(driver, room)
+
+
+async def stop_at(room: Room, state: RecordState, application: int) -> None:
+    """The process dies where its record has just come to that."""
+    wrong = {
+        RecordState.VERIFIED: Wrong(print_cut="not begun"),
+        RecordState.WITHDRAWING: Wrong(give_up_at=1),
+        RecordState.SPOILING: Wrong(give_up_at=8),
+    }.get(state, Wrong())
+    if state is RecordState.WAITING:
+        asked: list[str] = []
+        room.registry.fails = lambda: asked.append("") or ("" if len(asked) < 3 else "away")  # type: ignore[func-returns-value]
+    last = "record taken" if state is RecordState.RESERVED else f"{state.name} written"
+
+    async def at(point: str) -> None:
+        if point == last:
+            raise Died(point)
+
+    assert await room.stream(room.cards[0], application, wrong, at=at) is None
+
+
+@pytest.mark.parametrize("verb", [Verb.MISS, Verb.BAR])
+@pytest.mark.parametrize("state", sorted(OPEN))
+async def test_a_blank_that_is_missing_or_barred_in_whatever_state_leaves_nothing_open(
+    journal: PostgresJournal, driver: Driver, state: RecordState, verb: Verb
+) -> None:
+    room = await open_room(journal, driver, 2)
+    application = room.registry.apply()
+    await stop_at(room, state, application)
+    assert await states(driver) == [state]
+    moved = await move(
+        driver, room.cards[0].serial, verb, Signed(CLERK, 1, WINDOW, 2 if verb is Verb.MISS else 0), incident="I-1"
+    )
+    room.registry.fails = lambda: "away"
+    await room.settle()
+    room.registry.fails = lambda: ""
+    for _ in range(2):
+        await room.settle()
+    assert await driver.fetchval("select count(*) from issuance.owed where done_time is null") == 0
+    assert await unsound(driver) == []
+    held = await journal.open_of(application)
+    assert held is None or isinstance(moved, Refusal), "nobody waits for a blank that is gone"
+    if state is RecordState.PRINTED and held is None:
+        assert [card.state for card in room.registry.cards] == ["LYING"], (
+            "where it lay the card service is told that it is lost"
+        )
+    elif state not in (RecordState.COMPLETING, RecordState.WAITING):
+        assert ended(await room.stream(room.cards[0 if held else 1], application)) is IssueOutcome.ISSUED
+    if state is not RecordState.PRINTED:
+        assert [card.state for card in room.registry.cards if card.state != "RETIRED"] == ["ISSUED"]
