@@ -43,10 +43,10 @@ def count(
 def close(
     at: Place,
     count_number: Annotated[int, typer.Argument(metavar="COUNT", help="the number of the count")],
-    reason: Annotated[str, typer.Option("--reason", help="of a difference in cash; no names")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="of a difference in cash, or of an earlier count's; no names")] = "",
     request_id: RequestIdOption = "",
 ) -> None:
-    """Close the shift. A difference in cash has a reason, and a second signature; one in blanks is settled first."""
+    """Close the shift. A difference in cash, or another count before, has a reason and a second signature; blanks agree."""
     with desk_of(Blanks, at) as asked:
         answer = asked.close_shift(count_number, reason=reason, request_id=request_id)
     if answer.refusal:
@@ -98,6 +98,8 @@ def _print_balance(balance: messages.ShiftBalance) -> None:
     table.add_row("spoiled, here", "", _signed(balance.spoiled_difference))
     table.add_row("cash, yuan", yuan(balance.cash_fen), yuan(balance.cash_difference_fen))
     console.print(table)
+    if balance.differed_before:
+        console.print("another count was handed in before, and differed: --reason and a second signature are wanted")
     if balance.unfinished:
         console.print(f"unfinished: {', '.join(balance.unfinished)}")
 

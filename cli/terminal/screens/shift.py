@@ -103,8 +103,10 @@ class CloseShift(Page):
         self.query_one("#books", Static).update(table)
         self.query_one("#balance").display = True
         agrees = not any(differences.values()) and not balance.cash_difference_fen and not balance.unfinished
-        self.say(t("shift.agrees") if agrees else t("shift.differs"), "done" if agrees else "warn")
-        self.query_one("#close" if agrees else "#reason").focus()
+        closes = agrees and not balance.differed_before
+        told = "shift.agrees" if closes else "shift.agrees_now" if agrees else "shift.differs"
+        self.say(t(told), "done" if closes else "warn")
+        self.query_one("#close" if closes else "#reason").focus()
 
     @job
     async def _close(self, reason: str) -> None:
@@ -113,7 +115,7 @@ class CloseShift(Page):
         if answer.refusal:
             told = refused(answer.refusal, self.texts)
             if answer.countersignature_id:
-                told += "\n" + self.texts("approval.asked", number=answer.countersignature_id)
+                told += "\n" + self.texts("shift.asked", number=answer.countersignature_id)
             else:
                 self._closes.settled()
             self.say(told, "warn")

@@ -7,7 +7,17 @@ import msgspec
 
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.blank import UNFINISHED, BlankState, Verb
-from services.issuance.domain.shift import Balance, Count, Differences, Held, Move, balance
+from services.issuance.domain.shift import (
+    Balance,
+    Count,
+    Differences,
+    Held,
+    Move,
+    Shown,
+    balance,
+    differences,
+    told_otherwise,
+)
 
 _PERIOD: Final = "select period, opening from issuance.place where name = $1 for no key update"
 _FLOWS: Final = """
@@ -30,6 +40,10 @@ _COUNTED: Final = """
 select c.place, c.period, c.staff, c.unused, c.spoiled, c.lying, c.cash_fen, b.balance::text,
     c.id = (select max(id) from issuance.shift_count where place = c.place and period = c.period)
 from issuance.shift_count c left join issuance.shift_books b on b.shift_count = c.id where c.id = $1"""
+_EARLIER: Final = """
+select c.unused, c.spoiled, c.lying, c.cash_fen, b.balance::text
+from issuance.shift_count c join issuance.shift_books b on b.shift_count = c.id
+where c.place = $1 and c.period = $2 and c.id < $3 order by c.id"""
 _BOOKS: Final = "insert into issuance.shift_books (shift_count, balance) values ($1, $2::jsonb) on conflict do nothing"
 _CLOSE: Final = """
 insert into issuance.shift_close (shift_count, place, period, staff, second_staff, reason, cash_difference_fen, posted)
@@ -81,6 +95,8 @@ class Counted(NamedTuple):
     books: Books | None
     newest: bool
     """Of its period."""
+    otherwise: tuple[Shown, ...] = ()
+    """Counts of this period before it, whoever counted, that said something else and did not agree."""
 
 
 class ToPost(NamedTuple):
@@ -145,7 +161,10 @@ async def read_count(driver: "asyncpg.Connection[Any]", number: int) -> Counted 
         return None
     place, period, staff, unused, spoiled, lying, cash_fen, books, newest = row
     shown = msgspec.json.decode(books, type=Books) if books else None
-    return Counted(place, period, staff, Count(unused, spoiled, lying, cash_fen), shown, newest)
+    count = Count(unused, spoiled, lying, cash_fen)
+    earlier = [_shown(*row) for row in await driver.fetch(_EARLIER, place, period, number)]
+    otherwise = told_otherwise(count, [one for one in earlier if not one.differed.agree])
+    return Counted(place, period, staff, count, shown, newest, tuple(otherwise))
 
 
 async def keep_books(driver: "asyncpg.Connection[Any]", number: int, books: Books) -> None:
@@ -192,3 +211,8 @@ async def begin_again(driver: "asyncpg.Connection[Any]") -> None:
 async def mark_posted(driver: "asyncpg.Connection[Any]", posted: ToPost) -> None:
     """Payments has it."""
     await driver.execute(_POSTED, posted.id)
+
+
+def _shown(unused: int, spoiled: int, lying: int, cash_fen: int, books: str) -> Shown:
+    count, told = Count(unused, spoiled, lying, cash_fen), msgspec.json.decode(books, type=Books)
+    return Shown(count, differences(count, told.held, told.cash_fen))

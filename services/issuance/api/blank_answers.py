@@ -110,4 +110,5 @@ def balance_of(counted: Counted) -> messages.ShiftBalance | None:
         spoiled_difference=found.spoiled,
         lying_difference=found.lying,
         cash_difference_fen=found.cash_fen,
+        differed_before=bool(counted.otherwise),
     )

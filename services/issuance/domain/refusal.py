@@ -37,6 +37,8 @@ class Refusal(StrEnum):
     COUNT_AGAIN = "COUNT_AGAIN"
     BLANKS_DIFFER = "BLANKS_DIFFER"
     CASH_REASON_NEEDED = "CASH_REASON_NEEDED"
+    COUNT_REASON_NEEDED = "COUNT_REASON_NEEDED"
+    """It agrees now, and an earlier count of the shift said something else, which did not."""
     SHIFT_CLOSED = "SHIFT_CLOSED"
     # A card's making
     APPLICATION_NEEDED = "APPLICATION_NEEDED"
@@ -131,6 +133,7 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.COUNT_AGAIN: "清点之后又有业务发生，请重新清点。",
     Refusal.BLANKS_DIFFER: "空白卡数量与账面不符，请重新清点；确有差异的，先办理遗失、找回或废卡登记。",
     Refusal.CASH_REASON_NEEDED: "现金与账面不符，请重新清点；确有长款或短款的，请写明原因。",
+    Refusal.COUNT_REASON_NEEDED: "本班次看到账面后改过清点数；现已相符，仍须写明先前差异的原因，并由另一位工作人员复核签字。",
     Refusal.SHIFT_CLOSED: "本班次已经结账，请从新班次开始清点。",
     Refusal.APPLICATION_NEEDED: "请先选定要制卡的申请，再放入空白卡。",
     Refusal.APPLICATION_HAS_BLANK: "该申请已有一张卡在制作，请放入原来的那张卡继续；原卡已损坏的，请先登记废卡。",

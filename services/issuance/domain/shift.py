@@ -3,7 +3,7 @@
 opening + received = issued + spoiled + transferred + returned + missing + on hand
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -118,6 +118,15 @@ class Differences:
         """Whether plastic and books do."""
         return not (self.unused or self.spoiled or self.lying)
 
+    @property
+    def agree(self) -> bool:
+        """Whether all of it does."""
+        return self.blanks_agree and not self.cash_fen
+
+    def __str__(self) -> str:
+        """For a second person's eyes."""
+        return f"unused {self.unused:+}, spoiled {self.spoiled:+}, lying {self.lying:+}, cash_fen {self.cash_fen:+}"
+
 
 def differences(count: Count, held: Held, cash_fen: int) -> Differences:
     """Between a count and the books; `cash_fen`: what should be in the till."""
@@ -126,10 +135,29 @@ def differences(count: Count, held: Held, cash_fen: int) -> Differences:
     )  # fmt: skip
 
 
-def closable(found: Differences, reason: str, *, moved_since: bool) -> Refusal | None:
-    """Why a shift is not closed on a count; None: it may be, with a second signature where cash differs."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A count that did not agree with the books, and was told so."""
+
+    count: Count
+    differed: Differences
+
+
+def told_otherwise(count: Count, shown: Iterable[Shown]) -> list[Shown]:
+    """Of the counts before those that said something else than this one does, after which the books were shown.
+
+    Whoever was shown a difference has learnt what to say: that the next count agrees proves nothing any more. Who says the same
+    once more has learnt nothing, and it is the books that have come to it: a fee was late, or what is missing was reported.
+    """
+    return [one for one in shown if one.count != count]
+
+
+def closable(found: Differences, otherwise: Sequence[Shown], reason: str, *, moved_since: bool) -> Refusal | None:
+    """Why a shift is not closed on a count; None: it may be, with a second signature if cash differs or `otherwise`."""
     if moved_since:
         return Refusal.COUNT_AGAIN
     if not found.blanks_agree:
         return Refusal.BLANKS_DIFFER
-    return Refusal.CASH_REASON_NEEDED if found.cash_fen and not reason else None
+    if found.cash_fen and not reason:
+        return Refusal.CASH_REASON_NEEDED
+    return Refusal.COUNT_REASON_NEEDED if otherwise and not reason else None

@@ -152,17 +152,20 @@ class CloseShift:
         books = books_of(await read_balance(driver, actor.terminal, period, opening), cash_fen)
         found = differences(counted.found, books.held, cash_fen)
         moved_since = not counted.newest or books != counted.books
-        if refusal := closable(found, reason, moved_since=moved_since):
+        if refusal := closable(found, counted.otherwise, reason, moved_since=moved_since):
             return Closed(refusal=refusal)
         second = 0
-        if found.cash_fen:
+        if found.cash_fen or counted.otherwise:
             detail = {"cash_difference_fen": str(found.cash_fen), "reason": reason, "cash_fen": str(counted.found.cash_fen)}
+            if counted.otherwise:
+                detail |= {"counted_before": str(len(counted.otherwise)), "differed_then": str(counted.otherwise[0].differed)}
             word = await second_person(driver, digests, ACT, detail, actor, now_ms)
             if word.refusal:
                 return Closed(refusal=word.refusal, countersignature=word.number)
             second = word.second
         await close_period(driver, number, counted, books, actor, second, reason, found)
         said: dict[str, str | int] = {"shift_count": number, "period": period, "cash_difference_fen": found.cash_fen}
+        said |= {"second": second, "counted_before": len(counted.otherwise)} if second else {}
         await audit.record(driver, actor, "shift.close", detail=said)
         return Closed(closed=True)
 

@@ -106,6 +106,35 @@ async def test_a_shift_does_not_close_while_blanks_differ(desk: BlankDesk, drive
     assert (await close(clerk, again)).closed
 
 
+async def test_a_number_that_was_learnt_from_the_books_closes_nothing_by_itself(desk: BlankDesk, driver: Driver) -> None:
+    await add_blanks(driver, 3)
+    clerk, colleague = desk.clerk(), desk.clerk(6)
+    desk.tills.fen[WINDOW] = 700
+    await count(clerk, unused=2, cash_fen=900)
+    tried = await count(colleague, unused=3, cash_fen=700)  # whoever reads over somebody's shoulder
+    assert (tried.balance.unused_difference, tried.balance.cash_difference_fen) == (0, 0)
+    assert tried.balance.differed_before
+    assert (await close(colleague, tried)).refusal.reason == "COUNT_REASON_NEEDED"
+    request = messages.CloseShiftRequest(request_id="X1", shift_count_id=tried.shift_count_id, reason="one in the drawer")
+    waits = await colleague.ask("CloseShift", request)
+    assert (waits.closed, waits.refusal.reason) == (False, "SECOND_PERSON_NEEDED")
+    (asked,) = (await desk.supervisor().ask("ListCountersignatures", messages.ListCountersignaturesRequest())).waiting
+    assert asked.detail["differed_then"] == "unused -1, spoiled +0, lying +0, cash_fen +200"
+    await sign(desk, waits.countersignature_id)
+    assert (await colleague.twice("CloseShift", request)).closed
+    assert not (await count(clerk, unused=3, cash_fen=700)).balance.differed_before  # a shift of its own
+
+
+async def test_a_count_that_was_right_before_the_books_were_closes_when_they_are(desk: BlankDesk, driver: Driver) -> None:
+    await add_blanks(driver, 3)
+    clerk = desk.clerk()
+    assert (await count(clerk, unused=3, cash_fen=700)).balance.cash_difference_fen == 700
+    desk.tills.fen[WINDOW] = 700  # a fee was on its way
+    again = await count(clerk, unused=3, cash_fen=700)
+    assert not again.balance.differed_before
+    assert (await close(clerk, again)).closed
+
+
 async def test_only_the_newest_count_of_ones_own_closes(desk: BlankDesk, driver: Driver) -> None:
     await add_blanks(driver, 3)
     clerk, colleague = desk.clerk(), desk.clerk(6)

@@ -8,6 +8,7 @@ import pytest
 
 from cli.terminal.screens.shift import CloseShift
 from cli.terminal.screens.top_up import TopUp
+from onecard.issuance.v1 import blanks_pb2 as messages
 from onecard.money.v1.money_pb2 import Money
 from onecard.payments.v1 import payments_pb2 as payments
 from onecard.payments.v1.payments_pb2_grpc import PaymentsServiceServicer, add_PaymentsServiceServicer_to_server
@@ -125,6 +126,14 @@ async def test_a_shift_is_counted_before_the_books_are_shown_and_closed_when_it_
         await hands.press("f8")
         assert "已结班" not in hands.said()
         await counted(hands, unused="3")
-        assert "账实相符" in hands.said()
+        assert "看到账面后改过清点数" in hands.said()
+        await hands.press("f8")
+        assert "写明先前差异的原因" in hands.said()
+        await hands.key_in(reason="one in the drawer")
+        await hands.press("f8")
+        assert "请另一位同事" in hands.said()
+        (asked,) = (await desk.supervisor().ask("ListCountersignatures", messages.ListCountersignaturesRequest())).waiting
+        decision = messages.DecideCountersignatureRequest(countersignature_id=asked.countersignature_id, sign=True)
+        await desk.supervisor().ask("DecideCountersignature", decision)
         await hands.press("f8")
         assert "已结班" in hands.said()

@@ -6,7 +6,19 @@ from hypothesis import strategies as st
 
 from services.issuance.domain.blank import DEPOT, HOLDER, MISSING, TRANSIT, BlankState, Verb
 from services.issuance.domain.refusal import Refusal
-from services.issuance.domain.shift import Count, Differences, Flow, Held, Move, balance, closable, differences, flow_of
+from services.issuance.domain.shift import (
+    Count,
+    Differences,
+    Flow,
+    Held,
+    Move,
+    Shown,
+    balance,
+    closable,
+    differences,
+    flow_of,
+    told_otherwise,
+)
 
 HERE, THERE = "onecard://merchant/HALL/terminal/W1", "onecard://merchant/HALL/terminal/W2"
 S, V = BlankState, Verb
@@ -53,8 +65,24 @@ def test_a_count_differs_by_what_was_counted_beyond_the_books(
 
 def test_a_shift_closes_on_blanks_that_agree_and_cash_that_agrees_or_has_its_reason() -> None:
     right, short, dear = Differences(0, 0, 0, 0), Differences(-1, 0, 0, 0), Differences(0, 0, 0, -5)
-    assert closable(right, "", moved_since=False) is None
-    assert closable(right, "", moved_since=True) is Refusal.COUNT_AGAIN
-    assert closable(short, "somebody has it", moved_since=False) is Refusal.BLANKS_DIFFER
-    assert closable(dear, "", moved_since=False) is Refusal.CASH_REASON_NEEDED
-    assert closable(dear, "wrong change", moved_since=False) is None
+    assert closable(right, (), "", moved_since=False) is None
+    assert closable(right, (), "", moved_since=True) is Refusal.COUNT_AGAIN
+    assert closable(short, (), "somebody has it", moved_since=False) is Refusal.BLANKS_DIFFER
+    assert closable(dear, (), "", moved_since=False) is Refusal.CASH_REASON_NEEDED
+    assert closable(dear, (), "wrong change", moved_since=False) is None
+
+
+@pytest.mark.parametrize("differed", [Differences(-1, 0, 0, 0), Differences(0, 1, 0, 0), Differences(0, 0, 0, -5)])
+def test_who_says_something_else_behind_a_difference_says_why(differed: Differences) -> None:
+    now, before = Count(3, 0, 0, 0), Shown(Count(2, 0, 0, 5), differed)
+    otherwise = told_otherwise(now, [before, Shown(now, differed)])
+    assert otherwise == [before]
+    right = Differences(0, 0, 0, 0)
+    assert closable(right, otherwise, "", moved_since=False) is Refusal.COUNT_REASON_NEEDED
+    assert closable(right, otherwise, "one lay in the drawer", moved_since=False) is None
+
+
+def test_who_says_the_same_once_more_has_learnt_nothing_from_the_books() -> None:
+    counted = Count(3, 0, 0, 700)
+    late = Shown(counted, Differences(0, 0, 0, 700))
+    assert told_otherwise(counted, [late]) == []
