@@ -67,7 +67,13 @@ async def test_a_keeper_and_a_clerk_do_a_day_with_commands(type_in: Type, tmp_pa
     assert "BLANKS_DIFFER" in await type_in("clerk", "shift", "close", number, ends_with=1)
     right = await type_in("clerk", "shift", "count", "--unused", "3", "--cash", "0.00")
     number = re.findall(r"shift close (\d+)", right)[0]
-    assert "the shift is closed" in await type_in("clerk", "shift", "close", number)
+    assert "a second signature" in right
+    assert "COUNT_REASON_NEEDED" in await type_in("clerk", "shift", "close", number, ends_with=1)
+    close = ("shift", "close", number, "--reason", "one in the drawer", "--request-id", "C1")
+    waits = await type_in("clerk", *close, ends_with=1)
+    (number,) = set(re.findall(r"countersign sign (\d+)", waits))
+    await type_in("supervisor", "countersign", "sign", number)
+    assert "the shift is closed" in await type_in("clerk", *close)
 
 
 async def test_missing_found_and_destroyed_take_two_people_each(type_in: Type, tmp_path: Path) -> None:
