@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from contextlib import suppress
+from typing import Any, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -15,6 +16,9 @@ from cli.terminal.advice import refused
 from cli.terminal.dialog import Dialog
 from cli.terminal.page import Page, field, job
 from sdk.till.errors import NotAcceptedError
+
+_SHORT: Final = 40
+"""Characters in a row of the table."""
 
 
 class Why(Dialog[str]):
@@ -46,9 +50,15 @@ class Approvals(Page):
     ]
 
     def body(self) -> ComposeResult:
-        """One table for both."""
+        """One table for both, and all that is to be signed of the row where the cursor is."""
         yield DataTable(id="waiting", cursor_type="row")
+        yield Static(id="what", classes="card", markup=False)
         yield Static(self.texts("approval.told"), classes="hint", markup=False)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, str] = {}
+        """By the key of its row."""
 
     def on_mount(self) -> None:
         """Ask at once."""
@@ -65,6 +75,7 @@ class Approvals(Page):
         rows = await self.ask(self._rows)
         table = self.query_one("#waiting", DataTable)
         table.clear()
+        self.query_one("#what", Static).display = bool(rows)
         for key, row in rows.items():
             table.add_row(*row, key=key)
         if rows:
@@ -72,30 +83,32 @@ class Approvals(Page):
         else:
             self.say(self.texts("home.nothing"), "done")
 
+    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+        """Nobody signs what they were not shown."""
+        self.query_one("#what", Static).update(self._told.get(str(event.row_key.value), ""))
+
     def _rows(self) -> dict[str, tuple[str, ...]]:
-        found = {f"A{one.approval_id}": self._row(one, one.approval_id) for one in self.desk.window.list_approvals()}
-        try:
-            waiting = self.desk.blanks.list_countersignatures()
-        except NotAcceptedError:  # there is no issuance, or it is not for this role
-            return found
-        return found | {f"C{one.countersignature_id}": self._row(one, one.countersignature_id) for one in waiting}
+        waiting: dict[str, Any] = {f"A{one.approval_id}": one for one in self.desk.window.list_approvals()}
+        with suppress(NotAcceptedError):  # there is no issuance, or it is not for this role
+            waiting |= {f"C{one.countersignature_id}": one for one in self.desk.blanks.list_countersignatures()}
+        self._told = {key: self._all_of(one.detail) for key, one in waiting.items()}
+        return {key: self._row(one, int(key[1:])) for key, one in waiting.items()}
 
     def _row(self, one: Any, number: int) -> tuple[str, ...]:
-        detail = self._detail(one.detail)
+        detail = self._all_of(one.detail).replace("\n", " ")
         where = one.terminal.rsplit("/", 1)[-1]
         asked_by = str(one.requested_by_staff_id)
         return (
             str(number),
             self.texts.of("approved_act", one.act),
-            detail,
+            detail if len(detail) <= _SHORT else detail[:_SHORT] + "…",
             asked_by,
             where,
             words.time_of(one.expire_time_ms)[5:],
         )
 
-    @staticmethod
-    def _detail(detail: Mapping[str, str]) -> str:
-        return " ".join(f"{key}={value}" for key, value in sorted(detail.items()))
+    def _all_of(self, detail: Mapping[str, str]) -> str:
+        return "\n".join(f"{self.texts.of('detail', key)} {value}" for key, value in sorted(detail.items()))
 
     def action_decide(self, approve: bool) -> None:
         """On the row where the cursor is."""

@@ -1,6 +1,7 @@
 """Let a second person look: the request itself asks for it, and is carried out when the very same one is sent again."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -33,13 +34,15 @@ async def second_person(
     *,
     use: bool = True,
 ) -> Word:
-    """The word on a request, by its digests; if nobody was asked yet, somebody is now.
+    """The word on a request, by its digests and by what was told of it; if nobody was asked yet, somebody is now.
 
     `use`: it is used up now. Where the act takes longer than a transaction, it is when the act is done.
 
     Call it when nothing else is lacking, so that nobody is asked about what would be refused anyway, and in the transaction in
     which the act is carried out. An answer with a refusal must not be kept as the request's: it is sent again.
     """
+    told = "\n".join(f"{name}={value}" for name, value in sorted(detail.items())).encode()
+    digests = [sha256(digest + told).digest() for digest in digests]  # a range may hold other blanks by now
     found = await countersignatures.lock_of_request(driver, digests, actor.staff)
     refusal = usable(found, actor, now_ms)
     if found and refusal is None:

@@ -13,12 +13,15 @@ from services.issuance.adapters.blanks import Signed, enter, find_blanks, find_r
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.blank import Blank, BlankState, Verb, decide
 from services.issuance.domain.refusal import Refusal
+from services.issuance.domain.serials import detail_of
 from services.issuance.handlers.countersign import second_person
 
 MOST: Final = 5_000
 """In one request: a box."""
 _NAMED: Final = 20
 """Of those that do not fit."""
+_MOST_TOLD: Final = 4_000
+"""Characters of serials for a second person: a box in ranges, or some hundred that have nothing in common."""
 
 
 class Act(StrEnum):
@@ -68,11 +71,9 @@ class Order:
             return Verb.RETURN_UNUSED if blank.state is BlankState.ASSIGNED else Verb.RETURN
         return _VERBS[self.act]
 
-    @property
-    def detail(self) -> dict[str, str]:
-        """For a second person, and the audit."""
-        serials = ", ".join(self.serials) if self.serials else " … ".join(self.span)
-        said = {"serials": serials[:500], "to": self.to, "reason": self.reason, "incident": self.incident}
+    def detail(self, blanks: Sequence[Blank]) -> dict[str, str]:
+        """For a second person, and the audit: of the blanks that there are, whatever range was named."""
+        said = {"to": self.to, "reason": self.reason, "incident": self.incident, **detail_of(blanks, _MOST_TOLD)}
         return {name: value for name, value in said.items() if value}
 
 
@@ -112,12 +113,12 @@ async def move_blanks(
         return Moved(0, why, tuple(blank.serial for blank, state in refusals if state is why)[:_NAMED])
     second = 0
     if order.act in _BY_TWO or (order.act is Act.RETURN and await _spoiled_by_themselves(driver, blanks, actor)):
-        word = await second_person(driver, digests, order.act, order.detail, actor, now_ms)
+        word = await second_person(driver, digests, order.act, order.detail(blanks), actor, now_ms)
         if word.refusal:
             return Moved(0, word.refusal, countersignature=word.number)
         second = word.second
     await _carry_out(driver, order, decided, signed_by(actor, second))
-    detail: dict[str, str | int] = {**order.detail, "count": len(blanks)}
+    detail: dict[str, str | int] = {**order.detail(blanks), "count": len(blanks)}
     await audit.record(driver, actor, f"blanks.{order.act.lower()}", detail=detail | ({"second": second} if second else {}))
     return Moved(len(blanks))
 

@@ -15,7 +15,7 @@ from services.issuance.domain.actor import Role
 from services.issuance.domain.blank import BlankState, Verb
 from services.issuance.domain.rights import RIGHTS, Right
 from tests.support.blank_desk import BlankDesk, Person
-from tests.support.blanks import BY_CLERK, FENCE, KIT, OTHER, WINDOW, add_blanks, add_box, delivery, identifier
+from tests.support.blanks import BY_CLERK, BY_KEEPER, FENCE, KIT, OTHER, WINDOW, add_blanks, add_box, delivery, identifier
 from tests.support.edge import reason_of
 
 Driver: TypeAlias = "asyncpg.Connection[Any]"
@@ -122,6 +122,38 @@ async def test_a_bank_account_is_sealed_and_forgotten_with_the_hand_over(
     for verb in (Verb.BEGIN, Verb.VERIFY, Verb.PRINT, Verb.HAND_OVER):
         await move(driver, "BX1-00001", verb, BY_CLERK, FENCE)
     assert await accounts.find_all(driver, ["BX1-00001"]) == {}
+
+
+async def test_a_second_person_reads_every_serial_and_signs_no_other_one(desk: BlankDesk, driver: Driver) -> None:
+    serials = await add_blanks(driver, 600)
+    left = serials.pop(300)
+    clerk = desk.clerk()
+    missing = messages.ReportMissingRequest(request_id="M1", serials=serials, incident="I-7")
+    waits = (await clerk.ask("ReportMissing", missing)).moved
+    (asked,) = (await desk.supervisor().ask("ListCountersignatures", messages.ListCountersignaturesRequest())).waiting
+    told = f"{serials[0]}–{serials[299]} (300), {serials[300]}–{serials[-1]} (299)"
+    assert dict(asked.detail) == {"count": "599", "first": serials[0], "last": serials[-1], "serials": told, "incident": "I-7"}
+    await sign(desk, waits.countersignature_id)
+    assert (await clerk.twice("ReportMissing", missing)).moved.count == 599
+    assert await state_of(clerk, left) == (BlankState.ASSIGNED, WINDOW)
+
+
+async def test_a_range_that_holds_other_blanks_than_were_signed_is_asked_about_anew(desk: BlankDesk, driver: Driver) -> None:
+    async def spoiled(size: int) -> list[str]:
+        serials = await add_blanks(driver, size)
+        for serial in serials:
+            await move(driver, serial, Verb.SPOIL, BY_KEEPER, reason="bent")
+        return serials
+
+    first, *_ = await spoiled(3)
+    keeper = desk.keeper()
+    request = messages.ReturnBlanksRequest(request_id="R1", range=messages.SerialRange(first=first, last="B9999999999"))
+    await sign(desk, (await keeper.ask("ReturnBlanks", request)).moved.countersignature_id)
+    await spoiled(1)
+    again = (await keeper.ask("ReturnBlanks", request)).moved
+    assert (again.refusal.reason, again.count) == ("SECOND_PERSON_NEEDED", 0)
+    await sign(desk, again.countersignature_id)
+    assert (await keeper.twice("ReturnBlanks", request)).moved.count == 4
 
 
 async def test_a_range_moves_as_a_whole_or_not_at_all(desk: BlankDesk, driver: Driver) -> None:

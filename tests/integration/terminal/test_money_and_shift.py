@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
+from textual.widgets import Static
 
 from cli.terminal.screens.shift import CloseShift
 from cli.terminal.screens.top_up import TopUp
@@ -137,3 +138,24 @@ async def test_a_shift_is_counted_before_the_books_are_shown_and_closed_when_it_
         await desk.supervisor().ask("DecideCountersignature", decision)
         await hands.press("f8")
         assert "已结班" in hands.said()
+
+
+async def test_who_signs_sees_every_serial(hall: Hall, desk: BlankDesk) -> None:
+    def dial() -> Line:
+        return open_line(f"127.0.0.1:{desk.port}", WINDOW, None)
+
+    (listed,) = {tuple(one.serial for one in (await desk.clerk().ask("ListBlanks", messages.ListBlanksRequest())).blanks)}
+    missing = messages.ReportMissingRequest(request_id="M1", serials=listed, incident="I-7")
+    assert (await desk.clerk().ask("ReportMissing", missing)).moved.countersignature_id
+    async with window_app(hall, issuance=dial) as hands:
+        await sign_in(hands, await account_of(hall, Role.SUPERVISOR, "chief-71"))
+        session = hands.app.desk.session  # type: ignore[attr-defined]
+        desk.staff._actors[session.token] = desk.staff._actors[desk.staff.sign_in(4, IssuanceRole.SUPERVISOR)]
+        await hands.press("f7")
+        await hands.settle()
+        (row,) = hands.rows("waiting")
+        assert row[1] == "登记遗失"
+        told = str(hands.app.screen.query_one("#what", Static).render())
+        assert f"序列号 {listed[0]}–{listed[-1]} (3)" in told
+        assert "共计张数 3" in told
+        hands.picture("countersignature")
