@@ -35,8 +35,10 @@ def everything_is_accounted_for(city: City, console: Console) -> bool:
     environment = {**os.environ, **city.environment}
     balanced = run_payments(["check"], environment) == 0
     whole = run_card(["verify-audit"], {**environment, **city.card_environment}) == 0
-    moved = run_issuance(["check-blanks"], {**environment, **city.issuance_environment}) == 0
-    return balanced and whole and agreed and counted and moved and not report.problems
+    issuance = {**environment, **city.issuance_environment}
+    sealed = run_issuance(["verify-audit"], issuance) == 0
+    moved = run_issuance(["check-blanks"], issuance) == 0
+    return balanced and whole and sealed and agreed and counted and moved and not report.problems
 
 
 def _cards_agree(city: City, console: Console) -> bool:

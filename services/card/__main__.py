@@ -216,8 +216,8 @@ def reapply_deletions() -> None:
 
     Run it before anybody is served; it may be cut off and run again.
     """
-    from services.card.adapters.topic_reader import read_topic  # noqa: PLC0415
     from services.card.handlers.delete_holder import reapply_deletions as reapply  # noqa: PLC0415
+    from services.common.topic_reader import read_topic  # noqa: PLC0415
     from services.common.topics import CARD_DELETIONS  # noqa: PLC0415
 
     listed = list(read_topic(required(os.environ, "ONECARD_KAFKA", "host:port of a Kafka broker"), CARD_DELETIONS))
@@ -242,12 +242,14 @@ def verify_audit(
     made anew. Needs the key of the audit, and for the last two the topic `audit.seals`. A row may be gone whose seal is older
     than the city's audit_days.
     """
+    from services.card.adapters.audit import BOOK  # noqa: PLC0415
     from services.card.adapters.city_settings import read_city_settings  # noqa: PLC0415
-    from services.card.adapters.published_seals import read_published  # noqa: PLC0415
     from services.card.config import settings_file  # noqa: PLC0415
-    from services.card.domain.audit_seal import over_before  # noqa: PLC0415
-    from services.card.handlers.verify_audit import Verified  # noqa: PLC0415
-    from services.card.handlers.verify_audit import verify_audit as verify  # noqa: PLC0415
+    from services.common.audit.published import read_published  # noqa: PLC0415
+    from services.common.audit.report import print_verified  # noqa: PLC0415
+    from services.common.audit.seals import over_before  # noqa: PLC0415
+    from services.common.audit.verify import Verified  # noqa: PLC0415
+    from services.common.audit.verify import verify_audit as verify  # noqa: PLC0415
     from services.common.clock import now_ms  # noqa: PLC0415
 
     over_before_ms = over_before(read_city_settings(settings_file(os.environ)).retention.audit_days, now_ms())
@@ -257,27 +259,13 @@ def verify_audit(
     with _progress("seals") as progress:
 
         async def look(engine: AsyncEngine) -> None:
-            found.append(await verify(engine, vault, read_published(kafka) if kafka else (), over_before_ms, progress))
+            found.append(
+                await verify(engine, BOOK, vault, read_published(kafka, "card") if kafka else (), over_before_ms, progress)
+            )
 
         asyncio.run(_with_engine(None, look, patient=True))
-    verified = found[0]
-    out.print(f"{verified.seals:,} seals over {verified.rows:,} rows; {verified.published:,} seals compared with the topic")
-    if verified.retired:
-        out.print(f"{verified.retired:,} rows were taken away after their time: their digests are proved, they are not")
-    if verified.late:
-        numbers = ", ".join(map(str, verified.late[:_SHOWN]))
-        out.print(
-            f"{len(verified.late):,} rows came later than an act's can: nobody sealed then, a clock was wrong, or somebody"
-            f" put them there; look at them: {numbers}"
-        )
-    if without_topic:
-        out.print("the topic was not looked at: a tail that was cut off, or a chain made anew with the key, is not seen")
-    for finding in verified.findings[:_SHOWN]:
-        out.print(f"✗ {finding.kind.value}: {finding.number}", style="red")
-    if verified.findings:
-        out.print(f"{len(verified.findings):,} findings", style="red")
+    if not print_verified(out, found[0], with_topic=bool(kafka)):
         raise typer.Exit(1)
-    out.print("the audit is whole", style="green")
 
 
 @app.command()
@@ -313,8 +301,8 @@ def retire_audit() -> None:
     """
     from services.card.adapters.city_settings import read_city_settings  # noqa: PLC0415
     from services.card.config import settings_file  # noqa: PLC0415
-    from services.card.domain.audit_seal import over_before  # noqa: PLC0415
     from services.card.handlers.retire_audit import retire_audit as retire  # noqa: PLC0415
+    from services.common.audit.seals import over_before  # noqa: PLC0415
     from services.common.clock import now_ms  # noqa: PLC0415
 
     days = read_city_settings(settings_file(os.environ)).retention.audit_days

@@ -34,9 +34,6 @@ TERMINAL_ENDS = Gauge(
     "When the first terminal will be without a good certificate; 0: none",
     ["kind"],
 )
-AUDIT_SEAL = Gauge("onecard_audit_seal_number", "The newest seal of the audit")
-AUDIT_SEALED_ROWS = Counter("onecard_audit_sealed_rows_total", "Rows of the audit that were sealed")
-AUDIT_UNSEALED_AGE = Gauge("onecard_audit_oldest_unsealed_seconds", "Age of the oldest row of the audit that has no seal")
 EVENTS_SENT = Counter("onecard_card_events_sent_total", "Rows of the outbox whose cards were published")
 RELAYED_UP_TO = Gauge("onecard_card_relayed_timestamp_seconds", "All that was committed up to then has been published")
 HOTLIST_PUBLISHED = Gauge("onecard_hotlist_published_timestamp_seconds", "All cards barred by then stand on the newest hotlist")

@@ -22,6 +22,7 @@ from onecard.card.v1.sessions_pb2_grpc import add_SessionServiceServicer_to_serv
 from onecard.card.v1.staff_pb2_grpc import add_StaffServiceServicer_to_server
 from onecard.card.v1.terminals_pb2_grpc import add_TerminalServiceServicer_to_server
 from onecard.card.v1.window_pb2_grpc import add_WindowServiceServicer_to_server
+from services.card.adapters.audit import BOOK
 from services.card.adapters.city_settings import read_city_settings
 from services.card.adapters.electronic_tokens import ElectronicTokens
 from services.card.adapters.issuer import IssuerError, make_issuer
@@ -58,11 +59,11 @@ from services.card.handlers.open_session import OpenSession
 from services.card.handlers.pins import Pins
 from services.card.handlers.relay_events import RelayEvents
 from services.card.handlers.retain import Retain
-from services.card.handlers.seal_audit import SealAudit
 from services.card.handlers.settle_money import SettleMoney
 from services.card.handlers.sign_in import Accounts, SignIn
 from services.card.handlers.view_holder import ViewHolder
 from services.common.announce import Announcer
+from services.common.audit.seal import SealAudit
 from services.common.database import make_engine, wait_for_schema
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
@@ -98,7 +99,7 @@ def duties(
             Duty(600, Retain(engine, settings.retention)),
         ],
         [Duty(0.5, money)],
-        [Duty(0.5, SealAudit(vault, announcer)), Duty(0.5, ListDeletions(announcer))],
+        [Duty(0.5, SealAudit(BOOK, vault, announcer)), Duty(0.5, ListDeletions(announcer))],
     ]
 
 

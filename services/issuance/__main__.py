@@ -3,6 +3,8 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -68,6 +70,40 @@ def check_blanks() -> None:
     if wrong:
         sys.exit(f"not where the ledger put them: {', '.join(serial or 'a box is not whole' for serial in wrong)}")
     out.print("every blank is in exactly one place, where its last entry put it")
+
+
+@app.command("verify-audit")
+def verify_audit(
+    without_topic: Annotated[
+        bool, typer.Option("--without-topic", help="the database alone: a tail that was cut off is not seen then")
+    ] = False,
+) -> None:
+    """Verify the audit: every row, every seal, and what was published of the seals; exits with 1 when something is wrong.
+
+    As that of the card service; no row is ever taken away here.
+    """
+    from services.common.audit.published import read_published  # noqa: PLC0415
+    from services.common.audit.report import print_verified  # noqa: PLC0415
+    from services.common.audit.verify import Verified  # noqa: PLC0415
+    from services.common.audit.verify import verify_audit as verify  # noqa: PLC0415
+    from services.common.database import make_engine  # noqa: PLC0415
+    from services.common.keyvault.software import open_token  # noqa: PLC0415
+    from services.issuance.adapters.audit import BOOK  # noqa: PLC0415
+
+    kafka = "" if without_topic else required(os.environ, "ONECARD_KAFKA", "host:port of a Kafka broker")
+    token = Path(required(os.environ, "ONECARD_VAULT", "the file of the service's token"))
+    vault = open_token(token, required(os.environ, "ONECARD_VAULT_PIN", "the PIN of that token"))
+
+    async def look() -> Verified:
+        url = required(os.environ, "ONECARD_DATABASE_URL", "the role of the issuance service")
+        engine = make_engine(url, "issuance-operator", sessions=2, patient=True)
+        try:
+            return await verify(engine, BOOK, vault, read_published(kafka, BOOK.service) if kafka else (), 0, lambda *_: None)
+        finally:
+            await engine.dispose()
+
+    if not print_verified(out, asyncio.run(look()), with_topic=bool(kafka)):
+        raise typer.Exit(1)
 
 
 def main() -> None:

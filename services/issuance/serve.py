@@ -16,6 +16,7 @@ from onecard.issuance.v1.blanks_pb2_grpc import (
 )
 from onecard.issuance.v1.issuance_pb2_grpc import add_IssuanceServiceServicer_to_server
 from services.common.announce import Announcer
+from services.common.audit.seal import SealAudit
 from services.common.database import make_engine, wait_for_schema
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
@@ -25,6 +26,7 @@ from services.common.keyvault.process import harden
 from services.common.keyvault.software import open_token
 from services.common.keyvault.vault import VaultError
 from services.common.points import AtPoint, pass_by
+from services.issuance.adapters.audit import BOOK
 from services.issuance.adapters.boxes import Accounts
 from services.issuance.adapters.card_service import Away, CardDesk
 from services.issuance.adapters.city_settings import read_city_settings
@@ -57,7 +59,13 @@ _MIGRATED: Final = text("select from issuance.place limit 0")
 
 
 def duties(
-    engine: AsyncEngine, card: CardDesk, settings: Settings, closing: CloseShift, journal: PostgresJournal, relay: RelayEvents
+    engine: AsyncEngine,
+    card: CardDesk,
+    settings: Settings,
+    closing: CloseShift,
+    journal: PostgresJournal,
+    relay: RelayEvents,
+    sealing: SealAudit,
 ) -> list[Group]:
     """What one process of all does; each group has a session of its own."""
 
@@ -71,6 +79,7 @@ def duties(
         [Duty(1, BarLostBlanks(engine, lost))],
         [Duty(1, Settle(journal, card)), Duty(5, measure_owed), Duty(10, FindCollected(journal, card))],
         [Duty(0.1, relay)],
+        [Duty(0.5, sealing)],
         [Duty(1, closing), Duty(1, MeasureBlanks(settings.issuance)), Duty(600, ForgetRequests(settings.issuance))],
     ]
 
@@ -104,7 +113,8 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     payments = PaymentsDesk(config.payments, listen.tls) if config.payments else None
     closing = CloseShift(engine, payments)
     journal = PostgresJournal(engine, vault)
-    groups = duties(engine, card, settings, closing, journal, RelayEvents(announcer, at))
+    relay, sealing = RelayEvents(announcer, at), SealAudit(BOOK, vault, announcer)
+    groups = duties(engine, card, settings, closing, journal, relay, sealing)
     housekeeping = make_engine(config.database_url, "issuance-housekeeping", sessions=len(groups) + 1)
     actors = Actors(card)
     # The stubs know gRPC's own server only; ours takes what they bring.

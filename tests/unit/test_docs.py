@@ -18,6 +18,7 @@ from prometheus_client.registry import REGISTRY
 from cli.main import app as onecard
 from services.card import metrics as card_metrics
 from services.common import build, housekeeping
+from services.common.audit import seal as sealing
 from services.common.grpc import metrics as edge_metrics
 from services.issuance import __main__ as issuance
 from services.issuance import metrics as issuance_metrics
@@ -165,7 +166,7 @@ def _resolve(command: Any, line: str) -> None:
         raise LookupError(unknown)
 
 
-SERVICES = [payments_metrics, card_metrics, issuance_metrics, edge_metrics, housekeeping, build]
+SERVICES = [payments_metrics, card_metrics, issuance_metrics, edge_metrics, housekeeping, sealing, build]
 SHOWN = (*SERVICES, simulation_metrics)
 
 

@@ -7,10 +7,16 @@ import asyncpg
 import msgspec
 
 from services.card.domain.actor import Actor
+from services.common.audit.book import AuditBook
 
 _RECORD: Final = """
 insert into card.audit (actor, shift, terminal, act, holder, card, application, purpose, detail)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb)"""
+
+BOOK: Final = AuditBook(
+    "card", "a.actor, a.shift, a.terminal, a.act, a.holder, a.card, a.application, a.purpose, a.detail::text"
+)
+"""As it is sealed."""
 
 _encode = msgspec.json.Encoder().encode
 

@@ -5,9 +5,9 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.card.adapters import audit, audit_seals
-from services.card.adapters.audit_seals import Due
+from services.card.adapters import audit
 from services.card.domain.actor import OPERATOR
+from services.common.audit.book import Due
 from services.common.database import driver_session
 
 SEALS_AT_ONCE: Final = 100
@@ -20,13 +20,13 @@ async def retire_audit(owner: AsyncEngine, over_before_ms: int, progress: Callab
     What is to go is written down, and committed, before the first row goes. `progress` hears how many rows, of how many.
     """
     async with driver_session(owner) as driver:
-        after, gone = await audit_seals.retired_up_to(driver), 0
-        due = await audit_seals.due(driver, after, over_before_ms)
+        after, gone = await audit.BOOK.retired_up_to(driver), 0
+        due = await audit.BOOK.due(driver, after, over_before_ms)
         if due.seals:
             await audit.record(driver, OPERATOR, "audit.retire", detail={"up_to_seal": due.up_to_seal, "rows": due.rows})
         while after < due.up_to_seal:
             up_to = min(after + SEALS_AT_ONCE, due.up_to_seal)
-            gone += await audit_seals.retire(driver, after, up_to)
+            gone += await audit.BOOK.retire(driver, after, up_to)
             after = up_to
             progress(gone, due.rows)
     return due

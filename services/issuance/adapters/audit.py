@@ -6,12 +6,15 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
+from services.common.audit.book import AuditBook
 from services.issuance.domain.actor import Actor
 
 _RECORD: Final = """
 insert into issuance.audit (actor, shift, terminal, act, record, application, detail)
 values ($1, $2, $3, $4, $5, $6, $7::jsonb)"""
 TIMER: Final = "timer"
+BOOK: Final = AuditBook("issuance", "a.actor, a.shift, a.terminal, a.act, a.record, a.application, a.detail::text")
+"""As it is sealed."""
 
 _encode = msgspec.json.Encoder().encode
 

@@ -9,17 +9,18 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.card.v1.audit_seals_pb2 import AuditSeal
-from services.card.adapters import audit, audit_seals
-from services.card.adapters.audit_seals import Due
-from services.card.adapters.published_seals import read_published
+from services.card.adapters import audit
+from services.card.adapters.audit import BOOK
 from services.card.domain.actor import TIMER
-from services.card.domain.audit_seal import Finding, Kind, over_before
 from services.card.handlers import retire_audit as retiring
-from services.card.handlers import verify_audit as verifying
 from services.card.handlers.retire_audit import retire_audit
-from services.card.handlers.seal_audit import SealAudit, row_digest, seal_head
-from services.card.handlers.verify_audit import Verified, verify_audit
 from services.common.announce import Announcer
+from services.common.audit import verify as verifying
+from services.common.audit.book import Due
+from services.common.audit.published import read_published
+from services.common.audit.seal import SealAudit
+from services.common.audit.seals import Finding, Kind, over_before, row_digest, seal_head
+from services.common.audit.verify import Verified, verify_audit
 from services.common.database import driver_session, make_engine
 from tests.support.cardholders import CLERK, Registry
 from tests.support.hall import Owner
@@ -58,7 +59,7 @@ class Book:
     def another_sealer(self, hours: int = 0) -> SealAudit:
         """By a clock that is so far ahead."""
         clock = lambda: now_ms() + hours * HOUR_MS  # noqa: E731 - it is the clock
-        return SealAudit(self.registry.vault, self.broker, clock)  # type: ignore[arg-type]  # a broker in memory
+        return SealAudit(BOOK, self.registry.vault, self.broker, clock)  # type: ignore[arg-type]  # a broker in memory
 
     async def write(self, rows: int = 3) -> None:
         async with driver_session(self.registry.engine) as driver:
@@ -73,7 +74,7 @@ class Book:
     async def verify(self, published: Topic | None = None) -> Verified:
         topic = self.broker.published if published is None else published
         over = over_before(AUDIT_DAYS, now_ms())
-        return await verify_audit(self.registry.engine, self.registry.vault, topic, over, lambda *_: None)
+        return await verify_audit(self.registry.engine, BOOK, self.registry.vault, topic, over, lambda *_: None)
 
     async def found(self) -> list[Finding]:
         return (await self.verify()).findings
@@ -172,8 +173,8 @@ async def test_a_chain_made_anew_without_the_key_is_broken(book: Book) -> None:
 async def test_a_chain_made_anew_with_the_key_is_not_the_one_that_was_published(book: Book) -> None:
     await book.owner.execute("update card.audit set actor = 'staff:8' where id = 8")
     async with driver_session(book.registry.engine) as driver:
-        _, before, seal = await audit_seals.seals_between(driver, 0, 3, 3)
-        rows = await audit_seals.rows_of_seal(driver, seal.number)
+        _, before, seal = await BOOK.seals_between(driver, 0, 3, 3)
+        rows = await BOOK.rows_of_seal(driver, seal.number)
     vault = book.registry.vault
     digests = [row_digest(vault, seal.key_version, row.now) for row in rows if row.now]
     for row, digest in zip(rows, digests, strict=True):
@@ -338,11 +339,11 @@ async def test_what_was_published_is_read_from_a_broker(registry: Registry, owne
     announcer = Announcer(broker.bootstrap)
     await announcer.start()
     book = Book(registry, owner)
-    sealer = SealAudit(registry.vault, announcer)
+    sealer = SealAudit(BOOK, registry.vault, announcer)
     for _ in range(3):
         await book.write()
         await book.seal(sealer)
-    published = await asyncio.to_thread(lambda: list(read_published(broker.bootstrap)))
+    published = await asyncio.to_thread(lambda: list(read_published(broker.bootstrap, BOOK.service)))
     await announcer.stop()
     assert sorted(number for number, _ in published) == [1, 2, 3]
     assert (await book.verify(published)).findings == []

@@ -18,12 +18,13 @@ from prometheus_client import generate_latest
 from onecard.card.v1 import applications_pb2 as applications
 from onecard.card.v1 import privacy_pb2 as privacy
 from onecard.card.v1 import window_pb2 as window_messages
+from services.card.adapters.audit import BOOK
 from services.card.adapters.people import read_holders
 from services.card.domain.life_cycle import Verb
 from services.card.domain.person import Field
 from services.card.handlers.delete_holder import ListDeletions
 from services.card.handlers.relay_events import RelayEvents
-from services.card.handlers.seal_audit import SealAudit
+from services.common.audit.seal import SealAudit
 from services.common.database import driver_session
 from tests.integration.card.test_deletion import Payments, agreed, chiefs, delete
 from tests.integration.card.test_production import blank, desk_of
@@ -263,7 +264,7 @@ async def made_at_once(hall: Hall, application: int) -> int:
 
 async def publish(registry: Registry, broker: Broker) -> None:
     """Everything that leaves for a topic."""
-    events, seals = RelayEvents(registry.engine, registry.sealing, broker), SealAudit(registry.vault, broker)  # type: ignore[arg-type]
+    events, seals = RelayEvents(registry.engine, registry.sealing, broker), SealAudit(BOOK, registry.vault, broker)  # type: ignore[arg-type]
     async with registry.engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         for duty in (events, seals, ListDeletions(broker)):  # type: ignore[arg-type]  # a broker in memory

@@ -302,6 +302,28 @@ create table issuance.audit (
 );
 create trigger never before update or delete or truncate on issuance.audit
     for each statement execute function issuance.never();
+
+-- One link of the chain over the audit: docs/decisions/0019-audit-seals.md.
+create table issuance.audit_seal (
+    number      bigint primary key check (number > 0),
+    rows        int not null,
+    last_row    bigint not null,
+    head        bytea not null,                 -- keyed, by a key that is not in the database
+    key_version smallint not null,
+    at          timestamptz not null,
+    sent_time   timestamptz                     -- published to audit.seals
+);
+create index audit_seal_unsent on issuance.audit_seal (number) where sent_time is null;
+
+-- Which seal a row of the audit is in, and its digest.
+create table issuance.audit_sealed (
+    audit  bigint primary key,
+    seal   bigint not null references issuance.audit_seal,
+    digest bytea not null
+);
+create index audit_sealed_by_seal on issuance.audit_sealed (seal, audit);
+create trigger never before update or delete or truncate on issuance.audit_sealed
+    for each statement execute function issuance.never();
 """
 
 RIGHTS = """
@@ -325,7 +347,8 @@ grant insert (serial, card_identifier, product, box) on issuance.blank to onecar
 grant insert (serial, verb, from_state, to_state, from_place, to_place, destination, record, epoch, application, staff,
     second_staff, shift, terminal, reason, incident) on issuance.blank_entry to onecard_issuance;
 grant insert on issuance.countersignature, issuance.shift_count, issuance.shift_books, issuance.shift_close,
-    issuance.request, issuance.audit to onecard_issuance;
+    issuance.request, issuance.audit, issuance.audit_seal, issuance.audit_sealed to onecard_issuance;
+grant update (sent_time) on issuance.audit_seal to onecard_issuance;
 grant update (state, decided_by, decided_shift, reason, expire_time) on issuance.countersignature to onecard_issuance;
 grant update (posted, attempt, declined, next_time) on issuance.shift_close to onecard_issuance;
 grant delete on issuance.request to onecard_issuance;

@@ -8,9 +8,8 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.card.adapters import audit_seals
-from services.card.adapters.audit_seals import SealedRow
-from services.card.domain.audit_seal import (
+from services.common.audit.book import AuditBook, SealedRow
+from services.common.audit.seals import (
     BEFORE_THE_FIRST,
     MOST_ROWS,
     AuditSeal,
@@ -18,8 +17,9 @@ from services.card.domain.audit_seal import (
     Kind,
     against_published,
     came_late,
+    row_digest,
+    seal_head,
 )
-from services.card.handlers.seal_audit import row_digest, seal_head
 from services.common.database import driver_session
 from services.common.keyvault.vault import KeyVault, UnknownKeyError
 
@@ -45,6 +45,7 @@ class Verified:
 
 async def verify_audit(
     engine: AsyncEngine,
+    book: AuditBook,
     vault: KeyVault,
     published: Iterable[tuple[int, bytes]],
     over_before_ms: int,
@@ -55,7 +56,7 @@ async def verify_audit(
     A row may be gone when its seal, whose time the key vouches for, is older than `over_before_ms`.
     """
     async with driver_session(engine) as driver:
-        verification = _Verification(driver, vault, over_before_ms)
+        verification = _Verification(driver, book, vault, over_before_ms)
         await verification.follow_chain(progress)
         await verification.look_between()
         await verification.compare(published)
@@ -67,6 +68,7 @@ class _Verification:
     """One way along the chain, some seals at a time."""
 
     driver: "asyncpg.Connection[Any]"
+    book: AuditBook
     vault: KeyVault
     over_before_ms: int
     found: Verified = field(default_factory=Verified)
@@ -77,23 +79,23 @@ class _Verification:
 
     async def follow_chain(self, progress: Callable[[int, int], None]) -> None:
         """Every link and every row, up to the newest seal of when it began."""
-        newest = await audit_seals.newest_seal(self.driver)
-        while seals := await audit_seals.seals_between(self.driver, self.before.number, newest.number, SEALS_AT_ONCE):
+        newest = await self.book.newest_seal(self.driver)
+        while seals := await self.book.seals_between(self.driver, self.before.number, newest.number, SEALS_AT_ONCE):
             for seal in seals:
                 await self._follow(seal)
                 progress(seal.number, newest.number)
 
     async def look_between(self) -> None:
         """Rows that no seal has, under numbers whose time has passed."""
-        up_to = await audit_seals.closed_up_to(self.driver)
-        inserted = await audit_seals.strangers(self.driver, up_to, _MOST_STRANGERS)
+        up_to = await self.book.closed_up_to(self.driver)
+        inserted = await self.book.strangers(self.driver, up_to, _MOST_STRANGERS)
         self.found.findings += [Finding(Kind.INSERTED, row) for row in inserted]
 
     async def compare(self, published: Iterable[tuple[int, bytes]]) -> None:
         """What was published with what is there, in the order of the topic; some seals stand there twice."""
         highest, records = 0, iter(published)
         while some := list(islice(records, SEALS_AT_ONCE)):
-            heads = await audit_seals.heads_of(self.driver, [number for number, _ in some])
+            heads = await self.book.heads_of(self.driver, [number for number, _ in some])
             self.found.findings += against_published(heads, some)
             fresh = {number for number, _ in some if number > highest}
             self.found.published += len(fresh)
@@ -102,7 +104,7 @@ class _Verification:
     async def _follow(self, seal: AuditSeal) -> None:
         if seal.number != self.before.number + 1:
             self.found.findings.append(Finding(Kind.SEAL_MISSING, self.before.number + 1))
-        sealed = await audit_seals.rows_of_seal(self.driver, seal.number)
+        sealed = await self.book.rows_of_seal(self.driver, seal.number)
         broken = list(_of_seal(self.vault, self.before.head, seal, sealed))
         self.found.findings += broken
         may_be_gone = not broken and seal.time_ms < self.over_before_ms and await self._were_retired(seal, sealed)
@@ -122,7 +124,7 @@ class _Verification:
     async def _were_retired(self, seal: AuditSeal, sealed: list[SealedRow]) -> bool:
         """Asked after the rows were read: whoever takes rows away meanwhile has noted it by then."""
         if self.retired_up_to < seal.number and any(row.now is None for row in sealed):
-            self.retired_up_to = await audit_seals.retired_up_to(self.driver)
+            self.retired_up_to = await self.book.retired_up_to(self.driver)
         return seal.number <= self.retired_up_to
 
 

@@ -5,17 +5,16 @@ from collections.abc import Iterator
 from google.protobuf.message import DecodeError
 
 from onecard.card.v1.audit_seals_pb2 import AuditSeal
-from services.card.adapters.audit_seals import SERVICE
-from services.card.adapters.topic_reader import read_topic
+from services.common.topic_reader import read_topic
 from services.common.topics import AUDIT_SEALS
 
 
-def read_published(bootstrap: str) -> Iterator[tuple[int, bytes]]:
-    """(number, head) of every seal that the broker still keeps. Raises KafkaError while it is away."""
+def read_published(bootstrap: str, service: str) -> Iterator[tuple[int, bytes]]:
+    """(number, head) of every seal of a service that the broker still keeps. Raises KafkaError while it is away."""
     for value in read_topic(bootstrap, AUDIT_SEALS):
         try:
             seal = AuditSeal.FromString(value)
         except DecodeError:
             continue
-        if seal.service == SERVICE:
+        if seal.service == service:
             yield seal.seal_number, seal.head

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
+from services.common.keyvault.vault import KeyVault
+
+AUDIT_KEY: Final = "audit"
+"""Of the service's own vault."""
 FIRST_HEAD: Final = bytes(32)
 """What the first seal follows."""
 MOST_ROWS: Final = 2000
@@ -21,20 +25,13 @@ class AuditRow(NamedTuple):
     id: int
     at_us: int
     """UTC microseconds since 1970."""
-    actor: str
-    shift: int | None
-    terminal: str
-    act: str
-    holder: int | None
-    card: int | None
-    application: int | None
-    purpose: str
-    detail: str
-    """As the database writes it."""
+    values: tuple[object, ...]
+    """The others, in the order of the service's columns; the detail as the database writes it."""
 
     def content(self) -> bytes:
         """What its digest is over. No text holds a NUL, so no two rows have the same."""
-        return _SEPARATOR.join(b"" if value is None else str(value).encode() for value in self)
+        values = (self.id, self.at_us, *self.values)
+        return _SEPARATOR.join(b"" if value is None else str(value).encode() for value in values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +98,13 @@ def against_published(seals: dict[int, bytes], published: Iterable[tuple[int, by
             yield Finding(Kind.TAIL_CUT, number)
         elif seals[number] != head:
             yield Finding(Kind.RECOMPUTED, number)
+
+
+def row_digest(vault: KeyVault, version: int, row: AuditRow) -> bytes:
+    """Of a row, under a version of the key."""
+    return vault.mac(AUDIT_KEY, version, b"row\n" + row.content())
+
+
+def seal_head(vault: KeyVault, head_before: bytes, seal: AuditSeal, digests: list[bytes]) -> bytes:
+    """Of a seal that follows another one."""
+    return vault.mac(AUDIT_KEY, seal.key_version, b"seal\n" + seal.content(head_before, digests))
