@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.card.v1.cards_pb2 import PARTY_GUARDIAN, PARTY_HOLDER_IN_PERSON, SOCIAL_STATUS_NORMAL, Presented
 from services.common.clock import now_ms
+from services.common.database import driver_session
+from services.common.errors import DomainError
 from services.common.points import AtPoint, pass_by
 from services.issuance.adapters import audit, countersignatures
 from services.issuance.adapters.card_service import Away, Declined
@@ -25,6 +27,10 @@ from services.issuance.handlers.drive import Stream
 from services.issuance.handlers.once import Once, digests, transact
 
 ACT: Final = "UPDATE_CARD"
+BEGUN: Final = "card.update_begun"
+"""In the audit. Where no end follows, its stream was cut: the journal of the record says how far the card had come."""
+ENDED: Final = "card.update"
+"""With its outcome: DONE, or why not."""
 _METHOD: Final = "UpdateCard"
 _MAY_ASK: Final = frozenset({PARTY_HOLDER_IN_PERSON, PARTY_GUARDIAN})
 
@@ -92,25 +98,45 @@ class UpdateCard:
         try:
             if not_now := await self._not_now(update, actor):
                 return Updated(refusal=not_now)
-            word = await transact(self._engine, lambda driver: self._word(driver, update, record, actor))
-            if word.refusal:
-                return Updated(refusal=word.refusal, countersignature=word.number)
-            taken = await self._journal.take(record, actor)
-            if not isinstance(taken, Taken):
-                return Updated(refusal=taken or Refusal.SUPERSEDED)
-            refusal = await self._change(update, Stream(self._journal, terminal, self._at), taken, product, word.number)
         except Away:
             return Updated(refusal=Refusal.CARD_SERVICE_AWAY)
+        word = await transact(self._engine, lambda driver: self._word(driver, update, record, actor))
+        if word.refusal:
+            return Updated(refusal=word.refusal, countersignature=word.number)
+
+        detail: dict[str, str | int] = {"what": update.what, "serial": blank.serial, "second": word.second}
+
+        async def note(outcome: str) -> None:
+            async with driver_session(self._engine) as driver:
+                await audit.record(driver, actor, ENDED, number=record.id, detail=detail | {"outcome": outcome})
+
+        try:
+            refusal = await self._try(update, record, product, actor, terminal, word.number)
+        except DomainError as error:
+            await note(error.reason)
+            raise
         if refusal:
+            await note(refusal.reason if isinstance(refusal, Declined) else refusal.name)
             return Updated(refusal=refusal)
 
         async def done(driver: "asyncpg.Connection[Any]") -> bool:
             await countersignatures.use(driver, word.number)
-            detail: dict[str, str | int] = {"what": update.what, "serial": blank.serial, "second": word.second}
-            await audit.record(driver, actor, "card.update", number=record.id, detail=detail)
+            await audit.record(driver, actor, ENDED, number=record.id, detail=detail | {"outcome": "DONE"})
             return True
 
         return Updated(await self._once(actor.terminal, update.request_id, _METHOD, update.content, bool, done))
+
+    async def _try(
+        self, update: Update, record: Record, product: Product, actor: Actor, terminal: Terminal, approval: int
+    ) -> Refusal | Declined | None:
+        """None: the card has it."""
+        try:
+            taken = await self._journal.take(record, actor)
+            if not isinstance(taken, Taken):
+                return taken or Refusal.SUPERSEDED
+            return await self._change(update, Stream(self._journal, terminal, self._at), taken, product, approval)
+        except Away:
+            return Refusal.CARD_SERVICE_AWAY
 
     async def _find(self, update: Update) -> _Found | Refusal:
         product = product_of(update.atr, self._products)
@@ -140,11 +166,13 @@ class UpdateCard:
         return None if card.social == SOCIAL_STATUS_NORMAL else Refusal.CARD_NOT_GOOD
 
     async def _word(self, driver: "asyncpg.Connection[Any]", update: Update, record: Record, actor: Actor) -> Any:
-        """The vault looks at it, too; it is used up when the card has it."""
+        """The vault looks at it, too; it is used up when the card has it. That it begins is written before anything is done."""
         detail = {"what": update.what, "record": str(record.id), "serial": record.serial}
-        return await second_person(
-            driver, digests(_METHOD, update.content), ACT, detail, actor, now_ms(), use=False
-        )  # fmt: skip
+        word = await second_person(driver, digests(_METHOD, update.content), ACT, detail, actor, now_ms(), use=False)
+        if word.refusal is None:
+            begun: dict[str, str | int] = {"what": update.what, "serial": record.serial, "second": word.second}
+            await audit.record(driver, actor, BEGUN, number=record.id, detail=begun)
+        return word
 
     async def _change(
         self, update: Update, stream: Stream, taken: Taken, product: Product, approval: int

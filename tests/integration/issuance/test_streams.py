@@ -31,6 +31,7 @@ from services.issuance.handlers.update_card import UpdateCard
 from tests.integration.issuance.test_lives import check, open_room
 from tests.support.blank_desk import StaffRoom
 from tests.support.blanks import WINDOW
+from tests.support.chip import Cut
 from tests.support.chip_driver import PRODUCTS
 from tests.support.edge import reason_of
 from tests.support.hostile_terminal import answer_to
@@ -311,7 +312,22 @@ async def test_a_pin_is_reloaded_when_a_second_person_has_signed(desk: Desk, roo
     assert not room.cards[0].chip.pin
     again = (await desk.converse("UpdateCard", new_pin(desk, request_id="u2"))).updated
     assert again.refusal.reason == "SECOND_PERSON_NEEDED", "a signature is good once"
-    assert await driver.fetchval("select count(*) from issuance.audit where act = 'card.update'") == 1
+    rows = await driver.fetch("select act, detail ->> 'outcome' from issuance.audit where act like 'card.update%' order by id")
+    begun = ("card.update_begun", None)
+    assert [tuple(row) for row in rows] == [begun, ("card.update", "STREAM_CUT"), begun, ("card.update", "DONE")]
+
+
+async def test_an_update_that_fails_stands_in_the_audit_with_its_outcome(desk: Desk, room: Room, driver: Driver) -> None:
+    await desk.issue(room.registry.apply())
+    asked = (await desk.converse("UpdateCard", new_pin(desk))).updated
+    await desk.sign(asked.countersignature_id)
+    room.cards[0].chip.cut = Cut(1, executed=True)
+    refused_now = (await desk.converse("UpdateCard", new_pin(desk))).updated.refusal.reason
+    assert refused_now
+    assert (await desk.converse("UpdateCard", new_pin(desk))).updated.done
+    rows = await driver.fetch("select act, detail ->> 'outcome' from issuance.audit where act like 'card.update%' order by id")
+    begun = ("card.update_begun", None)
+    assert [tuple(row) for row in rows] == [begun, ("card.update", refused_now), begun, ("card.update", "DONE")]
 
 
 async def test_the_days_of_a_card_are_written_as_the_registry_has_them(desk: Desk, room: Room) -> None:
