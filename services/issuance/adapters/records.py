@@ -63,7 +63,8 @@ _ABANDONED: Final = """
 select r.staff, r.shift, r.terminal, r.outlet, r.id, r.epoch, r.state, r.application, r.serial, r.stage, r.card, r.reason
 from issuance.record r join issuance.blank b on b.serial = r.serial
 where r.state = 1 and r.take_time < clock_timestamp() - make_interval(secs => $1)
-    or r.state < 6 and b.state in (9, 10, 11, 14) or r.state < 5 and b.barred and b.state <> 12
+    or (r.state < 6 and b.state in (9, 10, 11, 14) or r.state < 5 and b.barred and b.state <> 12)
+        and (r.state > 1 or r.take_time < clock_timestamp() - make_interval(secs => least($1, $2)))
 order by r.id limit 100"""
 _LYING: Final = """
 select r.staff, r.shift, r.terminal, r.outlet, r.id, r.epoch, r.state, r.application, r.serial, r.stage, r.card, r.reason
@@ -74,6 +75,9 @@ order by r.id limit 50"""
 _EVIDENCE: Final = """
 insert into issuance.journal (record, epoch, step, class, kind, address, generation, digest, outcome)
 values ($1, $2, $3, 3, $4, $5, $6, $7, $8) on conflict do nothing"""
+
+_BEGINNING_SECONDS: Final = 15.0
+"""So long after a blank was reserved the card service may still hear that its card begins: it was asked with less patience."""
 
 
 class PostgresJournal:
@@ -183,7 +187,7 @@ class PostgresJournal:
 
     async def abandoned(self, seconds: float) -> Sequence[Taken]:
         """Records with a blank that nobody has come back to for so long, nothing written; or whose blank is gone or barred."""
-        return await self._read_taken(_ABANDONED, seconds)
+        return await self._read_taken(_ABANDONED, seconds, _BEGINNING_SECONDS)
 
     async def lying(self, after: int, seconds: float) -> Sequence[Taken]:
         """Records behind that number whose card lies at its outlet for so long already, as far as we know."""

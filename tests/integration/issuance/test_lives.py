@@ -356,6 +356,18 @@ async def test_what_became_of_cards_is_published_once_and_in_order(
     assert {(event.card_id, event.blank_serial, event.place) for event in events} == {(1, room.cards[0].serial, WINDOW)}
 
 
+async def test_a_record_is_not_let_go_while_its_card_may_still_begin(journal: PostgresJournal, driver: Driver) -> None:
+    """Otherwise the card service hears first that nothing comes of it, and then that it begins, and nobody knows of it here."""
+    room = await open_room(journal, driver, 1)
+    await stop_at(room, RecordState.RESERVED, room.registry.apply())
+    await move(driver, room.cards[0].serial, Verb.BAR, Signed(), reason="TERMINAL_REVOKED")
+    assert await journal.abandoned(900) == []
+    await driver.execute("update issuance.record set take_time = clock_timestamp() - interval '14 seconds'")
+    assert await journal.abandoned(900) == []
+    await driver.execute("update issuance.record set take_time = clock_timestamp() - interval '15 seconds'")
+    assert [taken.blank.serial for taken in await journal.abandoned(900)] == [room.cards[0].serial]
+
+
 @pytest.mark.parametrize("cut_at", [1, 5])
 async def test_a_blank_that_went_missing_keeps_no_debt_waiting(journal: PostgresJournal, driver: Driver, cut_at: int) -> None:
     """Neither its own, nor those of the cards behind it."""
