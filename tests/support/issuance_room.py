@@ -235,8 +235,10 @@ class Registry:
             social=SOCIAL_STATUS_NORMAL if card.state == "ISSUED" else SOCIAL_STATUS_SEALED,
         )
 
-    async def end(self, request_id: str, application: int, *, made: bool, bank_account: str = "") -> Declined | None:
-        return self._once(request_id, lambda: self._end(application, made))
+    async def end(
+        self, request_id: str, application: int, card_identifier: str, *, made: bool, bank_account: str = ""
+    ) -> Declined | None:
+        return self._once(request_id, lambda: self._end(application, card_identifier, made))
 
     async def complete(
         self, request_id: str, application: int, actor: Actor, presented: Presented, new_pin: str = ""
@@ -261,10 +263,12 @@ class Registry:
         self.cards.append(Making(len(self.cards) + 1, application, identifier))
         return None
 
-    def _end(self, application: int, made: bool) -> Declined | None:
+    def _end(self, application: int, identifier: str, made: bool) -> Declined | None:
         card = self.of(application)
-        if card is None or card.state != "MAKING":
-            return Declined("NOT_IN_PRODUCTION", "")
+        if card is None or card.state not in (("MAKING",) if made else ("MAKING", "LYING")):
+            return Declined("NOT_AT_THIS_STEP", "")
+        if card.identifier != identifier:
+            return Declined("ANOTHER_CARD_BEGUN", "")
         card.state = "LYING" if made else "RETIRED"
         if not made:
             self.waiting.add(application)

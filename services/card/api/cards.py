@@ -256,7 +256,8 @@ class CardService(CardServiceServicer):
         actor, now = self._actors.service(ISSUANCE), now_ms()
         if request.bank_account and not (request.made and is_account(request.bank_account)):
             raise bad("bank_account", "16 to 19 digits, the last one by Luhn, of a card that was made")
-        outcome = Outcome(request.made, request.bank_account)
+        identifier = identifier_of(request.card_identifier) if request.card_identifier else ""
+        outcome = Outcome(request.made, request.bank_account, identifier)
         ask = request.made and not request.bank_account
         answer = await self._bank.ask_online(request.application_id) if ask else None
 

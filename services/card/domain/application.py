@@ -84,7 +84,7 @@ class Step(IntEnum):
     START_INSTANT = 6
     PRODUCE = 7
     FAIL = 8
-    """It could not be made; it waits to be made again."""
+    """It could not be made, or was spoiled at its outlet; it waits to be made again."""
     COLLECT = 9
     ENABLE = 10
     WITHDRAW = 11
@@ -118,7 +118,7 @@ STEPS: Final[dict[Step, tuple[frozenset[ApplicationState], ApplicationState]]] =
     Step.BANK_REFUSE: (frozenset({_S.AT_BANK}), _S.REFUSED),
     Step.START_INSTANT: (frozenset({_S.APPLIED}), _S.IN_PRODUCTION),
     Step.PRODUCE: (frozenset({_S.IN_PRODUCTION}), _S.AT_OUTLET),
-    Step.FAIL: (frozenset({_S.IN_PRODUCTION}), _S.APPLIED),
+    Step.FAIL: (frozenset({_S.IN_PRODUCTION, _S.AT_OUTLET}), _S.APPLIED),
     Step.COLLECT: (frozenset({_S.AT_OUTLET}), _S.COLLECTED),
     Step.ENABLE: (frozenset({_S.COLLECTED}), _S.COMPLETED),
     Step.WITHDRAW: (frozenset({_S.AWAITING_PHOTO, _S.APPLIED, _S.REFUSED}), _S.WITHDRAWN),

@@ -288,8 +288,10 @@ def _wrong_axis(card: Card, verb: Verb) -> Refusal | None:
             return Refusal.ELECTRONIC_LEVEL_REACHED
         case Verb.RAISE_LEVEL if card.financial is not FinancialStatus.ACTIVE:
             return Refusal.ACCOUNT_NOT_ACTIVE
-        case Verb.PRODUCE | Verb.ABANDON if card.production in _MADE:
+        case Verb.PRODUCE if card.production in _MADE:
             return Refusal.ALREADY_MADE
+        case Verb.ABANDON if card.production is Production.ISSUED:
+            return Refusal.ALREADY_COLLECTED
         case Verb.COLLECT if card.production is Production.ISSUED:
             return Refusal.ALREADY_COLLECTED
         case Verb.COLLECT if card.production is not Production.AT_OUTLET:

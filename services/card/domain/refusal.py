@@ -31,6 +31,7 @@ class Refusal(IntEnum):
     ALREADY_MADE = 22
     CARD_IDENTIFIER_USED = 23
     CARD_IDENTIFIER_OF_ANOTHER_CITY = 24
+    ANOTHER_CARD_BEGUN = 25
     # Who asks, and what is shown
     NOT_BY_THIS_PARTY = 30
     IDENTITY_NOT_VERIFIED = 31
@@ -140,6 +141,7 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.ALREADY_MADE: "该卡已经制作完成。",
     Refusal.CARD_IDENTIFIER_USED: "该空白卡的卡识别码已经使用过，不能再次制卡，请更换空白卡，并将此卡交卡管员处理。",
     Refusal.CARD_IDENTIFIER_OF_ANOTHER_CITY: "该空白卡不属于本市，请更换空白卡，并将此卡交卡管员处理。",
+    Refusal.ANOTHER_CARD_BEGUN: "该申请现在办理的是另一张卡，这张卡已与它无关。",
     Refusal.NOT_BY_THIS_PARTY: "此业务不能由该经办人办理。",
     Refusal.IDENTITY_NOT_VERIFIED: "尚未核验身份，请出示有效身份证件。",
     Refusal.PAPERS_MISSING: "缺少委托或监护关系证明材料，请补齐后再办理。",

@@ -17,7 +17,7 @@ from services.card.adapters.money import read_fee
 from services.card.adapters.people import Holder, add_lookups, read_holders
 from services.card.adapters.sealing import Sealing
 from services.card.domain.actor import Actor
-from services.card.domain.application import Applicant, ApplicationKind, Step, advance, no_room
+from services.card.domain.application import Applicant, ApplicationKind, ApplicationState, Step, advance, no_room
 from services.card.domain.card import Card, CardKind, FinancialStatus, Production
 from services.card.domain.card_number import card_identifier, card_number, city_of
 from services.card.domain.fee import may_be_made
@@ -82,8 +82,11 @@ class Outcome:
     """What became of a card at its making."""
 
     made: bool
+    """Otherwise its numbers are retired: it could not be made, or was spoiled before anybody had it."""
     bank_account: str = field(repr=False, default="")
     """The one that the bank accepted beforehand, with the box of the blank; empty: none."""
+    card_identifier: str = ""
+    """Of which card this is said; empty: of whichever is being made."""
 
 
 async def end_production(
@@ -95,7 +98,10 @@ async def end_production(
     actor: Actor,
     now_ms: int,
 ) -> Handled:
-    """Step 2: the card lies at its outlet; or it could not be made: its numbers are retired, the application waits again."""
+    """Step 2: the card lies at its outlet; or nothing comes of it: its numbers are retired, the application waits again.
+
+    Whoever was slow, and speaks of a blank that the application has nothing to do with any more, ends no other card.
+    """
     application = await _locked(driver, number)
     step, verb = (Step.PRODUCE, Verb.PRODUCE) if outcome.made else (Step.FAIL, Verb.ABANDON)
     to = advance(application.state, step)
@@ -103,6 +109,10 @@ async def end_production(
         return Handled(number, to)
     card = await lock_card(driver, application.card or 0)
     assert card is not None, "an application in production has its card"
+    if outcome.card_identifier and outcome.card_identifier != card.card_identifier:
+        return Handled(number, Refusal.ANOTHER_CARD_BEGUN)
+    if application.state is ApplicationState.AT_OUTLET and not outcome.card_identifier:
+        return Handled(number, Refusal.ALREADY_MADE)
     today = day_of(now_ms)
     after = decide(settings.life, card, verb, Shown(Party.ISSUANCE, now_ms, today))
     assert isinstance(after, Card), "card and application go together"

@@ -107,10 +107,16 @@ class CardDesk:
         answer: Any = await self._ask(self._cards.BeginProduction, request)
         return _refusal(answer) or _order(answer.card_data)
 
-    async def end(self, request_id: str, application: int, *, made: bool, bank_account: str = "") -> Declined | None:
-        """It is made, or its numbers are retired. Raises Away."""
+    async def end(
+        self, request_id: str, application: int, card_identifier: str, *, made: bool, bank_account: str = ""
+    ) -> Declined | None:
+        """The card of a blank is made, or its numbers are retired. Raises Away."""
         request = cards.EndProductionRequest(
-            request_id=request_id, application_id=application, made=made, bank_account=bank_account
+            request_id=request_id,
+            application_id=application,
+            card_identifier=card_identifier,
+            made=made,
+            bank_account=bank_account,
         )
         return _refusal(await self._ask(self._cards.EndProduction, request))
 

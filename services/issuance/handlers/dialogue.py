@@ -181,8 +181,10 @@ class CardService(Protocol):
     async def order_of(self, application: int, actor: Actor) -> Order | Declined:
         """What is to be made for an application; who asks stands in its audit."""
 
-    async def end(self, request_id: str, application: int, *, made: bool, bank_account: str = "") -> Declined | None:
-        """It is made, or its numbers are retired."""
+    async def end(
+        self, request_id: str, application: int, card_identifier: str, *, made: bool, bank_account: str = ""
+    ) -> Declined | None:
+        """The card of a blank is made, or its numbers are retired."""
 
     async def complete(
         self, request_id: str, application: int, actor: Actor, presented: Presented, new_pin: str = ""

@@ -23,14 +23,14 @@ _ENABLED_ALREADY: Final = "ALREADY_ENABLED"
 
 async def tell_made(stream: Stream, card: CardService, bank_account: str) -> Declined | None:
     """It lies at its outlet; that it was told is written with what follows, as the stream's debt that is paid."""
-    record = stream.taken.record
-    return await card.end(f"end-{record.id}-made", record.application, made=True, bank_account=bank_account)
+    record, identifier = stream.taken.record, stream.taken.blank.card_identifier
+    return await card.end(f"end-{record.id}-made", record.application, identifier, made=True, bank_account=bank_account)
 
 
 async def tell_failed(stream: Stream, card: CardService) -> IssueOutcome:
     """Nothing comes of the blank: its numbers are retired. One that was never written goes back, if it was never begun."""
-    record = stream.taken.record
-    declined = await card.end(f"end-{record.id}-failed", record.application, made=False)
+    record, identifier = stream.taken.record, stream.taken.blank.card_identifier
+    declined = await card.end(f"end-{record.id}-failed", record.application, identifier, made=False)
     answer = declined.reason if declined else ""
     if record.state is RecordState.SPOILING:
         await stream.write(RecordState.SPOILED, paid=Debt.FAILED, answer=answer)

@@ -51,9 +51,12 @@ class Desk:
         )
         return await self.issuance.ask("BeginProduction", asked)
 
-    async def end(self, application: int, request_id: str = "", *, made: bool = True) -> Any:
+    async def end(self, application: int, request_id: str = "", *, made: bool = True, card_identifier: str = "") -> Any:
         asked = cards.EndProductionRequest(
-            request_id=request_id or f"e{application}-{made}", application_id=application, made=made
+            request_id=request_id or f"e{application}-{made}-{card_identifier}",
+            application_id=application,
+            made=made,
+            card_identifier=card_identifier,
         )
         return await self.issuance.ask("EndProduction", asked)
 
@@ -275,6 +278,48 @@ async def test_the_identifier_of_a_blank_is_used_once_whatever_became_of_it(hall
         assert (await status_of(desk.begin(second, wrong)))[1] == "BAD_REQUEST"
     drawn = await desk.begin(second, request_id="drawn")
     assert drawn.application.state == applications.APPLICATION_STATE_IN_PRODUCTION
+
+
+async def test_who_speaks_of_another_blank_ends_no_card(hall: Hall) -> None:
+    desk = await desk_of(hall)
+    application = await desk.apply()
+    await desk.begin(application, blank(1))
+    await desk.end(application, made=False, card_identifier=blank(1).lower())
+    await desk.begin(application, blank(2))
+    for made in (False, True):
+        late = await desk.end(application, "late" + str(made), made=made, card_identifier=blank(1))
+        assert late.refusal.reason == "ANOTHER_CARD_BEGUN"
+    data = await desk.read(application_id=application)
+    assert (data.card_identifier, data.card.social) == (blank(2), cards.SOCIAL_STATUS_SEALED)
+    assert not (await desk.end(application, card_identifier=blank(2))).HasField("refusal")
+    assert (await status_of(desk.end(application, "wrong", made=False, card_identifier="4407")))[1] == "BAD_REQUEST"
+
+
+async def test_a_card_that_is_spoiled_at_its_outlet_is_named_and_another_one_is_made_in_its_place(hall: Hall) -> None:
+    desk = await desk_of(hall)
+    application = await desk.printed()
+    assert (await desk.end(application, made=False)).refusal.reason == "ALREADY_MADE"
+    for _ in range(2):  # and a repeat hears it again
+        ended = await desk.end(application, made=False, card_identifier=blank(application))
+        assert ended.application.state == applications.APPLICATION_STATE_APPLIED
+    spoiled = (await desk.read(card_identifier=blank(application), summary_only=True)).card
+    assert spoiled.social == cards.SOCIAL_STATUS_CANCELLED
+    assert (await desk.complete(application)).refusal.reason != ""
+    assert not (await desk.begin(application, blank(7))).HasField("refusal")
+    assert not (await desk.end(application, card_identifier=blank(7))).HasField("refusal")
+    done = await desk.complete(application, "taken")
+    assert done.card.social == cards.SOCIAL_STATUS_NORMAL
+    assert len(await desk.acts_of("card.abandon")) == 1
+
+
+async def test_a_card_in_its_holders_hand_is_not_spoiled(hall: Hall) -> None:
+    desk = await desk_of(hall)
+    application = await desk.printed()
+    await desk.complete(application)
+    late = await desk.end(application, made=False, card_identifier=blank(application))
+    assert late.refusal.reason == "APPLICATION_ENDED"
+    kept = (await desk.read(card_identifier=blank(application), summary_only=True)).card
+    assert kept.social == cards.SOCIAL_STATUS_NORMAL
 
 
 async def test_of_two_who_use_one_blank_at_once_one_has_it(hall: Hall) -> None:

@@ -139,14 +139,22 @@ def test_a_card_is_collected_where_it_lies_and_only_then_enabled() -> None:
     assert after(collected, Verb.ENABLE).social is NORMAL
 
 
-def test_a_card_is_produced_or_abandoned_once_and_not_after_the_other() -> None:
+def test_a_card_is_produced_once_and_not_after_it_was_abandoned() -> None:
     making = card(SEALED, production=Production.BATCHED)
     made = after(making, Verb.PRODUCE, Party.ISSUANCE)
     assert (made.social, made.production) == (SEALED, Production.AT_OUTLET)
+    assert refusal(made, Verb.PRODUCE, Party.ISSUANCE) is Refusal.ALREADY_MADE
     for verb in (Verb.PRODUCE, Verb.ABANDON):
-        assert refusal(made, verb, Party.ISSUANCE) is Refusal.ALREADY_MADE
         assert refusal(card(), verb, Party.ISSUANCE) is Refusal.ALREADY_MADE
     assert after(making, Verb.ABANDON, Party.ISSUANCE).social is CANCELLED
+
+
+def test_a_card_that_lies_at_its_outlet_can_still_be_spoiled_and_nobodys_hand_is_emptied() -> None:
+    made = card(SEALED, production=Production.AT_OUTLET, financial=FinancialStatus.INACTIVE)
+    spoiled = after(made, Verb.ABANDON, Party.ISSUANCE)
+    assert (spoiled.social, spoiled.financial) == (CANCELLED, FinancialStatus.CLOSED)
+    collected = after(made, Verb.COLLECT)
+    assert refusal(collected, Verb.ABANDON, Party.ISSUANCE) is Refusal.ALREADY_COLLECTED
 
 
 def test_the_axes_are_kept_apart() -> None:
