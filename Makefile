@@ -41,9 +41,9 @@ LIVES ?= 3000
 ANSWERS ?= 100000
 DAYS ?= 1000
 proof-issuance: $(VENV)/dev.stamp ## lives of cards by the thousand, hostile answers, days of blanks (LIVES=30 ANSWERS=1000 DAYS=10: a part)
-	@echo "$(LIVES) lives with up to 8 cuts each on PostgreSQL, at a kit over the whole platform, of each product's chip; ten times in memory;"
+	@echo "$(LIVES) lives with up to 8 cuts each on the real services, with the journal in PostgreSQL, of each product's chip; ten times in memory;"
 	@echo "$(ANSWERS) hostile answers and messages; $(DAYS) random days of blanks"
-	ONECARD_CHIP_LIVES=$(LIVES) ONECARD_ISSUE_LIVES=$(LIVES)0 ONECARD_ISSUE_LIVES_ON_POSTGRES=$(LIVES) ONECARD_KIT_CARDS=$(LIVES) \
+	ONECARD_CHIP_LIVES=$(LIVES) ONECARD_ISSUE_LIVES=$(LIVES)0 ONECARD_ISSUE_LIVES_ON_POSTGRES=$(LIVES) ONECARD_WHOLE_LIVES=$(LIVES) \
 	ONECARD_PCSC_CARDS=$$((6 + $(LIVES) / 30)) ONECARD_HOSTILE_ANSWERS=$$(($(ANSWERS) / 4)) ONECARD_BLANK_DAYS=$(DAYS) \
 	$(BIN)/pytest --timeout=0 --durations=12 tests/unit/issuance tests/property/test_random_blanks.py tests/integration/issuance
 

@@ -20,7 +20,7 @@ from onecard.issuance.v1 import issuance_pb2 as messages
 from sdk.merchant.access import Credentials, open_line
 from sdk.till.errors import OutcomeUnknownError
 from sdk.window.devices.printer import READY, CardFace, Printed, PrinterState
-from sdk.window.devices.reader import CardReader
+from sdk.window.devices.reader import CardGoneError, CardReader
 from sdk.window.issuance import GivenUpError, Issuance, Issued
 from services.common.database import driver_session, make_engine
 from services.common.grpc.listen import Listen
@@ -59,14 +59,40 @@ class IssuanceProcess(ApiProcess):
         self.start()
 
 
+class PowerGoneError(Exception):
+    """The terminal is dark: its stream is broken, and its card has no power."""
+
+
+class BoothSlot(Slot):
+    """Its power is the terminal's, or a hand has pulled the card out."""
+
+    dark: bool = False
+    """A card that loses its power loses its terminal, too."""
+
+    def transmit(self, apdu: bytes) -> bytes:
+        try:
+            return super().transmit(apdu)
+        except CardGoneError:
+            if self.dark:
+                raise PowerGoneError from None
+            raise
+
+
 @dataclass(slots=True)
 class Booth:
     """A window's reader, printer and clerk, with one card."""
 
     blank: Blank
     subject: str = WINDOW
-    slot: Slot = field(default_factory=lambda: Slot(chip_seconds=0))
+    slot: BoothSlot = field(default_factory=lambda: BoothSlot(chip_seconds=0))
     printed: list[CardFace] = field(default_factory=list)
+    """On the card that it has now."""
+    print_cut: str = ""
+    """before, during, behind: when the power goes, once."""
+    smudged: bool = False
+    spares: list[Blank] = field(default_factory=list)
+    spoiled: dict[str, CardFace] = field(default_factory=dict)
+    """By serial, what was printed on them."""
     leaves: bool = False
 
     @property
@@ -77,8 +103,10 @@ class Booth:
     def inserted(self) -> Iterator[CardReader]:
         """The card is in the reader for the time of one stream."""
         self.slot.insert(self.chip)
-        yield self.slot
-        self.slot.pull()
+        try:
+            yield self.slot
+        finally:
+            self.slot.pull()
 
     def ready(self) -> PrinterState:
         return READY
@@ -87,10 +115,22 @@ class Booth:
         return ""
 
     def print(self, face: CardFace) -> Printed:
-        self.printed.append(face)
+        cut, self.print_cut = self.print_cut, ""
+        if cut != "before":
+            self.printed.append(face)
+        self.smudged = self.smudged or cut == "during"
+        if cut:
+            raise PowerGoneError
         return Printed.DONE
 
+    def next_blank(self) -> None:
+        """The one that it had is spoiled."""
+        (self.spoiled[self.blank.serial],) = self.printed
+        self.blank, self.printed, self.smudged = self.spares.pop(), [], False
+
     def look(self) -> messages.CardLooks:
+        if self.smudged:
+            return messages.CARD_LOOKS_SPOILED
         return messages.CARD_LOOKS_GOOD if self.printed else messages.CARD_LOOKS_BLANK
 
     def hand_over(self, card_id: int, *, old_card_wanted: bool) -> messages.HandedOver:
@@ -182,7 +222,7 @@ class IssuanceCity:
         return self.issuance(open_line(address or self.address, subject, credentials), token=self.tokens[subject])
 
     async def issue(self, booth: Booth, application: int, address: str = "") -> Issued:
-        """One stream, over another address perhaps. Raises OutcomeUnknownError when it was cut."""
+        """One stream, over another address perhaps. Raises OutcomeUnknownError, PowerGoneError when it was cut."""
 
         def talk() -> Issued:
             with booth.inserted() as reader, self.window(booth.subject, address) as window:

@@ -16,15 +16,19 @@ from services.issuance.domain.blank import BlankState
 from services.issuance.domain.record import RecordState
 from simulation.chips.card import Cut
 from simulation.link import Link
-from tests.support.issuance_city import Booth, IssuanceCity
+from tests.support.blanks import KIT
+from tests.support.issuance_city import Booth, IssuanceCity, PowerGoneError
 from tests.support.waiting import until
 from tests.support.worker import Stop
 
 ISSUED: Final = (RecordState.ISSUED, BlankState.HANDED_OVER)
+SPOILED: Final = (RecordState.SPOILED, BlankState.SPOILED)
 BYTES: Final = 24_000
 """About as many as a whole stream is, with what encrypts it."""
 COMMANDS: Final = 60
 """About as many as a card takes."""
+PRINT_SHARE: Final = 0.15
+"""Of the cuts: the terminal goes dark when it comes to print."""
 
 POINTS: Final = [
     Stop("record taken"),
@@ -49,13 +53,16 @@ POINTS: Final = [
 
 
 class Lives:
-    """One kit, and the link that it has."""
+    """Terminals, and the link that they have."""
 
-    def __init__(self, city: IssuanceCity, chance: random.Random, link_share: float = 0.6) -> None:
-        """`link_share`: of the cuts; the others are the chip's alone."""
+    def __init__(
+        self, city: IssuanceCity, chance: random.Random, link_share: float = 0.6, elsewhere: Sequence[str] = ()
+    ) -> None:
+        """`link_share`: of the cuts; the others are the chip's alone. `elsewhere`: where a card is inserted now and then."""
         self.city = city
         self.chance = chance
         self.link_share = link_share
+        self.elsewhere = elsewhere
         self.seen: Counter[str] = Counter()
         """How streams ended."""
 
@@ -71,24 +78,40 @@ class Lives:
 
     async def live(self, booth: Booth, application: int, cuts: int, seconds: float = 120) -> Issued | None:
         """Until it is issued. None: it was, and the answer was lost."""
+        home = booth.subject
         for _ in range(cuts):
-            link_breaks = self.chance.random() < self.link_share
-            if not link_breaks or self.chance.random() < 0.3:
-                booth.chip.cut = Cut(self.chance.randrange(COMMANDS), self.chance.random() < 0.5)
-            issued = await self.stream(booth, application, breaks=link_breaks)
-            booth.chip.cut = None
-            if self.is_over(issued):
+            booth.subject = self.chance.choice((home, home, *self.elsewhere))
+            breaks = self.trouble(booth)
+            issued = await self.stream(booth, application, breaks=breaks)
+            booth.chip.cut, booth.slot.dark, booth.print_cut = None, False, ""
+            if self.is_over(booth, issued):
                 return issued
+        booth.subject = home
         async with asyncio.timeout(seconds):
-            while not self.is_over(issued := await self.stream(booth, application, breaks=False)):
+            while not self.is_over(booth, issued := await self.stream(booth, application, breaks=False)):
                 await asyncio.sleep(0.1)
         return issued
 
+    def trouble(self, booth: Booth) -> bool:
+        """What goes wrong in the next stream; answers whether its link breaks by itself."""
+        chance = self.chance
+        if chance.random() < PRINT_SHARE:
+            booth.print_cut = chance.choice(("before", "behind", *(("during",) if booth.spares else ())))
+            return False
+        link_breaks = chance.random() < self.link_share
+        if not link_breaks or chance.random() < 0.3:
+            booth.chip.cut, booth.slot.dark = Cut(chance.randrange(COMMANDS), chance.random() < 0.5), chance.random() < 0.5
+        return link_breaks
+
     async def stream(self, booth: Booth, application: int, *, breaks: bool) -> Issued | None:
-        """One; None: it was cut."""
-        link = self.link(breaks=breaks)
+        """One; None: it was cut. A kit has a link in front of it always, a window one that breaks."""
+        link = self.link(breaks=breaks) if breaks or booth.subject == KIT else None
+        printed = len(booth.printed)
         try:
-            issued = await self.city.issue(booth, application, link.address)
+            issued = await self.city.issue(booth, application, link.address if link else "")
+        except PowerGoneError:
+            self.seen["cut while printing" if len(booth.printed) > printed else "power cut"] += 1
+            return None
         except OutcomeUnknownError as error:
             self.seen["INTERNAL" if "INTERNAL" in str(error) else "link cut"] += 1
             return None
@@ -99,42 +122,60 @@ class Lives:
             self.seen["chip cut"] += 1
             return None
         finally:
-            await asyncio.to_thread(link.close)
+            if link:
+                await asyncio.to_thread(link.close)
         self.seen[issued.refusal.reason if issued.refusal else messages.IssueOutcome.Name(issued.outcome)] += 1
         return issued
 
-    def is_over(self, issued: Issued | None) -> bool:
-        """It was made, now or before."""
+    def is_over(self, booth: Booth, issued: Issued | None) -> bool:
+        """It was made, now or before. What was spoiled in the printer is followed by another blank."""
         if issued is None:
             return False
-        assert issued.outcome != messages.ISSUE_OUTCOME_SPOILED, issued
-        return issued.done or bool(issued.refusal and issued.refusal.reason == "BLANK_HANDED_OVER")
+        reason = issued.refusal.reason if issued.refusal else ""
+        if issued.outcome == messages.ISSUE_OUTCOME_SPOILED or reason == "BLANK_SPOILED":
+            assert booth.smudged, issued
+            booth.next_blank()
+            return False
+        return issued.done or reason == "BLANK_HANDED_OVER"
 
 
-async def all_agree(city: IssuanceCity, booths: Sequence[Booth]) -> None:
+async def all_agree(city: IssuanceCity, booths: Sequence[Booth], readers: int = 1) -> None:
     """One number on one card, the ledger of blanks balanced, registry and chip agree, nothing printed twice."""
     await until("all are enabled", lambda: are_issued(city, booths))
     rows = await city.hall.owner.fetch(
         """select b.serial, b.card_identifier, r.card, c.id, c.social, c.application, r.application from issuance.record r
-           join issuance.blank b on b.serial = r.serial join card.card c on c.card_identifier = b.card_identifier"""
+           join issuance.blank b on b.serial = r.serial join card.card c on c.card_identifier = b.card_identifier
+           where r.state = $1""",
+        RecordState.ISSUED,
     )
     assert len(rows) == len(booths)
     assert all((row[2], row[4], row[5]) == (row[3], 1, row[6]) for row in rows), "the card that was made is enabled"
+    assert await city.hall.owner.fetchval("select count(*) from card.card where social = 1") == len(booths), "and no other one"
     assert await city.hall.owner.fetchval("select count(*) from issuance.owed where done_time is null") == 0
     identifiers = {row[0]: row[1] for row in rows}
-    numbers: set[str] = set()
-    for booth in booths:
-        assert booth.chip.identifier.hex().upper() == identifiers[booth.blank.serial]
-        (face,) = booth.printed
-        assert face.card_number not in numbers, "a number is on one card"
-        numbers.add(face.card_number)
-        assert face.card_number.encode() in b"".join(booth.chip.records.values())
-        checked = await city.check(booth)
-        assert checked.agrees, checked  # each record, with the keys that the chip should have
+    numbers = [face.card_number for booth in booths for face in (*booth.spoiled.values(), *booth.printed)]
+    assert len(numbers) == len(set(numbers)), "a number is on one card"
+    free = asyncio.Semaphore(readers)
+
+    async def one_agrees(booth: Booth) -> None:
+        async with free:
+            await agrees(city, booth, identifiers[booth.blank.serial])
+
+    await asyncio.gather(*map(one_agrees, booths))
     async with driver_session(city.engine) as driver:
         assert await unsound(driver) == []
 
 
+async def agrees(city: IssuanceCity, booth: Booth, identifier: str) -> None:
+    """The chip is the one of the registry, with each record and the keys that it should have."""
+    assert booth.chip.identifier.hex().upper() == identifier
+    (face,) = booth.printed
+    assert face.card_number.encode() in b"".join(booth.chip.records.values())
+    checked = await city.check(booth)
+    assert checked.agrees, checked
+
+
 async def are_issued(city: IssuanceCity, booths: Sequence[Booth]) -> bool:
-    """Each of them, and nothing else was touched."""
-    return await city.states() == {booth.blank.serial: ISSUED for booth in booths}
+    """Each of them, or what it had before was spoiled, and nothing else was touched."""
+    issued = {booth.blank.serial: ISSUED for booth in booths}
+    return await city.states() == issued | {serial: SPOILED for booth in booths for serial in booth.spoiled}

@@ -1,8 +1,6 @@
 """Mobile kits: a link that breaks anywhere loses no card and doubles none; a kit that is lost can do nothing within seconds."""
 
 import asyncio
-import os
-import random
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
@@ -34,13 +32,9 @@ from tests.support.edge import reason_of
 from tests.support.hall import WINDOW as TERMINAL
 from tests.support.hall import Window, open_hall
 from tests.support.issuance_city import Booth, IssuanceCity, open_city
-from tests.support.issuance_lives import POINTS, Lives, all_agree
 from tests.support.town import Database
-from tests.support.worker import Stop
 
 Driver: TypeAlias = "asyncpg.Connection[Any]"
-CARDS: Final = int(os.environ.get("ONECARD_KIT_CARDS", "12"))
-MOST_CUTS: Final = 8
 SECURITY: Final = 7
 LOST_SECONDS: Final = 10.0
 """After which a lost kit can do nothing."""
@@ -56,30 +50,6 @@ async def city(database: Database, owner: Driver, tmp_path: Path) -> AsyncIterat
         await opened.sign_in(KIT)
         yield opened
     await engine.dispose()
-
-
-async def test_cards_are_made_at_a_kit_whose_link_breaks_anywhere(city: IssuanceCity, progress: Callable[[str], None]) -> None:
-    """In the middle of messages and between them, and heard of late; chips lose their power, and a process is killed, too."""
-    lives, booths = Lives(city, random.Random(6)), []
-    kills = [Stop(lives.chance.choice(POINTS).point, lives.chance.randint(1, 3)) for _ in range(CARDS)]
-    for process in (city.start(*kills), city.start()):
-        await process.serves()
-    for number in range(1, CARDS + 1):
-        (booth,) = await city.booths(1, lives.chance.choice(("ssc2", "ssc3")), KIT)
-        booths.append(booth)
-        try:
-            await lives.live(booth, await city.apply(number), lives.chance.randint(1, MOST_CUTS))
-        except BaseException as error:
-            raise AssertionError(f"card {number}: {lives.seen}") from error
-        if number % 100 == 0:
-            progress(f"{number} of {CARDS} cards at a kit")
-    await all_agree(city, booths)
-    assert lives.seen["link cut"] > CARDS // 3
-    assert not lives.seen["INTERNAL"]
-    assert not [process.name for process in city.processes if "call_failed" in process.log]
-    killed = city.processes[0].log.count("a life ended")
-    assert killed
-    progress(f"{CARDS} cards at a kit, each issued once; {killed} processes killed; streams: {dict(lives.seen.most_common())}")
 
 
 async def enrolled(city: IssuanceCity, owner: Driver) -> None:

@@ -38,8 +38,10 @@ class PcscBooth(Booth):
         """Put in for one stream, and pulled out behind it."""
         reader = PcscReader(READER)
         with CardInVpcd(self.chip, self.port):
-            yield reader
-            reader.disconnect()
+            try:
+                yield reader
+            finally:
+                reader.disconnect()
 
 
 @pytest.fixture

@@ -1,7 +1,13 @@
 """Cards made by the whole platform: real processes of issuance and of the vault, a real card service, chips and a window."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import os
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from itertools import count
 from pathlib import Path
+from typing import Final
 
 import asyncpg
 import pytest
@@ -11,12 +17,19 @@ from onecard.issuance.v1 import issuance_pb2 as messages
 from services.common.database import make_engine
 from services.issuance.domain.blank import BlankState
 from services.issuance.domain.record import RecordState
+from tests.support.blanks import KIT, OTHER, WINDOW
 from tests.support.cardholders import Registry, make_vault
 from tests.support.hall import open_hall
-from tests.support.issuance_city import IssuanceCity, open_city
-from tests.support.issuance_lives import ISSUED, POINTS
+from tests.support.issuance_city import Booth, IssuanceCity, open_city
+from tests.support.issuance_lives import ISSUED, POINTS, Lives, all_agree
 from tests.support.town import Database
 from tests.support.waiting import until
+from tests.support.worker import Stop
+
+LIVES: Final = int(os.environ.get("ONECARD_WHOLE_LIVES", "200"))
+MOST_CUTS: Final = 8
+AT_ONCE: Final = 5
+PLACES: Final = (WINDOW, OTHER, KIT)
 
 
 @pytest.fixture
@@ -26,6 +39,45 @@ async def city(database: Database, owner: "asyncpg.Connection[asyncpg.Record]", 
     async with open_hall(registry, owner, tmp_path) as hall, open_city(database, hall, tmp_path) as opened:
         yield opened
     await engine.dispose()
+
+
+async def test_lives_with_many_cuts_end_in_one_card_each(city: IssuanceCity, progress: Callable[[str], None]) -> None:
+    """At two windows and a kit: terminals go dark, cards are pulled out and put in elsewhere, links break in the middle of
+    messages and are heard of late, printers stop half way, and a process is killed again and again."""
+    for subject in (OTHER, KIT):
+        await city.sign_in(subject)
+    chance, numbers, seen = random.Random(6), count(1), Counter[str]()
+    kills = [Stop(chance.choice(POINTS).point, chance.randint(1, 3)) for _ in range(LIVES)]
+    booths: list[Booth] = []
+    for process in (city.start(*kills), city.start()):
+        await process.serves()
+
+    async def live() -> None:
+        while (number := next(numbers)) <= LIVES:
+            lives = Lives(city, random.Random(number), elsewhere=PLACES)
+            code, home = lives.chance.choice(("ssc2", "ssc3")), lives.chance.choice(PLACES)
+            booth, spare = await city.booths(2, code, home)
+            booth.spares.append(spare.blank)
+            booths.append(booth)
+            try:
+                await lives.live(booth, await city.apply(number), lives.chance.randint(1, MOST_CUTS))
+            except BaseException as error:
+                raise AssertionError(f"life {number}: {lives.seen}") from error
+            seen.update(lives.seen)
+            if number % 100 == 0:
+                progress(f"{number} of {LIVES} lives on the whole platform")
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(live())
+    await all_agree(city, booths, AT_ONCE)
+    killed = city.processes[0].log.count("a life ended")
+    progress(f"{LIVES} lives, each ended in one card; {killed} processes killed; streams: {dict(seen.most_common())}")
+    wanted = {"link cut", "power cut", "CARD_GONE", "cut while printing", "BLANK_ELSEWHERE", "PRINT_SPOILED"}
+    assert wanted <= seen.keys() or LIVES < 50
+    assert killed
+    assert not seen["INTERNAL"]
+    assert not [process.name for process in city.processes if "call_failed" in process.log]
 
 
 async def agree(city: IssuanceCity) -> None:
