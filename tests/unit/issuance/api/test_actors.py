@@ -12,7 +12,7 @@ from services.issuance.api.actors import Actors
 from services.issuance.domain.actor import Actor, Role
 from services.issuance.serve import revocations
 
-CLERK = Actor(3, frozenset({Role.CLERK}), 30, "onecard://merchant/CITY-HALL/terminal/W1", "HALL", now_ms() + 60_000)
+CLERK = Actor(3, frozenset({Role.CLERK}), 30, "onecard://merchant/CITY-HALL/terminal/W1", "HALL", 2**60)
 
 
 class CardService:
