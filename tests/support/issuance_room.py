@@ -8,6 +8,7 @@ from typing import Final
 
 from onecard.card.v1.cards_pb2 import (
     PARTY_HOLDER_IN_PERSON,
+    SOCIAL_STATUS_CANCELLED,
     SOCIAL_STATUS_NORMAL,
     SOCIAL_STATUS_SEALED,
     CardSummary,
@@ -228,12 +229,8 @@ class Registry:
         card = next((one for one in self.cards if one.identifier == card_identifier), None)
         if card is None:
             return None
-        production = 70 if card.state == "ISSUED" else 60
-        return CardSummary(
-            card_id=card.number,
-            production=production,
-            social=SOCIAL_STATUS_NORMAL if card.state == "ISSUED" else SOCIAL_STATUS_SEALED,
-        )
+        social = {"ISSUED": SOCIAL_STATUS_NORMAL, "RETIRED": SOCIAL_STATUS_CANCELLED}.get(card.state, SOCIAL_STATUS_SEALED)
+        return CardSummary(card_id=card.number, production=70 if card.state == "ISSUED" else 60, social=social)
 
     async def end(
         self, request_id: str, application: int, card_identifier: str, *, made: bool, bank_account: str = ""

@@ -43,7 +43,7 @@ NEXT: Final[Mapping[RecordState, frozenset[RecordState]]] = {
     _S.TOUCHED: frozenset({_S.VERIFIED, _S.PRINT_RELEASED, _S.SPOILING}),
     _S.VERIFIED: frozenset({_S.PRINT_RELEASED, _S.SPOILING}),
     _S.PRINT_RELEASED: frozenset({_S.VERIFIED, _S.PRINTED, _S.SPOILING}),
-    _S.PRINTED: frozenset({_S.COMPLETING, _S.ISSUED, _S.SPOILED}),
+    _S.PRINTED: frozenset({_S.COMPLETING, _S.SPOILING, _S.ISSUED, _S.SPOILED}),
     _S.COMPLETING: frozenset({_S.PRINTED, _S.WAITING, _S.ISSUED}),
     _S.WAITING: frozenset({_S.ISSUED}),
     _S.WITHDRAWING: frozenset({_S.RELEASED, _S.SPOILED}),
@@ -56,6 +56,8 @@ OPEN: Final = frozenset(state for state, after in NEXT.items() if after)
 """Its blank and its application are held."""
 UNWRITTEN: Final = frozenset({_S.RESERVED})
 """The blank can be given back."""
+WITHOUT_CHIP: Final = frozenset({_S.RESERVED, _S.TOUCHED, _S.VERIFIED, _S.PRINT_RELEASED, _S.PRINTED})
+"""Somebody who has only the plastic may end it: nobody has the card yet, and nobody takes it at this moment."""
 
 
 class Debt(IntEnum):

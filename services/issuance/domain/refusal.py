@@ -12,6 +12,7 @@ class Refusal(StrEnum):
     BLANK_NOT_BEGUN = "BLANK_NOT_BEGUN"
     BLANK_IN_USE = "BLANK_IN_USE"
     BLANK_PRINTED = "BLANK_PRINTED"
+    CARD_BEING_TAKEN = "CARD_BEING_TAKEN"
     BLANK_HANDED_OVER = "BLANK_HANDED_OVER"
     BLANK_SPOILED = "BLANK_SPOILED"
     BLANK_RETURNED = "BLANK_RETURNED"
@@ -53,6 +54,7 @@ class Refusal(StrEnum):
     PRINT_SPOILED = "PRINT_SPOILED"
     CARD_SERVICE_AWAY = "CARD_SERVICE_AWAY"
     NUMBER_USED = "NUMBER_USED"
+    CARD_CANCELLED = "CARD_CANCELLED"
     """Nothing was written, but the registry has used its identifier."""
     APPLICANT_LEFT = "APPLICANT_LEFT"
     CARD_BROKEN = "CARD_BROKEN"
@@ -109,8 +111,9 @@ class Refusal(StrEnum):
 SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.BLANK_AT_DEPOT: "该空白卡尚未领用到窗口，请联系空白卡管理员办理领用。",
     Refusal.BLANK_NOT_BEGUN: "该空白卡尚未开始制卡，请核对卡片序列号。",
-    Refusal.BLANK_IN_USE: "该卡正在制作中，请先在制卡界面完成或终止制卡。",
-    Refusal.BLANK_PRINTED: "该卡已制作完成、等待交付，请先办理交付；已损坏的，请在制卡界面插卡登记废卡。",
+    Refusal.BLANK_IN_USE: "该卡正在制作中，请先在制卡界面完成或终止制卡；芯片不再应答的，请登记废卡。",
+    Refusal.BLANK_PRINTED: "该卡已制作完成、等待交付，请先办理交付；已损坏或无人领取的，请登记废卡。",
+    Refusal.CARD_BEING_TAKEN: "该卡正在交付持卡人，请稍候，待交付结果返回后再办理。",
     Refusal.BLANK_HANDED_OVER: "该卡已交付持卡人，不能再办理空白卡业务。",
     Refusal.BLANK_SPOILED: "该卡已登记为废卡，请交空白卡管理员收回。",
     Refusal.BLANK_RETURNED: "该卡已交回库房，不能再使用。",
@@ -144,6 +147,7 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.NOT_PRINTED: "打印机没有开始打印，请检查打印机后重新放入同一张卡，系统将继续打印。",
     Refusal.PRINT_SPOILED: "卡面打印损坏，此卡已作废，请换一张空白卡重新制卡。",
     Refusal.CARD_SERVICE_AWAY: "社保卡系统暂时没有应答，请稍后放入同一张卡再试。",
+    Refusal.CARD_CANCELLED: "该卡在网点待领期间已被注销，实物请按废卡处理。",
     Refusal.NUMBER_USED: "该空白卡的识别码已登记使用，此卡已作废，请换一张空白卡。",
     Refusal.APPLICANT_LEFT: "申请人已离开，本次制卡已停止。",
     Refusal.CARD_BROKEN: "卡片已损坏，本次制卡已停止，请换一张空白卡。",

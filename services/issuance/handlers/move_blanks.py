@@ -10,8 +10,10 @@ import asyncpg
 from services.common.errors import Code, DomainError
 from services.issuance.adapters import audit
 from services.issuance.adapters.blanks import Signed, enter, find_blanks, find_range, forget_account, who_spoiled
+from services.issuance.adapters.records import lock_records
 from services.issuance.domain.actor import Actor
-from services.issuance.domain.blank import Blank, BlankState, Verb, decide
+from services.issuance.domain.blank import UNFINISHED, Blank, BlankState, Verb, decide
+from services.issuance.domain.record import WITHOUT_CHIP
 from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.serials import detail_of
 from services.issuance.handlers.countersign import second_person
@@ -48,7 +50,7 @@ _VERBS: Final = {
 }
 _BY_TWO: Final = frozenset({Act.SPOIL, Act.DESTROY, Act.MISS, Act.FIND})
 _IN_THE_HAND: Final = frozenset({BlankState.ASSIGNED, BlankState.BOXED, BlankState.RETURNED_UNUSED})
-"""What a person may spoil or give away: whoever makes a card of the others says so where it is made."""
+"""What a person may give away: of the others a card is being made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ async def move_blanks(
     if refusals := [(blank, state) for blank, state in decided if isinstance(state, Refusal)]:
         why = refusals[0][1]
         return Moved(0, why, tuple(blank.serial for blank, state in refusals if state is why)[:_NAMED])
+    if order.act is Act.SPOIL and (taken := await _being_taken(driver, blanks)):
+        return Moved(0, Refusal.CARD_BEING_TAKEN, taken)
     second = 0
     if order.act in _BY_TWO or (order.act is Act.RETURN and await _spoiled_by_themselves(driver, blanks, actor)):
         word = await second_person(driver, digests, order.act, order.detail(blanks), actor, now_ms)
@@ -127,10 +131,17 @@ def _decide(order: Order, blank: Blank) -> BlankState | Refusal:
     decided = decide(blank, order.verb(blank))
     if isinstance(decided, Refusal):
         return decided
-    if order.act in (Act.SPOIL, Act.TRANSFER) and blank.state not in _IN_THE_HAND:
+    if order.act is Act.TRANSFER and blank.state not in _IN_THE_HAND:
         return Refusal.BLANK_PRINTED if blank.state is BlankState.PRINTED else Refusal.BLANK_IN_USE
     where = blank.destination if order.act is Act.ARRIVE else blank.place
     return Refusal.BLANK_ELSEWHERE if order.at and where not in order.at else decided
+
+
+async def _being_taken(driver: "asyncpg.Connection[Any]", blanks: Sequence[Blank]) -> tuple[str, ...]:
+    """Whose holder takes it at this moment. Of the others `Settle` ends the record, whether or not a chip answers."""
+    held = {blank.record: blank.serial for blank in blanks if blank.state in UNFINISHED | {BlankState.PRINTED}}
+    states = await lock_records(driver, sorted(held)) if held else {}
+    return tuple(held[number] for number, state in states.items() if state not in WITHOUT_CHIP)
 
 
 async def _spoiled_by_themselves(driver: "asyncpg.Connection[Any]", blanks: Sequence[Blank], actor: Actor) -> bool:

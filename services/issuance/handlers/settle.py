@@ -14,7 +14,7 @@ from services.issuance.domain.blank import UNFINISHED, BlankState, Verb
 from services.issuance.domain.journal import Due, Owing
 from services.issuance.domain.record import Debt, RecordState, Taken
 from services.issuance.domain.refusal import Refusal
-from services.issuance.handlers.dialogue import CardService, Journal
+from services.issuance.handlers.dialogue import CardService, IssueOutcome, Journal
 from services.issuance.handlers.drive import Stream
 from services.issuance.handlers.tell import tell_completed, tell_failed, tell_later, tell_made
 
@@ -85,19 +85,18 @@ class Settle:
     async def _let_go(self, taken: Taken) -> None:
         """Nobody has come back: the blank is given back, or was spoiled or lost meanwhile."""
         stream = self._stream(taken)
-        record, blank = taken.record, taken.blank
-        if record.state is RecordState.PRINTED:
-            await stream.write(RecordState.SPOILED, reason=blank.state.name)
-        elif blank.state in UNFINISHED and blank.barred:
+        record, blank, failed = taken.record, taken.blank, Owing(Debt.FAILED)
+        spoiled = IssueOutcome.SPOILED
+        if blank.state is BlankState.IN_TRANSFER:
+            return
+        if blank.state not in UNFINISHED:
+            await stream.write(RecordState.SPOILING, reason=blank.state.name, owes=failed, tells=spoiled)
+        elif blank.barred:
             reason = Refusal.BLANK_BARRED
-            await stream.write(RecordState.SPOILING, verb=Verb.SPOIL, reason=reason, owes=Owing(Debt.FAILED))
-            await tell_failed(stream, self._card)
-        elif blank.state in UNFINISHED:
-            await stream.write(RecordState.WITHDRAWING, owes=Owing(Debt.FAILED))
-            await tell_failed(stream, self._card)
-        elif blank.state is not BlankState.IN_TRANSFER:
-            await stream.write(RecordState.SPOILING, reason=Refusal.CLERK_STOPPED, owes=Owing(Debt.FAILED))
-            await tell_failed(stream, self._card)
+            await stream.write(RecordState.SPOILING, verb=Verb.SPOIL, reason=reason, owes=failed, tells=spoiled)
+        else:
+            await stream.write(RecordState.WITHDRAWING, owes=failed)
+        await tell_failed(stream, self._card)
         log.info("card_issue_settled", outcome="LET_GO", record=record.id)
 
     def _stream(self, taken: Taken) -> Stream:

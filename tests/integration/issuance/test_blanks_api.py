@@ -264,11 +264,15 @@ async def test_what_lay_at_a_lost_kit_is_brought_back_by_a_keeper_and_destroyed(
     await by_two(desk, keeper, "DestroyBlanks", messages.DestroyBlanksRequest(request_id="X1", serials=[serial]))
 
 
-async def test_what_is_being_made_is_not_spoiled_by_hand(desk: BlankDesk, driver: Driver) -> None:
+async def test_what_is_being_made_is_spoiled_by_two_at_its_own_window(desk: BlankDesk, driver: Driver) -> None:
     (serial,) = await add_blanks(driver, 1)
     await move(driver, serial, Verb.RESERVE, BY_CLERK, FENCE, application=1)
-    request = messages.SpoilBlankRequest(serial=serial, reason="bent")
-    assert (await desk.clerk().twice("SpoilBlank", request)).moved.refusal.reason == "BLANK_IN_USE"
+    request = messages.SpoilBlankRequest(request_id="S", serial=serial, reason="chip is dead")
+    assert (await by_two(desk, desk.clerk(), "SpoilBlank", request)).moved.count == 1
+    assert await state_of(desk.keeper(), serial) == (BlankState.SPOILED, WINDOW)
+    (elsewhere,) = await add_blanks(driver, 1, OTHER)
+    request = messages.SpoilBlankRequest(request_id="E", serial=elsewhere, reason="chip is dead")
+    assert (await desk.clerk().ask("SpoilBlank", request)).moved.refusal.reason == "BLANK_ELSEWHERE"
 
 
 ASKED: dict[str, tuple[Right, Any]] = {

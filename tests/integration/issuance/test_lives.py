@@ -13,7 +13,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.issuance.v1.issuance_events_pb2 import IssuanceEvent
+from services.common.clock import now_ms
 from services.common.errors import DomainError
+from services.common.once import transact
 from services.common.topics import ISSUANCE_EVENTS
 from services.issuance.adapters.blanks import Signed, find_blanks, move
 from services.issuance.adapters.card_service import Declined
@@ -22,11 +24,13 @@ from services.issuance.adapters.records import PostgresJournal
 from services.issuance.domain.actor import Actor, Role
 from services.issuance.domain.blank import BlankState, Verb
 from services.issuance.domain.journal import NoteClass
-from services.issuance.domain.record import OPEN, Record, RecordState
+from services.issuance.domain.record import OPEN, WITHOUT_CHIP, Record, RecordState
 from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.stage import Stage
+from services.issuance.handlers.countersign import decide_countersignature
 from services.issuance.handlers.dialogue import Finished, IssueOutcome
 from services.issuance.handlers.find_collected import FindCollected
+from services.issuance.handlers.move_blanks import Act, Moved, Order, move_blanks
 from services.issuance.handlers.relay_events import RelayEvents
 from services.issuance.handlers.settle import Settle
 from tests.support.blanks import CLERK, OTHER, WINDOW, add_blanks
@@ -39,7 +43,8 @@ Driver: TypeAlias = "asyncpg.Connection[Any]"
 
 LIVES: Final = int(os.environ.get("ONECARD_ISSUE_LIVES_ON_POSTGRES", "200"))
 MOST_CUTS: Final = 8
-CLERK_HERE = Actor(CLERK, frozenset({Role.CLERK}), 30, WINDOW, "HALL", 2**60)
+CLERK_HERE = Actor(CLERK, frozenset({Role.CLERK}), 30, WINDOW, "HALL", 2**42)
+SUPERVISOR = replace(CLERK_HERE, staff=4, shift=40, roles=frozenset({Role.SUPERVISOR}))
 CLERK_THERE = replace(CLERK_HERE, staff=9, shift=90, terminal=OTHER)
 
 
@@ -316,6 +321,62 @@ async def test_a_card_that_was_handed_over_at_another_window_is_heard_of(journal
     assert set(room.registry.looked_up_by) == {"service:issuance"}
 
 
+async def test_a_card_that_was_cancelled_at_its_outlet_is_spoiled_plastic(journal: PostgresJournal, driver: Driver) -> None:
+    room = await open_room(journal, driver, 1)
+    application = room.registry.apply()
+    assert ended(await room.stream(room.cards[0], application, Wrong(nobody_takes_it=True))) is IssueOutcome.LYING
+    lying = room.registry.of(application)
+    assert lying is not None
+    lying.state = "RETIRED"
+    await FindCollected(journal, room.registry, lying_seconds=0)()
+    assert await states(driver) == [RecordState.SPOILED]
+    (blank,) = await find_blanks(driver, [room.cards[0].serial])
+    assert (blank.state, blank.place) == (BlankState.SPOILED, WINDOW)
+    assert await driver.fetchval("select reason from issuance.record") == "CARD_CANCELLED"
+    assert await driver.fetchval("select count(*) from issuance.owed where done_time is null") == 0
+
+
+@pytest.mark.parametrize("state", sorted(WITHOUT_CHIP))
+async def test_a_card_whose_chip_is_dead_is_spoiled_by_its_plastic_and_another_one_is_made(
+    journal: PostgresJournal, driver: Driver, issuance_engine: AsyncEngine, state: RecordState
+) -> None:
+    room = await open_room(journal, driver, 2)
+    application = room.registry.apply()
+    await stop_at(room, state, application)
+    order = Order(Act.SPOIL, (room.cards[0].serial,), at=frozenset({WINDOW}), reason="chip does not answer")
+
+    async def ask(driver: Driver) -> Moved:
+        return await move_blanks(driver, order, CLERK_HERE, [b"digest"], now_ms())
+
+    asked = await transact(issuance_engine, ask)
+    assert asked.refusal is Refusal.SECOND_PERSON_NEEDED
+    assert await states(driver) == [state]
+
+    async def sign(driver: Driver) -> None:
+        assert await decide_countersignature(driver, asked.countersignature, SUPERVISOR, now_ms(), sign=True, reason="") is None
+
+    await transact(issuance_engine, sign)
+    assert (await transact(issuance_engine, ask)).count == 1
+    await driver.execute("update issuance.record set take_time = clock_timestamp() - interval '15 seconds'")
+    await room.settle()
+    assert await states(driver) == [RecordState.SPOILED]
+    assert reason(await room.stream(room.cards[0], application)) in ("BLANK_SPOILED", "BLANK_OF_ANOTHER")
+    assert ended(await room.stream(room.cards[1], application)) is IssueOutcome.ISSUED
+    made = [card.state for card in room.registry.cards]
+    assert made == ["ISSUED"] if state is RecordState.RESERVED else made == ["RETIRED", "ISSUED"]
+    await check(driver, room)
+
+
+async def test_a_card_that_is_being_taken_is_not_spoiled(
+    journal: PostgresJournal, driver: Driver, issuance_engine: AsyncEngine
+) -> None:
+    room = await open_room(journal, driver, 1)
+    await stop_at(room, RecordState.COMPLETING, room.registry.apply())
+    order = Order(Act.SPOIL, (room.cards[0].serial,), at=frozenset({WINDOW}), reason="bent")
+    moved = await transact(issuance_engine, lambda d: move_blanks(d, order, CLERK_HERE, [b"digest"], now_ms()))
+    assert (moved.refusal, moved.serials) == (Refusal.CARD_BEING_TAKEN, (room.cards[0].serial,))
+
+
 async def test_a_blank_that_was_barred_meanwhile_frees_its_application(journal: PostgresJournal, driver: Driver) -> None:
     room = await open_room(journal, driver, 2)
     application = room.registry.apply()
@@ -445,11 +506,6 @@ async def test_a_blank_that_is_missing_or_barred_in_whatever_state_leaves_nothin
     assert await unsound(driver) == []
     held = await journal.open_of(application)
     assert held is None or isinstance(moved, Refusal), "nobody waits for a blank that is gone"
-    if state is RecordState.PRINTED and held is None:
-        assert [card.state for card in room.registry.cards] == ["LYING"], (
-            "where it lay the card service is told that it is lost"
-        )
-    elif state not in (RecordState.COMPLETING, RecordState.WAITING):
+    if state not in (RecordState.COMPLETING, RecordState.WAITING):
         assert ended(await room.stream(room.cards[0 if held else 1], application)) is IssueOutcome.ISSUED
-    if state is not RecordState.PRINTED:
-        assert [card.state for card in room.registry.cards if card.state != "RETIRED"] == ["ISSUED"]
+    assert [card.state for card in room.registry.cards if card.state != "RETIRED"] == ["ISSUED"]

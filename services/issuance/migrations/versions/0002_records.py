@@ -40,7 +40,8 @@ create index record_by_application on issuance.record (application, id);
 create table issuance.record_rule (from_state smallint, to_state smallint, primary key (from_state, to_state));
 insert into issuance.record_rule (from_state, to_state)
 select f, t from (values (1, '{2, 3, 4, 8, 9, 11, 12}'::int[]), (2, '{3, 4, 9}'), (3, '{4, 9}'), (4, '{3, 5, 9}'),
-    (5, '{6, 10, 12}'), (6, '{5, 7, 10}'), (7, '{10}'), (8, '{11, 12}'), (9, '{12}')) as rules (f, states), unnest(states) as t;
+    (5, '{6, 9, 10, 12}'), (6, '{5, 7, 10}'), (7, '{10}'), (8, '{11, 12}'), (9, '{12}')) as rules (f, states),
+    unnest(states) as t;
 
 create function issuance.keep_record() returns trigger language plpgsql set search_path = '' as $$
 begin
