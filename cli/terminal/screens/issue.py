@@ -15,6 +15,7 @@ from cli.terminal.advice import refused
 from cli.terminal.making import Asker, Steps
 from cli.terminal.page import Page, field, job
 from cli.terminal.screens.inserting import insert_virtual
+from cli.terminal.screens.spoil import Spoil
 from onecard.issuance.v1 import issuance_pb2 as messages
 from sdk.till.errors import OutcomeUnknownError
 from sdk.window.devices.reader import ChipError
@@ -31,6 +32,7 @@ class Issue(Page):
     BINDINGS: ClassVar[list[Any]] = [
         Binding("f9", "go", "key.issue"),
         Binding("f2", "insert", "key.insert"),
+        Binding("f8", "spoil", "key.spoil"),
     ]
 
     def __init__(self, application: int = 0) -> None:
@@ -60,6 +62,12 @@ class Issue(Page):
         if self._application:
             self.query_one("#serial").focus()
 
+    def on_screen_resume(self) -> None:
+        """A card that was recorded as spoiled meanwhile is not in the reader any more."""
+        tray = self.desk.devices.tray
+        if tray and self._serial and self._serial not in tray.blanks():
+            self.query_one("#serial", Input).value = self._serial = ""
+
     def on_unmount(self) -> None:
         """Whoever waits for an answer hears that nobody answers any more."""
         self._asker.close()
@@ -87,6 +95,13 @@ class Issue(Page):
             self.query_one("#go").focus()
 
         insert_virtual(self, self.desk.devices.tray, inserted)
+
+    def action_spoil(self) -> None:
+        """The way out where a chip does not answer any more."""
+        if self.busy:
+            self.say(self.texts("issue.not_now"), "warn")
+            return
+        self.app.push_screen(Spoil(self.query_one("#serial", Input).value.strip()))
 
     @on(Input.Submitted)
     @on(Button.Pressed, "#go")

@@ -8,6 +8,7 @@ import pytest
 from textual.widgets import Static
 
 from cli.terminal.screens.shift import CloseShift
+from cli.terminal.screens.spoil import Spoil
 from cli.terminal.screens.top_up import TopUp
 from onecard.issuance.v1 import blanks_pb2 as messages
 from onecard.money.v1.money_pb2 import Money
@@ -138,6 +139,38 @@ async def test_a_shift_is_counted_before_the_books_are_shown_and_closed_when_it_
         await desk.supervisor().ask("DecideCountersignature", decision)
         await hands.press("f8")
         assert "已结班" in hands.said()
+
+
+async def test_a_card_whose_chip_is_dead_is_recorded_by_its_plastic_with_a_second_person(hall: Hall, desk: BlankDesk) -> None:
+    def dial() -> Line:
+        return open_line(f"127.0.0.1:{desk.port}", WINDOW, None)
+
+    (listed,) = {tuple(one.serial for one in (await desk.clerk().ask("ListBlanks", messages.ListBlanksRequest())).blanks)}
+    async with window_app(hall, issuance=dial) as hands:
+        await sign_in(hands, await account_of(hall, Role.CLERK))
+        session = hands.app.desk.session  # type: ignore[attr-defined]
+        desk.staff._actors[session.token] = desk.staff._actors[desk.staff.sign_in(3, IssuanceRole.CLERK)]
+        await hands.press("f4")
+        await hands.key_in(serial=listed[0])
+        await hands.press("f8")
+        assert hands.at(Spoil)
+        await hands.press("f9")
+        assert "请填写序列号和原因" in hands.said()
+        await hands.key_in(reason="chip is dead")
+        for _ in range(2):
+            await hands.press("f9")
+            assert "请另一位同事" in hands.said()
+        (asked,) = (await desk.supervisor().ask("ListCountersignatures", messages.ListCountersignaturesRequest())).waiting
+        decision = messages.DecideCountersignatureRequest(countersignature_id=asked.countersignature_id, sign=True)
+        await desk.supervisor().ask("DecideCountersignature", decision)
+        await hands.press("f9")
+        assert f"{listed[0]} 已登记为废卡" in hands.said()
+        await hands.key_in(serial=listed[0], reason="chip is dead")
+        await hands.press("f9")
+        assert "废卡" in hands.said()
+        assert "会签" not in hands.said()
+        blank = (await desk.keeper().ask("GetBlank", messages.GetBlankRequest(serial=listed[0]))).blank
+        assert blank.state == messages.BLANK_STATE_SPOILED
 
 
 async def test_who_signs_sees_every_serial(hall: Hall, desk: BlankDesk) -> None:
