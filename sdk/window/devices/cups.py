@@ -1,16 +1,18 @@
-"""What CUPS is asked by its commands: `lp`, `lpstat` and `cancel`."""
+"""What CUPS is asked: by its commands `lp` and `lpstat`, and what they leave out by its protocol."""
 
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sdk.window.devices import ipp
+
 _COMMAND_SECONDS = 15
 _REQUEST_ID = re.compile(r"request id is (\S+)")
-_SUCCEEDED = "job-completed-successfully"
 
 
 class CupsError(Exception):
@@ -45,23 +47,28 @@ class Queue:
         raise CupsError("lp named no job")
 
     def ended(self, job: str) -> bool | None:
-        """True: printed; False: it ended otherwise; None: it has not ended."""
-        mine = False
-        found = None
-        for line in self._run("lpstat", "-l", "-W", "completed", "-o", self.name).splitlines():
-            if not line[:1].isspace():
-                mine = line.split(maxsplit=1)[:1] == [job]
-                found = False if mine else found
-            elif mine and _SUCCEEDED in line.split():
-                found = True
-        return found
+        """True: printed; False: it ended otherwise, or would be tried again later; None: it has not ended."""
+        try:
+            state = ipp.state_of(*self._job(job), self.command_seconds)
+        except ipp.IppError as error:
+            raise CupsError(f"its state: {error}") from None
+        if state == ipp.COMPLETED:
+            return True
+        return False if state in ipp.GIVEN_UP else None
 
     def forget(self, job: str) -> None:
-        """Take a job out of the queue, and its file from the disk of CUPS, as far as it can be."""
+        """Take a job out of the queue, and its file from the disk of CUPS, as far as it can be: `cancel -x` leaves the file."""
         try:
-            self._run("cancel", "-x", job)
-        except CupsError:
+            ipp.purge(*self._job(job), self.command_seconds)
+        except (CupsError, ipp.IppError):
             return
+
+    def _job(self, job: str) -> tuple[str, int, str]:
+        """Which server has it, its number there, and whose it is."""
+        number = job.rpartition("-")[2]
+        if not number.isdecimal():
+            raise CupsError("no job of this name")
+        return self._run("lpstat", "-H").strip(), int(number), pwd.getpwuid(os.getuid()).pw_name
 
     def _jobs(self, which: str) -> set[str]:
         said = self._run("lpstat", "-W", which, "-o", self.name)

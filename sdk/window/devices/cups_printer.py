@@ -33,7 +33,7 @@ class CupsPrinter:
 
     def ready(self) -> PrinterState:
         """Whether CUPS has the printer, it takes jobs, and none waits."""
-        if not all(map(shutil.which, ("lp", "lpstat", "cancel"))):
+        if not all(map(shutil.which, ("lp", "lpstat"))):
             return PrinterState("NO_CUPS", "本机没有打印服务，请安装：apt install cups cups-client。")
         try:
             find_type()

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 import sdk.window.devices.cups_printer as module
+from sdk.window.devices import ipp
 from sdk.window.devices.cups import CupsError, Queue
 from sdk.window.devices.cups_printer import CupsPrinter
 from sdk.window.devices.making import made
 from sdk.window.devices.printer import CardPrinter, Printed
 from tests.unit.sdk.devices.faces import face
 
+PROCESSING = 5
 once_made = cache(made)
 """The same card is made once for all of these."""
 
@@ -22,10 +24,11 @@ class Cups:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.purged: list[int] = []
         self.mood("")
         for name in ("bin", "waiting", "ended", "sent"):
             (folder / name).mkdir()
-        for name in ("lp", "lpstat", "cancel"):
+        for name in ("lp", "lpstat"):
             shutil.copy(Path(__file__).with_name("cups.sh"), folder / "bin" / name)
             (folder / "bin" / name).chmod(0o755)
 
@@ -40,6 +43,17 @@ class Cups:
     def times_sent(self) -> int:
         return sum(command.startswith("lp ") for command in self.asked)
 
+    def state_of(self, server: str, job: int, user: str, seconds: float) -> int:
+        """As the protocol tells it."""
+        assert server == "script"
+        ended = self.folder / "ended" / f"card-{job}"
+        return int(ended.read_text()) if ended.exists() else PROCESSING
+
+    def purge(self, server: str, job: int, user: str, seconds: float) -> None:
+        self.purged.append(job)
+        for folder in ("waiting", "ended", "sent"):
+            (self.folder / folder / f"card-{job}").unlink(missing_ok=True)
+
     def names(self, folder: str) -> list[str]:
         return sorted(file.name for file in (self.folder / folder).iterdir())
 
@@ -50,7 +64,10 @@ def cups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cups:
     monkeypatch.setenv("CUPS", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "made", once_made)
-    return Cups(tmp_path)
+    played = Cups(tmp_path)
+    monkeypatch.setattr(ipp, "state_of", played.state_of)
+    monkeypatch.setattr(ipp, "purge", played.purge)
+    return played
 
 
 def impatient() -> CupsPrinter:
@@ -62,7 +79,7 @@ def test_a_card_that_came_out_is_done_and_leaves_nothing_behind(cups: Cups) -> N
     assert printer.ready().ready
     assert printer.print(face()) is Printed.DONE
     assert cups.times_sent == 1
-    assert cups.asked[-1] == "cancel -x card-1"
+    assert cups.purged == [1]
     assert [cups.names(folder) for folder in ("waiting", "ended", "sent")] == [[], [], []]
     assert not list(cups.folder.rglob("*.pdf"))
 
@@ -110,7 +127,7 @@ def test_a_job_that_was_aborted_is_for_somebody_to_look_at(cups: Cups) -> None:
 
 
 def test_another_job_that_succeeded_is_no_confirmation_of_this_one(cups: Cups) -> None:
-    (cups.folder / "ended" / "card-7").write_text("job-completed-successfully")
+    (cups.folder / "ended" / "card-7").write_text(str(ipp.COMPLETED))
     cups.mood("aborts")
     assert CupsPrinter("card").print(face()) is Printed.UNKNOWN
 
