@@ -42,16 +42,19 @@ class KeyState:
         return (first, _other(first))
 
     def may_try(self, key: Key, generation: Generation, tries_kept: int) -> bool:
-        """Whether the card keeps enough tries if this attempt fails, and every unanswered one with the same key failed too."""
+        """Whether the card keeps enough tries if this attempt fails, and every unanswered one that may have failed did.
+
+        A key that the card has taken, or accepted since, is the right one: then an answer that was lost cost nothing.
+        """
         return key.tries - self._lost(generation) - 1 >= tries_kept
 
     def _lost(self, generation: Generation) -> int:
         """Tries that attempts with this generation cost, at worst, since one was certainly right."""
-        lost = 0
+        lost, accepted = 0, Generation.FINAL if self.load is Outcome.DONE else None
         for tried, outcome in self.attempts:
             if outcome is Outcome.DONE:
-                lost = 0
-            elif tried is generation:
+                lost, accepted = 0, tried
+            elif tried is generation and not (outcome is Outcome.UNKNOWN and tried is accepted):
                 lost += 1
         return lost
 

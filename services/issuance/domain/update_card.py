@@ -25,7 +25,7 @@ from services.issuance.domain.product import Key, PinRules, Product, Source
 from services.issuance.domain.refusal import Refusal
 
 MOST_REFUSED_RELOADS: Final = 3
-"""In a row: a card may count MACs that fail, and none of them says so."""
+"""In a row: a card may count MACs that fail, and none of them says so. An answer that was lost is none: our MAC was right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +106,5 @@ def _keys_of(product: Product, contents: Sequence[Content]) -> tuple[Key, ...]:
 
 def _refused_reloads(past: Past) -> int:
     reloads = [outcome for change, outcome in past.rows if change.kind is ChangeKind.PIN_RELOAD]
-    return len(list(takewhile(lambda outcome: outcome is not Outcome.DONE, reversed(reloads))))
+    since = takewhile(lambda outcome: outcome is not Outcome.DONE, reversed(reloads))
+    return sum(outcome is Outcome.REFUSED for outcome in since)

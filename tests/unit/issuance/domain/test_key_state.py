@@ -59,6 +59,11 @@ def test_the_journal_tells_what_it_knows_and_the_order_of_trying(
         ([load(LOST), tried(NEW, LOST), tried(NEW, LOST), tried(NEW, LOST)], 1, True),
         ([load(LOST), tried(NEW, LOST), tried(NEW, LOST), tried(NEW, DONE)], 2, True),
         ([load(LOST), tried(OLD, LOST), tried(OLD, LOST), tried(OLD, LOST)], 2, True),
+        ([load(DONE), *[tried(NEW, LOST)] * 9], 2, True),
+        ([load(LOST), tried(NEW, DONE), *[tried(NEW, LOST)] * 9], 2, True),
+        ([load(LOST), tried(OLD, DONE), *[tried(NEW, LOST)] * 3], 2, False),
+        ([load(DONE), *[tried(NEW, NOT)] * 2, tried(NEW, LOST)], 2, True),
+        ([load(DONE), *[tried(NEW, NOT)] * 3, tried(NEW, LOST)], 2, False),
         ([tried(NEW, NOT), tried(NEW, NOT), tried(NEW, NOT), load(LOST)], 2, True),
     ],
 )

@@ -106,6 +106,31 @@ def test_a_validity_that_does_not_stay_is_found() -> None:
     assert renew(desk) == Refused(Refusal.READ_BACK_DIFFERS, "EF05/06")
 
 
+@codes
+def test_a_good_card_stays_good_however_many_answers_are_lost(code: str) -> None:
+    desk = issued(code)
+    for _ in range(12):
+        desk.chip.cut = Cut(4, True)
+        with pytest.raises(LinkCut):
+            renew(desk)
+        change, outcome = desk.journal.rows[-1]
+        assert (change.kind, outcome) == (ChangeKind.ATTEMPT, Outcome.UNKNOWN)
+    assert renew(desk) == Updated()
+
+
+def test_a_pin_can_be_set_however_many_answers_are_lost() -> None:
+    desk = issued()
+    whole = issued()
+    begun = whole.chip.commands
+    assert new_pin(whole) == Updated()
+    last = whole.chip.commands - begun - 1
+    for _ in range(5):
+        desk.chip.cut = Cut(last, True)
+        assert new_pin(desk) == Refused(Refusal.CARD_GONE)
+        assert desk.journal.rows[-1][1] is Outcome.UNKNOWN
+    assert new_pin(desk) == Updated()
+
+
 def test_a_card_with_other_keys_is_left_before_it_locks() -> None:
     desk = issued()
     update = desk.product.key("update")
