@@ -1,6 +1,7 @@
 """Drive a conversation with a chip: the terminal carries, the vault computes, the journal knows before the card does."""
 
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, NoReturn, TypeVar
 
@@ -137,6 +138,10 @@ class Stream:
         except StopIteration as end:
             result: R = end.value
             return result
+        except DomainError:
+            with suppress(DomainError):  # what the chip has answered is known, whatever broke behind it
+                await self.settle()
+            raise
         finally:
             conversation.close()
 

@@ -6,7 +6,6 @@ service begins; everything that cannot be taken back is written before it is ask
 
 import secrets
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 
 from onecard.card.v1.production_pb2 import CompleteIssueRequest
@@ -104,10 +103,6 @@ class _Making:
             return await self._make(product)
         except Away:
             return await self._try_again(Refusal.CARD_SERVICE_AWAY)
-        except DomainError:
-            with suppress(DomainError):  # what the chip has answered is known, whatever broke behind it
-                await self._stream.settle()
-            raise
         except GaveUp as gave_up:
             return await self._give_up(gave_up.reason)
 
