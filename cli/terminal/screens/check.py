@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -10,9 +10,12 @@ from textual.containers import Vertical
 from textual.widgets import DataTable, Static
 
 from cli.terminal import words
+from cli.terminal.advice import refused
 from cli.terminal.page import Page, job
 from cli.terminal.screens.inserting import insert_virtual
 from onecard.issuance.v1 import issuance_pb2 as messages
+
+_WRONG: Final = (messages.RECORD_STATE_DIFFERS, messages.RECORD_STATE_MISSING)
 
 
 class Check(Page):
@@ -53,10 +56,14 @@ class Check(Page):
     def _show(self, checked: messages.Checked) -> None:
         t = self.texts
         verdict = self.query_one("#verdict", Static)
-        told = checked.refusal.message or t("check.agrees" if checked.agrees else "check.differs")
+        wrong = any(record.state in _WRONG for record in checked.records)
+        judged = t("check.agrees" if checked.agrees else "check.differs" if wrong else "check.partly")
+        told = refused(checked.refusal, t) if checked.HasField("refusal") else judged
         verdict.update(("✓ " if checked.agrees else "! ") + told)
         verdict.set_classes("headline done" if checked.agrees else "headline warn")
+        proof = messages.Proof.Name(checked.proof).removeprefix("PROOF_")
         facts = [
+            (t("check.proof"), t.of("proof", proof) if checked.records else ""),
             (t("check.product"), checked.product),
             (t("check.identifier"), checked.card_identifier),
             (t("check.blank"), f"{checked.blank_serial}  {t.of('blank', checked.blank_state)}".strip()),

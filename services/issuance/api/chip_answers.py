@@ -43,6 +43,7 @@ def checked_of(checked: Checked) -> messages.Checked:
     """Nothing in it is personal."""
     blank = checked.blank
     records: list[Any] = [{"place": one.place, "state": one.state} for one in checked.records]
+    proof: Any = checked.proof  # the numbers agree, a test holds it
     return messages.Checked(
         product=checked.product,
         card_identifier=checked.card_identifier,
@@ -52,6 +53,7 @@ def checked_of(checked: Checked) -> messages.Checked:
         records=[messages.CheckedRecord(**one) for one in records],
         agrees=checked.agrees,
         refusal=refusal_of(checked.refusal),
+        proof=proof,
     )
 
 

@@ -21,6 +21,16 @@ class RecordState(IntEnum):
     """It cannot be read without a key."""
 
 
+class Proof(IntEnum):
+    """Whether the card proved itself with its final key; as in the messages. One that fails to is refused."""
+
+    PROVED = 1
+    NOT_ASKED = 2
+    """The vault gave no key for it."""
+    IMPOSSIBLE = 3
+    """Its product has no such command: the terminal's answers are trusted."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckedRecord:
     """One record of the chip."""
@@ -34,13 +44,12 @@ class Checked:
     """The whole chip, in the product's order."""
 
     records: tuple[CheckedRecord, ...]
-    genuine: bool = False
-    """It proved itself with its final key."""
+    proof: Proof
 
     @property
     def agrees(self) -> bool:
-        """Nothing that was compared is missing or differs."""
-        return not any(one.state in (RecordState.DIFFERS, RecordState.MISSING) for one in self.records)
+        """Every record was compared and agrees, and the card is genuine as far as its product can show."""
+        return self.proof is not Proof.NOT_ASKED and all(one.state is RecordState.AGREES for one in self.records)
 
 
 Check: TypeAlias = Generator[Effect, Answer, Checked | Refused]
@@ -67,11 +76,11 @@ def _check(talk: Conversation, contents: Sequence[Content], own_challenge: bytes
                 yield from talk.authenticate(key, only=Generation.FINAL, journalled=True)
     read = reading(one for one in contents if with_keys or not needed[one.file])
     found = talk.found(read, (yield from talk.send(read.commands)))
-    genuine = False
+    proof = Proof.NOT_ASKED if talk.product.internal else Proof.IMPOSSIBLE
     if with_keys and (internal := talk.product.internal):
         yield from talk.prove_card(internal, own_challenge, Generation.FINAL)
-        genuine = True
-    return Checked(tuple(CheckedRecord(one.place, _state(one, found)) for one in contents), genuine)
+        proof = Proof.PROVED
+    return Checked(tuple(CheckedRecord(one.place, _state(one, found)) for one in contents), proof)
 
 
 def _state(content: Content, found: Mapping[str, bytes | None]) -> RecordState:

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from onecard.card.v1.cards_pb2 import CardSummary
 from services.common.points import AtPoint, pass_by
@@ -10,7 +11,7 @@ from services.issuance.adapters.card_service import Away, Declined
 from services.issuance.domain import check_card as conversation
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.blank import Blank, BlankState
-from services.issuance.domain.check_card import CheckedRecord
+from services.issuance.domain.check_card import CheckedRecord, Proof
 from services.issuance.domain.effects import Past, Refused, VaultRefused
 from services.issuance.domain.order import Order
 from services.issuance.domain.probe import probe
@@ -19,6 +20,8 @@ from services.issuance.domain.record import RecordState, Taken
 from services.issuance.domain.refusal import Refusal
 from services.issuance.handlers.dialogue import Journal, Lease, Registry, Terminal, Vault
 from services.issuance.handlers.drive import Stream
+
+_IN_ITS_HOLDERS_HAND: Final = frozenset({RecordState.WAITING, RecordState.ISSUED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,10 @@ class Checked:
     blank: Blank | None = None
     card: CardSummary | None = None
     records: tuple[CheckedRecord, ...] = ()
+    proof: Proof = Proof.NOT_ASKED
     agrees: bool = False
     refusal: Refusal | None = None
+    """Also beside records: why no key was given for the others."""
 
 
 class CheckCard:
@@ -67,7 +72,8 @@ class CheckCard:
         return await self._compare(replace(found, card=card), stream, product, order, actor)
 
     async def _compare(self, found: Checked, stream: Stream, product: Product, order: Order, actor: Actor) -> Checked:
-        lease, past = await self._keys(found.blank, stream, product, actor)
+        given, past = await self._keys(found.blank, stream, product, actor)
+        lease, refusal = (None, Refusal.KEYS_NOT_GIVEN) if isinstance(given, VaultRefused) else (given, None)
         challenge = secrets.token_bytes(product.challenge_bytes)
         check = conversation.check_card(product, order.data, past, challenge, with_keys=lease is not None)
         try:
@@ -78,14 +84,16 @@ class CheckCard:
         await stream.settle()
         if isinstance(result, Refused):
             return replace(found, refusal=result.reason)
-        return replace(found, records=result.records, agrees=result.agrees)
+        return replace(found, records=result.records, proof=result.proof, agrees=result.agrees, refusal=refusal)
 
-    async def _keys(self, blank: Blank | None, stream: Stream, product: Product, actor: Actor) -> tuple[Lease | None, Past]:
-        """Of a card that was handed over; a stream in which one is being made is not disturbed."""
+    async def _keys(
+        self, blank: Blank | None, stream: Stream, product: Product, actor: Actor
+    ) -> tuple[Lease | VaultRefused | None, Past]:
+        """Of a card that was handed over; a stream in which one is being made is not disturbed: None."""
         record = await self._journal.record(blank.record) if blank and blank.record else None
         if blank is None or record is None:
             return None, Past()
-        if blank.state is not BlankState.HANDED_OVER or record.state is not RecordState.ISSUED:
+        if blank.state is not BlankState.HANDED_OVER or record.state not in _IN_ITS_HOLDERS_HAND:
             return None, Past()
         taken = await self._journal.take(record, actor)
         if not isinstance(taken, Taken):
@@ -94,4 +102,4 @@ class CheckCard:
         lease = await self._vault.open_issued(
             taken.record, blank.card_identifier, product, actor.staff, actor.terminal
         )  # fmt: skip
-        return None if isinstance(lease, VaultRefused) else lease, taken.past
+        return lease, taken.past

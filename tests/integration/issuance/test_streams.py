@@ -25,6 +25,7 @@ from services.issuance.api.actors import Actors
 from services.issuance.api.countersignatures import CountersignService
 from services.issuance.api.issuance import IssuanceService
 from services.issuance.domain.actor import Actor, Role
+from services.issuance.domain.effects import VaultRefused
 from services.issuance.handlers.check_card import CheckCard
 from services.issuance.handlers.dialogue import Run
 from services.issuance.handlers.personalise import Personalise
@@ -382,11 +383,27 @@ async def test_a_chip_is_checked_against_the_registry(desk: Desk, room: Room) ->
     whole = (await desk.converse("CheckCard", check_begin())).checked
     assert (whole.agrees, whole.blank_state, whole.card.card_id) == (True, "HANDED_OVER", 1)
     assert {one.state for one in whole.records} == {messages.RECORD_STATE_AGREES}
+    assert whole.proof == messages.PROOF_PROVED
     room.cards[0].chip.records[0xEF05, 7] = b"\x07\x09123456789"
     differing = (await desk.converse("CheckCard", check_begin())).checked
     assert not differing.agrees
     assert [one.place for one in differing.records if one.state != messages.RECORD_STATE_AGREES] == ["EF05/07"]
     assert b"123456789" not in differing.SerializeToString(), "what the chip says is never shown"
+
+
+async def test_a_card_for_which_the_vault_gives_nothing_does_not_agree(
+    desk: Desk, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.issue(room.registry.apply())
+
+    async def nothing(*_: Any) -> VaultRefused:
+        return VaultRefused()
+
+    monkeypatch.setattr(type(room.vault), "open_issued", nothing)
+    found = (await desk.converse("CheckCard", check_begin())).checked
+    assert (found.agrees, found.refusal.reason, found.proof) == (False, "KEYS_NOT_GIVEN", messages.PROOF_NOT_ASKED)
+    states = {one.state for one in found.records}
+    assert states == {messages.RECORD_STATE_AGREES, messages.RECORD_STATE_NOT_COMPARED}
 
 
 async def test_a_terminal_that_says_nothing_any_more_ends_its_stream(

@@ -70,6 +70,7 @@ def test_every_value_that_is_shown_has_a_word() -> None:
         (issuance.IssueOutcome, "ISSUE_OUTCOME_", "outcome"),
         (issuance.IssueOutcome, "ISSUE_OUTCOME_", "next"),
         (issuance.RecordState, "RECORD_STATE_", "record"),
+        (issuance.Proof, "PROOF_", "proof"),
     ):
         wanted += [f"{key}.{enum.Name(number).removeprefix(prefix)}" for number in enum.values() if number]
     assert [key for key in wanted if key not in table()] == []

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.issuance.domain.check_card import Checked, RecordState, check_card
+from services.issuance.domain.check_card import Checked, Proof, RecordState, check_card
 from services.issuance.domain.effects import Refused, Verified
 from services.issuance.domain.probe import Probed, probe
 from services.issuance.domain.refusal import Refusal
@@ -37,14 +37,17 @@ def test_an_issued_card_agrees_with_the_registry(code: str) -> None:
     assert isinstance(result, Checked)
     assert set(states(result).values()) == {RecordState.AGREES}
     assert result.agrees
-    assert result.genuine is (desk.product.internal is not None)
+    assert result.proof is (Proof.PROVED if desk.product.internal else Proof.IMPOSSIBLE)
 
 
 def test_without_keys_what_needs_one_is_not_compared_and_the_vault_is_not_asked() -> None:
     desk = bench()
     desk.personalise()
     desk.vault.asked.clear()
-    found = states(check(desk))
+    result = check(desk)
+    found = states(result)
+    assert isinstance(result, Checked)
+    assert (result.proof, result.agrees) == (Proof.NOT_ASKED, False)
     assert {place for place, state in found.items() if state is RecordState.NOT_COMPARED} == {
         f"EF06/0{number}" for number in range(1, 8)
     }
