@@ -117,7 +117,7 @@ def run(work: Any) -> None:
     asyncio.run(work)
 
 
-@settings(max_examples=EXAMPLES // 3)
+@settings(max_examples=EXAMPLES)
 @given(code=st.sampled_from(sorted(PRODUCTS)), told=lies, serial=st.sampled_from(("", "B0", "B1", "x" * 40)))
 def test_a_terminal_that_lies_is_refused_by_name_and_hears_no_key(code: str, told: dict[int, Lie], serial: str) -> None:
     async def scene() -> None:
@@ -226,6 +226,22 @@ async def test_a_whole_stream_that_is_replayed_is_refused() -> None:
     wire = await hall.stream(hall.begin(application), replay)
     assert (hall.ended, wire.heard[-1].finished.refusal.reason) == ("REFUSED", "BLANK_HANDED_OVER")
     assert hall.room.vault.opened == []
+
+
+@pytest.mark.parametrize("source", ["the step before", "the stream of another card", "two answers for one"])
+@pytest.mark.parametrize("number", range(2, 9))
+async def test_a_stream_into_which_another_answer_is_spliced_ends(number: int, source: str) -> None:
+    foreign = await said_for_another_card("ssc3")
+    splice: Lie = {
+        "the step before": lambda said: [said.mine[number - 1]],
+        "the stream of another card": lambda said: [said.foreign[number]],
+        "two answers for one": lambda said: [said.answer, said.answer],
+    }[source]
+    hall = Hall()
+    await hall.fill()
+    wire = await hall.stream(hall.begin(hall.room.registry.apply()), {number: splice}, foreign)
+    assert hall.ended == "WRONG_POSITION"
+    assert len(wire.heard) == number + (source == "two answers for one"), "nothing more is said"
 
 
 def test_the_lies_of_these_tests_come_to_all_kinds_of_ends() -> None:
