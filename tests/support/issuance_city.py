@@ -68,8 +68,15 @@ class BoothSlot(Slot):
 
     dark: bool = False
     """A card that loses its power loses its terminal, too."""
+    stops_at: int = -1
+    """The clerk stops at the nth command from now."""
+    stopped: bool = False
 
     def transmit(self, apdu: bytes) -> bytes:
+        self.stops_at -= 1
+        if self.stops_at == -1:
+            self.stopped = True
+            raise GivenUpError(messages.GIVE_UP_REASON_APPLICANT_LEFT)
         try:
             return super().transmit(apdu)
         except CardGoneError:
@@ -88,10 +95,10 @@ class Booth:
     printed: list[CardFace] = field(default_factory=list)
     """On the card that it has now."""
     print_cut: str = ""
-    """before, during, behind: when the power goes, once."""
+    """before, during, behind: when the power goes, once; refused: the printer does not begin, once."""
     smudged: bool = False
     spares: list[Blank] = field(default_factory=list)
-    spoiled: dict[str, CardFace] = field(default_factory=dict)
+    spoiled: dict[str, list[CardFace]] = field(default_factory=dict)
     """By serial, what was printed on them."""
     leaves: bool = False
 
@@ -116,6 +123,8 @@ class Booth:
 
     def print(self, face: CardFace) -> Printed:
         cut, self.print_cut = self.print_cut, ""
+        if cut == "refused":
+            return Printed.FAILED_BEFORE
         if cut != "before":
             self.printed.append(face)
         self.smudged = self.smudged or cut == "during"
@@ -125,7 +134,8 @@ class Booth:
 
     def next_blank(self) -> None:
         """The one that it had is spoiled."""
-        (self.spoiled[self.blank.serial],) = self.printed
+        assert self.smudged or self.slot.stopped, "for a reason"
+        self.spoiled[self.blank.serial] = self.printed
         self.blank, self.printed, self.smudged = self.spares.pop(), [], False
 
     def look(self) -> messages.CardLooks:

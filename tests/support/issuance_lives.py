@@ -33,11 +33,14 @@ PRINT_SHARE: Final = 0.15
 POINTS: Final = [
     Stop("record taken"),
     Stop("production begun"),
+    Stop("TOUCHED written"),
     Stop("RECORDS noted"),
     Stop("RECORDS answered"),
     Stop("RECORDS noted", 2),
     Stop("RECORDS answered", 2),
     Stop("KEY_LOAD noted"),
+    Stop("ATTEMPT noted"),
+    Stop("ATTEMPT answered"),
     Stop("KEY_LOAD answered"),
     Stop("KEY_LOAD noted", 2),
     Stop("KEY_LOAD answered", 3),
@@ -50,6 +53,14 @@ POINTS: Final = [
     Stop("ISSUED written"),
 ]
 """At each of them a process may end."""
+ASTRAY: Final = [
+    Stop("VERIFIED written"),
+    Stop("SPOILING written"),
+    Stop("SPOILED written"),
+    Stop("RELEASED written"),
+    Stop("WITHDRAWING written"),
+]
+"""Where nothing goes wrong, none of them is come to."""
 
 
 class Lives:
@@ -128,12 +139,11 @@ class Lives:
         return issued
 
     def is_over(self, booth: Booth, issued: Issued | None) -> bool:
-        """It was made, now or before. What was spoiled in the printer is followed by another blank."""
+        """It was made, now or before. What was spoiled is followed by another blank."""
         if issued is None:
             return False
         reason = issued.refusal.reason if issued.refusal else ""
         if issued.outcome == messages.ISSUE_OUTCOME_SPOILED or reason == "BLANK_SPOILED":
-            assert booth.smudged, issued
             booth.next_blank()
             return False
         return issued.done or reason == "BLANK_HANDED_OVER"
@@ -153,7 +163,7 @@ async def all_agree(city: IssuanceCity, booths: Sequence[Booth], readers: int = 
     assert await city.hall.owner.fetchval("select count(*) from card.card where social = 1") == len(booths), "and no other one"
     assert await city.hall.owner.fetchval("select count(*) from issuance.owed where done_time is null") == 0
     identifiers = {row[0]: row[1] for row in rows}
-    numbers = [face.card_number for booth in booths for face in (*booth.spoiled.values(), *booth.printed)]
+    numbers = [face.card_number for booth in booths for faces in (*booth.spoiled.values(), booth.printed) for face in faces]
     assert len(numbers) == len(set(numbers)), "a number is on one card"
     free = asyncio.Semaphore(readers)
 

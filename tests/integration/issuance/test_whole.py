@@ -16,12 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from onecard.issuance.v1 import issuance_pb2 as messages
 from services.common.database import make_engine
 from services.issuance.domain.blank import BlankState
+from services.issuance.domain.effects import ChangeKind
 from services.issuance.domain.record import RecordState
+from simulation.link import Link
+from tests.support.api import SERVING
 from tests.support.blanks import KIT, OTHER, WINDOW
 from tests.support.cardholders import Registry, make_vault
 from tests.support.hall import open_hall
 from tests.support.issuance_city import Booth, IssuanceCity, open_city
-from tests.support.issuance_lives import ISSUED, POINTS, Lives, all_agree
+from tests.support.issuance_lives import ASTRAY, ISSUED, POINTS, Lives, all_agree
 from tests.support.town import Database
 from tests.support.waiting import until
 from tests.support.worker import Stop
@@ -30,6 +33,22 @@ LIVES: Final = int(os.environ.get("ONECARD_WHOLE_LIVES", "200"))
 MOST_CUTS: Final = 8
 AT_ONCE: Final = 5
 PLACES: Final = (WINDOW, OTHER, KIT)
+UNKNOWN: Final = 999_999
+"""No application."""
+BEFORE_WRITING: Final = 5
+"""The command behind those that ask the chip who it is: nothing is written yet."""
+
+
+class AwayBooth(Booth):
+    """While its holder takes the card, the card service goes away."""
+
+    link: Link
+    away = False
+
+    def hand_over(self, card_id: int, *, old_card_wanted: bool) -> messages.HandedOver:
+        self.away = True
+        self.link.cut()
+        return Booth.hand_over(self, card_id, old_card_wanted=old_card_wanted)
 
 
 @pytest.fixture
@@ -128,6 +147,50 @@ async def test_a_process_that_is_killed_at_any_point_is_followed_by_another_one(
     assert process.log.count("a life ended") == len(POINTS)
     await until("all are issued", lambda: all_issued(city, made))
     await agree(city)
+
+
+async def test_a_process_that_is_killed_while_a_card_goes_astray_is_followed_by_another_one(city: IssuanceCity) -> None:
+    process = city.start(*ASTRAY)
+    await process.serves()
+    lives, made = Lives(city, random.Random(1)), dict[int, Booth]()
+    for number, stop in enumerate(ASTRAY, 1):
+        booth, spare = await city.booths(2)
+        booth.spares.append(spare.blank)
+        made[application := await city.apply(number)] = booth
+        match stop.point:
+            case "VERIFIED written":
+                booth.print_cut = "refused"
+            case "SPOILING written" | "SPOILED written":
+                booth.print_cut = "during"
+            case "WITHDRAWING written":
+                booth.slot.stops_at = BEFORE_WRITING
+        asks_for = UNKNOWN if stop.point == "RELEASED written" else application
+        while process.log.count("a life ended") < number:
+            assert await lives.stream(booth, asks_for, breaks=False) is None, stop
+        await until("another one serves", lambda: process.log.count(SERVING) == number + 1)  # noqa: B023 - before the next
+    await asyncio.gather(*(lives.live(booth, application, 0) for application, booth in made.items()))
+    await all_agree(city, list(made.values()))
+
+
+async def test_a_process_that_is_killed_while_the_card_service_is_away_leaves_nothing_owed(city: IssuanceCity) -> None:
+    """The holder has the card in hand, and it is enabled by whoever comes behind."""
+    booth = AwayBooth((await city.booths(1))[0].blank)
+    booth.link = Link(f"localhost:{city.hall.port}", lasts_bytes=lambda: 0 if booth.away else float("inf"))
+    process = city.start(Stop("WAITING written"), ONECARD_CARD=f"localhost:{booth.link.address.rpartition(':')[2]}")
+    await process.serves()
+    assert await Lives(city, random.Random(1)).stream(booth, await city.apply(1), breaks=False) is None
+    assert await city.states() == {booth.blank.serial: (RecordState.WAITING, BlankState.HANDED_OVER)}
+    booth.away = False
+    await until("another one serves", lambda: process.log.count(SERVING) == 2)
+    await all_agree(city, [booth])
+    await asyncio.to_thread(booth.link.close)
+
+
+def test_a_process_is_killed_at_everything_that_the_journal_of_a_making_can_hold() -> None:
+    killed_at = {stop.point for stop in (*POINTS, *ASTRAY, Stop("WAITING written"))}
+    changes = {f"{kind} {what}" for kind in ChangeKind for what in ("noted", "answered") if kind is not ChangeKind.PIN_RELOAD}
+    states = {f"{state.name} written" for state in RecordState if state is not RecordState.RESERVED}  # that is the taking
+    assert {"record taken"} | changes | states <= killed_at
 
 
 async def all_issued(city: IssuanceCity, size: int) -> bool:
