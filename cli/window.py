@@ -37,6 +37,9 @@ def window(
     kiosk: Annotated[str, typer.Option("--kiosk", metavar="KIOSK", help="for residents, at this kiosk")] = "",
     serve: Annotated[bool, typer.Option("--serve", help="in a browser of this machine instead")] = False,
     port: Annotated[int, typer.Option("--port", help="of --serve; 0: any")] = 0,
+    lock_after: Annotated[
+        int, typer.Option("--lock-after", min=1, max=300, help="seconds without a key, until the screen is locked")
+    ] = 300,
 ) -> None:
     """A window of the city: applications, cards, holders; top-ups and balances.
 
@@ -49,6 +52,7 @@ def window(
 
         told = {"office": at.office, "card_api": at.api, "certificates": at.certificates, "window": at.terminal}
         more = {"api": payments, "issuance_api": issuance, "lang": language, "demo": demo, "printer": printer, "kiosk": kiosk}
+        more |= {"lock_after": lock_after}
         served.serve(served.arguments_of(**told, **more), port, large=bool(kiosk))
         return
     from cli.terminal.start import start, start_kiosk  # noqa: PLC0415 - a heavy library
@@ -56,7 +60,8 @@ def window(
     if kiosk:
         start_kiosk(at._replace(terminal=kiosk), language=language)
         return
-    start(at, payments=payments, issuance=issuance, language=language, demo=demo, printer=printer)
+    at_desk = {"payments": payments, "issuance": issuance, "printer": printer}
+    start(at, **at_desk, language=language, demo=demo, lock_seconds=lock_after)
 
 
 @app.command("top-up")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import secrets
@@ -18,8 +19,11 @@ HOST: Final = "127.0.0.1"
 DOTS: Final = 16
 LARGE_DOTS: Final = 26
 """The size of type: a kiosk's is large."""
+_LEAVING_SECONDS: Final = 5.0
+"""For an application to sign out and end."""
 _COOKIE: Final = "onecard-window"
 _ASKED: Final = "key"
+_WEBSOCKET: Final = "/ws"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,8 +37,10 @@ class Door:
         self._session = ""
 
     def lets_in(self, request: web.Request) -> bool:
-        """By the cookie; from pages of our own alone."""
+        """By the cookie; from pages of our own alone. Every browser says of a websocket which page opens it."""
         origin = request.headers.get("Origin", "")
+        if request.path == _WEBSOCKET and not origin:
+            return False
         if request.headers.get("Host", "") not in self._hosts or (origin and origin.removeprefix("http://") not in self._hosts):
             return False
         return bool(self._session) and hmac.compare_digest(request.cookies.get(_COOKIE, ""), self._session)
@@ -61,6 +67,7 @@ class Served(Server):
         super().__init__(command, host=HOST, port=port, title=title)
         address = f"{HOST}:{port}"
         self._dots = dots
+        self._pages: set[asyncio.Task[object]] = set()
         self.door = Door(frozenset({address}))
         self.public_url = f"http://{address}"
 
@@ -74,8 +81,36 @@ class Served(Server):
         logging.disable(logging.INFO)
 
     async def on_startup(self, app: web.Application) -> None:
-        """Say where it is."""
-        print(self.address, flush=True)
+        """Where it is is said when it listens."""
+
+    async def on_shutdown(self, app: web.Application) -> None:
+        """Whoever is still there is signed out, and nobody waits for their browser."""
+        for page in self._pages:
+            page.cancel()
+        if self._pages:
+            await asyncio.wait(self._pages, timeout=_LEAVING_SECONDS)
+
+    def serve(self, debug: bool = False) -> None:
+        """Until it is interrupted."""
+        self.initialize_logging()
+        web.run_app(
+            self._make_app(),
+            host=HOST,
+            port=self.port,
+            shutdown_timeout=_LEAVING_SECONDS,
+            access_log=None,
+            print=lambda *_: print(self.address, flush=True),
+        )
+
+    async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
+        """One page, one application."""
+        page = asyncio.current_task()
+        assert page is not None
+        self._pages.add(page)
+        try:
+            return await super().handle_websocket(request)
+        finally:
+            self._pages.discard(page)
 
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()
@@ -100,7 +135,7 @@ class Served(Server):
 
 def serve(arguments: list[str], port: int, *, large: bool = False) -> None:
     """Until it is interrupted; each visit of the page is an application of its own, which begins with signing in."""
-    command = shlex.join([sys.executable, "-m", "cli.terminal", *arguments])
+    command = "exec " + shlex.join([sys.executable, "-m", "cli.terminal", *arguments])
     Served(command, port or free_port(), "onecard window", LARGE_DOTS if large else DOTS).serve()
 
 

@@ -14,7 +14,7 @@ from cli.city.clerks import BUSY_CLERKS, DemoClerk
 from cli.city.state import State, read_state
 from cli.counter import line_of
 from cli.place import Place
-from cli.terminal.app import Helper, WindowApp
+from cli.terminal.app import LOCK_SECONDS, Helper, WindowApp
 from cli.terminal.demo import demo_devices
 from cli.terminal.kiosk_app import KioskApp
 from cli.terminal.session import Desk, Devices, Lines
@@ -29,7 +29,14 @@ _CARD: Final = "--card-api"
 
 
 def start(
-    at: Place, *, payments: str = "", issuance: str = "", language: str = "zh", demo: bool = False, printer: str = ""
+    at: Place,
+    *,
+    payments: str = "",
+    issuance: str = "",
+    language: str = "zh",
+    demo: bool = False,
+    printer: str = "",
+    lock_seconds: float = LOCK_SECONDS,
 ) -> None:
     """Until it is quit. Exits with 2 when there is nothing to reach."""
     if language not in LANGUAGES:
@@ -39,7 +46,7 @@ def start(
         f"{at.office} / {at.terminal}", lines_of(at, city, payments, issuance), devices_of(at, demo=demo, printer=printer)
     )
     try:
-        WindowApp(desk, language, helpers=helpers_of(city) if demo else ()).run()
+        WindowApp(desk, language, helpers=helpers_of(city) if demo else (), lock_seconds=lock_seconds).run()
     finally:
         desk.close()
 
