@@ -19,6 +19,8 @@ from simulation.tills import Tills
 
 PLASTIC = paths.CITY / "plastic"
 """Where a city keeps its virtual cards, and what lies in its tills."""
+PHONE = "13800001111"
+"""Of everybody who is made up."""
 
 
 class DrawerTray:
@@ -112,4 +114,4 @@ def demo_devices(at: Place) -> Devices:
     picture = PLASTIC / "resident.jpg"
     picture.write_bytes(photo())
     printer = TrayPrinter(tray, PdfPrinter())
-    return Devices(slot, printer, identity, tray, str(picture), lambda fen: tills.put(subject, fen))
+    return Devices(slot, printer, identity, tray, str(picture), PHONE, lambda fen: tills.put(subject, fen))

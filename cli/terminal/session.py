@@ -37,6 +37,8 @@ class Devices:
     """Of virtual cards: somebody has to put them into the reader."""
     photo: str = ""
     """Of whoever the virtual documents belong to: a file."""
+    phone: str = ""
+    """Of the same: a document names none."""
     cash: Callable[[int], None] = lambda fen: None
     """What goes into a virtual till, in fen, or out of it."""
 

@@ -159,8 +159,9 @@ class Apply(Page):
         }
         for name, value in told.items():
             self.query_one(f"#{name}", Input).value = value
-        if self.desk.devices.photo and not self._told("photo"):
-            self.query_one("#photo", Input).value = self.desk.devices.photo
+        for name, value in (("photo", self.desk.devices.photo), ("phone", self.desk.devices.phone)):
+            if value and not self._told(name):
+                self.query_one(f"#{name}", Input).value = value
         self.query_one("#phone").focus()
 
     def _told(self, name: str) -> str:
