@@ -44,6 +44,7 @@ from services.issuance.handlers.check_card import CheckCard
 from services.issuance.handlers.close_shift import CloseShift
 from services.issuance.handlers.find_collected import FindCollected
 from services.issuance.handlers.forget_requests import ForgetRequests
+from services.issuance.handlers.once import keyed_digests
 from services.issuance.handlers.personalise import Personalise
 from services.issuance.handlers.receive_delivery import ReceiveDelivery
 from services.issuance.handlers.relay_events import RelayEvents, measure_owed
@@ -126,7 +127,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     add_CountersignServiceServicer_to_server(CountersignService(engine, actors), server)
     add_ShiftServiceServicer_to_server(ShiftService(engine, actors, closing), server)
     parts = (journal, card, ChipVault(keys), products, at)
-    making, update, check = Personalise(*parts), UpdateCard(engine, *parts), CheckCard(*parts)
+    making, update, check = Personalise(*parts), UpdateCard(engine, keyed_digests(vault), *parts), CheckCard(*parts)
     add_IssuanceServiceServicer_to_server(IssuanceService(actors, making, update, check, config.authority), server)
     try:
         async with asyncio.TaskGroup() as tasks:

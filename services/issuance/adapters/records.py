@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.common.database import driver_session
 from services.common.keyvault.vault import KeyVault
 from services.common.once import transact
+from services.issuance.adapters.audit import record_check
 from services.issuance.adapters.blanks import Signed, add_place, find_blank, find_blanks, find_identifiers, resume
 from services.issuance.adapters.boxes import Accounts
 from services.issuance.adapters.gather import Gather
@@ -157,6 +158,11 @@ class PostgresJournal:
             return await self._entries(entry)
         except asyncpg.SerializationError:
             return None  # its blank was moved by somebody else: a newer stream, or a person
+
+    async def note_check(self, record: Record, actor: Actor) -> bool:
+        """Write down that somebody looks at an issued card; not where it was looked at too often in a day."""
+        async with driver_session(self._engine) as driver:
+            return await record_check(driver, actor, record.id)
 
     async def keep_evidence(self, record: Record, note: Note) -> None:
         """An answer that came too late."""

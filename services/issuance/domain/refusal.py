@@ -66,6 +66,7 @@ class Refusal(StrEnum):
     # A card that was issued
     CARD_UNKNOWN = "CARD_UNKNOWN"
     CARD_NOT_GOOD = "CARD_NOT_GOOD"
+    CHECKED_TOO_OFTEN = "CHECKED_TOO_OFTEN"
     IDENTITY_NOT_VERIFIED = "IDENTITY_NOT_VERIFIED"
     # A chip: reader and terminal
     CARD_GONE = "CARD_GONE"
@@ -155,6 +156,7 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.COMPLETE_AT_WINDOW: "卡片已交付但尚未启用，请核实领卡人身份后在窗口办理领卡和启用。",
     Refusal.ORDER_DIFFERS: "该申请登记的不是这张卡，请放入原来的卡片，或联系系统管理员。",
     Refusal.CARD_UNKNOWN: "登记系统中没有这张卡，请核对卡片；来历不明的卡片请收存并报告主管。",
+    Refusal.CHECKED_TOO_OFTEN: "该卡一天内核验次数过多，受保护的记录明天才能再核对；如有疑问，请报告主管。",
     Refusal.CARD_NOT_GOOD: "该卡当前状态不能办理此项业务，请先在窗口查询卡片状态。",
     Refusal.IDENTITY_NOT_VERIFIED: "须由持卡人或其监护人本人到场，并核验身份证件后办理。",
     Refusal.CARD_GONE: "卡片已离开读卡器或断电，请重新插入同一张卡，系统将从中断处继续。",

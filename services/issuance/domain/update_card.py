@@ -24,6 +24,9 @@ from services.issuance.domain.effects import (
 from services.issuance.domain.product import Key, PinRules, Product, Source
 from services.issuance.domain.refusal import Refusal
 
+PIN: Final = "PIN"
+VALIDITY: Final = "VALIDITY"
+"""What a second person signs: the one or the other."""
 MOST_REFUSED_RELOADS: Final = 3
 """In a row: a card may count MACs that fail, and none of them says so. An answer that was lost is none: our MAC was right."""
 

@@ -73,7 +73,7 @@ class CheckCard:
 
     async def _compare(self, found: Checked, stream: Stream, product: Product, order: Order, actor: Actor) -> Checked:
         given, past = await self._keys(found.blank, stream, product, actor)
-        lease, refusal = (None, Refusal.KEYS_NOT_GIVEN) if isinstance(given, VaultRefused) else (given, None)
+        lease, refusal = (None, given) if isinstance(given, Refusal) else (given, None)
         challenge = secrets.token_bytes(product.challenge_bytes)
         check = conversation.check_card(product, order.data, past, challenge, with_keys=lease is not None)
         try:
@@ -88,13 +88,15 @@ class CheckCard:
 
     async def _keys(
         self, blank: Blank | None, stream: Stream, product: Product, actor: Actor
-    ) -> tuple[Lease | VaultRefused | None, Past]:
+    ) -> tuple[Lease | Refusal | None, Past]:
         """Of a card that was handed over; a stream in which one is being made is not disturbed: None."""
         record = await self._journal.record(blank.record) if blank and blank.record else None
         if blank is None or record is None:
             return None, Past()
         if blank.state is not BlankState.HANDED_OVER or record.state not in _IN_ITS_HOLDERS_HAND:
             return None, Past()
+        if not await self._journal.note_check(record, actor):
+            return Refusal.CHECKED_TOO_OFTEN, Past()
         taken = await self._journal.take(record, actor)
         if not isinstance(taken, Taken):
             return None, Past()
@@ -102,4 +104,4 @@ class CheckCard:
         lease = await self._vault.open_issued(
             taken.record, blank.card_identifier, product, actor.staff, actor.terminal
         )  # fmt: skip
-        return lease, taken.past
+        return Refusal.KEYS_NOT_GIVEN if isinstance(lease, VaultRefused) else lease, taken.past

@@ -153,6 +153,9 @@ class Journal(Protocol):
     async def write(self, entry: Entry) -> int | None:
         """The number of what is owed now, or 0; None: another stream has taken the record, and nothing was written."""
 
+    async def note_check(self, record: Record, actor: Actor) -> bool:
+        """Write down that somebody looks at an issued card; not where it was looked at too often in a day."""
+
     async def keep_evidence(self, record: Record, note: Note) -> None:
         """An answer that came too late."""
 

@@ -24,7 +24,7 @@ from services.issuance.domain.refusal import Refusal
 from services.issuance.handlers.countersign import second_person
 from services.issuance.handlers.dialogue import Journal, Registry, Terminal, Vault
 from services.issuance.handlers.drive import Stream
-from services.issuance.handlers.once import Once, digests, transact
+from services.issuance.handlers.once import Digests, Once, transact
 
 ACT: Final = "UPDATE_CARD"
 BEGUN: Final = "card.update_begun"
@@ -51,7 +51,7 @@ class Update:
     @property
     def what(self) -> str:
         """For the second person."""
-        return "VALIDITY" if self.new_pin is None else "PIN"
+        return conversations.VALIDITY if self.new_pin is None else conversations.PIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +72,22 @@ class UpdateCard:
     def __init__(
         self,
         engine: AsyncEngine,
+        known_by: Digests,
         journal: Journal,
         registry: Registry,
         vault: Vault,
         products: Sequence[Product],
         at: AtPoint = pass_by,
     ) -> None:
+        """`known_by`: a request holds the document of whoever asks for it."""
         self._engine = engine
         self._journal = journal
         self._registry = registry
         self._vault = vault
         self._products = products
         self._at = at
-        self._once = Once(engine, at)
+        self._known_by = known_by
+        self._once = Once(engine, known_by, at)
 
     async def __call__(self, update: Update, actor: Actor, terminal: Terminal) -> Updated:
         """A request that was carried out hears so again. Raises DomainError."""
@@ -168,7 +171,7 @@ class UpdateCard:
     async def _word(self, driver: "asyncpg.Connection[Any]", update: Update, record: Record, actor: Actor) -> Any:
         """The vault looks at it, too; it is used up when the card has it. That it begins is written before anything is done."""
         detail = {"what": update.what, "record": str(record.id), "serial": record.serial}
-        word = await second_person(driver, digests(_METHOD, update.content), ACT, detail, actor, now_ms(), use=False)
+        word = await second_person(driver, self._known_by(_METHOD, update.content), ACT, detail, actor, now_ms(), use=False)
         if word.refusal is None:
             begun: dict[str, str | int] = {"what": update.what, "serial": record.serial, "second": word.second}
             await audit.record(driver, actor, BEGUN, number=record.id, detail=begun)

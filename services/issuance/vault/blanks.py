@@ -21,10 +21,10 @@ _HELD = """
     where r.id = any($1::bigint[])
 """
 _PIN = "insert into issuance.chip_key (serial, versions) values ($1, $2::text::jsonb) on conflict do nothing"
-_APPROVED = """
-    select exists (
-        select from issuance.countersignature
-        where id = $1 and act = 'UPDATE_CARD' and detail->>'record' = $2::text and expire_time > now() and state = any($3))
+_SIGNED = """
+    select detail->>'what' from issuance.countersignature
+    where id = $1 and act = 'UPDATE_CARD' and detail->>'record' = $2::text and requested_by = $3 and terminal = $4
+        and expire_time > now() and state = $5
 """
 _NEEDED = """
     select count(*) from issuance.chip_key k join issuance.blank b using (serial)
@@ -61,8 +61,8 @@ class Blanks(Protocol):
     async def keep_versions(self, serial: str, versions: Mapping[str, int]) -> None:
         """A chip keeps the versions with which it was begun, whatever is activated later; the first word counts."""
 
-    async def approved(self, record: int, approval: int) -> bool:
-        """Whether a second person has signed an update of this record's card, and the signature has not run out."""
+    async def signed(self, record: int, approval: int, clerk: int, terminal: str) -> str:
+        """What of this record's card a second person lets this clerk change here, and it is not used up; empty: nothing."""
 
 
 class BlankTable:
@@ -98,11 +98,11 @@ class BlankTable:
         async with driver_session(self._engine) as driver:
             await driver.execute(_PIN, serial, msgspec.json.encode(dict(versions)).decode())
 
-    async def approved(self, record: int, approval: int) -> bool:
-        """Whether a second person has signed an update of this record's card, and the signature has not run out."""
-        states = [SignatureState.SIGNED, SignatureState.USED]
+    async def signed(self, record: int, approval: int, clerk: int, terminal: str) -> str:
+        """What of this record's card a second person lets this clerk change here, and it is not used up; empty: nothing."""
         async with driver_session(self._engine) as driver:
-            return bool(await driver.fetchval(_APPROVED, approval, str(record), states))
+            what = await driver.fetchval(_SIGNED, approval, str(record), clerk, terminal, SignatureState.SIGNED)
+        return what or ""
 
     async def needed(self, label: str, version: int) -> int:
         """How many chips that are not destroyed have a key of this root, or are to have one."""

@@ -4,13 +4,14 @@ import secrets
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from services.issuance.domain.blank import BlankState
 from services.issuance.domain.effects import Generation, Operation
 from services.issuance.domain.product import Key, PinRules, Product
 from services.issuance.domain.record import RecordState
+from services.issuance.domain.update_card import PIN, VALIDITY
 from services.issuance.vault.blanks import Blanks, Held
 from services.issuance.vault.operations import TRANSPORT, KeyRef, label_of
 from services.issuance.vault.protocol import Ask, Open, Purpose, VaultRefusal
@@ -24,7 +25,6 @@ MOST: Final = {
 """Of each key, in one epoch of a record, however often a lease is opened."""
 STALE_SECONDS: Final = 5.0
 """A lease that could not be looked at for so long gives nothing until it was."""
-_CHECKS_FORGOTTEN_SECONDS: Final = 600.0
 _MOST_COUNTS: Final = 100_000
 _KINDS: Final = {
     Purpose.PERSONALISE: {Operation.EXTERNAL_AUTHENTICATE, Operation.LOAD_KEY, Operation.VERIFY_CARD},
@@ -47,6 +47,8 @@ class Lease:
     versions: Mapping[str, int]
     seen_at: float
     """When the database said last that it is right."""
+    signed: str = ""
+    """What a second person has signed: the PIN, or the validity."""
     ended: VaultRefusal | None = None
 
 
@@ -58,10 +60,7 @@ class Granted:
     loads: KeyRef | None = None
 
 
-@dataclass(slots=True)
-class _Count:
-    steps: Counter[tuple[Operation, int, int]] = field(default_factory=Counter)
-    since: float = 0.0
+_Steps: TypeAlias = Counter[tuple[Operation, int, int]]
 
 
 class Leases:
@@ -80,7 +79,7 @@ class Leases:
         self._current = current
         self._clock = clock
         self._open: dict[int, Lease] = {}
-        self._counts: OrderedDict[tuple[int, int, Purpose, int], _Count] = OrderedDict()
+        self._counts: OrderedDict[tuple[int, int, Purpose, int], _Steps] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -97,14 +96,17 @@ class Leases:
             return VaultRefusal.NOT_THIS_BLANK
         if refusal := _refused(asked, held):
             return refusal
-        if asked.purpose is Purpose.UPDATE and not await self._blanks.approved(asked.record, asked.approval):
-            return VaultRefusal.WRONG_PURPOSE
+        signed = ""
+        if asked.purpose is Purpose.UPDATE:
+            signed = await self._blanks.signed(asked.record, asked.approval, asked.clerk, asked.terminal)
+            if not signed:
+                return VaultRefusal.WRONG_PURPOSE
         versions = held.versions
         if versions is None:
             versions = await self._begin(asked, product, held)
         if versions is None:
             return VaultRefusal.NOT_THIS_BLANK
-        lease = Lease(secrets.randbits(63), asked, product, bytes.fromhex(held.identifier), versions, self._clock())
+        lease = Lease(secrets.randbits(63), asked, product, bytes.fromhex(held.identifier), versions, self._clock(), signed)
         self._end_older(asked)
         self._open[lease.number] = lease
         return lease
@@ -119,8 +121,6 @@ class Leases:
         return again.versions if again and not _refused(asked, again) else None
 
     def _end_older(self, asked: Open) -> None:
-        if asked.purpose is Purpose.CHECK:
-            return
         for lease in self._open.values():
             other = lease.opened
             if other.record == asked.record and other.purpose is asked.purpose and other.epoch <= asked.epoch:
@@ -158,18 +158,15 @@ class Leases:
         generation = 0 if asked.operation is Operation.LOAD_KEY else asked.generation
         count = self._count(lease.opened)
         step = (asked.operation, place, generation)
-        if count.steps[step] >= MOST[asked.operation]:
+        if count[step] >= MOST[asked.operation]:
             return VaultRefusal.COUNT_EXCEEDED
-        count.steps[step] += 1
+        count[step] += 1
         return lease, granted
 
-    def _count(self, opened: Open) -> _Count:
-        """Of this epoch. A check raises none, so its counts are forgotten after ten minutes."""
-        key, now = (opened.record, opened.epoch, opened.purpose, opened.approval), self._clock()
-        count = self._counts.pop(key, None)
-        if count is None or (opened.purpose is Purpose.CHECK and now - count.since > _CHECKS_FORGOTTEN_SECONDS):
-            count = _Count(since=now)
-        self._counts[key] = count
+    def _count(self, opened: Open) -> _Steps:
+        """Of this epoch."""
+        key = (opened.record, opened.epoch, opened.purpose, opened.approval)
+        count = self._counts[key] = self._counts.pop(key, Counter())
         if len(self._counts) > _MOST_COUNTS:
             self._counts.popitem(last=False)
         return count
@@ -183,10 +180,10 @@ def _refused(asked: Open, held: Held) -> VaultRefusal | None:
     same = (held.identifier, held.product, held.application, held.epoch)
     if not held.holds or same != (asked.identifier, asked.product, asked.application, asked.epoch):
         return VaultRefusal.NOT_THIS_BLANK
+    if (held.clerk, held.terminal) != (asked.clerk, asked.terminal):
+        return VaultRefusal.NOT_THIS_BLANK
     match asked.purpose:
         case Purpose.PERSONALISE:
-            if (held.clerk, held.terminal) != (asked.clerk, asked.terminal):
-                return VaultRefusal.NOT_THIS_BLANK
             fits = held.state in _BEING_MADE and held.blank_state in _BLANK_BEING_MADE
         case Purpose.UPDATE:
             fits = held.blank_state is BlankState.HANDED_OVER
@@ -203,7 +200,7 @@ def _granted(lease: Lease, asked: Ask) -> Granted | VaultRefusal:
     if key is None or len(asked.challenge) != product.challenge_bytes:
         return VaultRefusal.MALFORMED
     if purpose is not Purpose.PERSONALISE and (
-        asked.generation is not Generation.FINAL or not _serves(key, asked.operation, purpose, product)
+        asked.generation is not Generation.FINAL or not _serves(key, asked.operation, lease)
     ):
         return VaultRefusal.WRONG_PURPOSE
     ref = _ref(lease, key, asked.generation)
@@ -226,15 +223,16 @@ def _granted(lease: Lease, asked: Ask) -> Granted | VaultRefusal:
     return Granted(ref)
 
 
-def _serves(key: Key, operation: Operation, purpose: Purpose, product: Product) -> bool:
-    """A card that was issued: its records are read and, in an update, written; its keys stay."""
+def _serves(key: Key, operation: Operation, lease: Lease) -> bool:
+    """A card that was issued: its records are read and, in an update, what was signed is written; its keys stay."""
+    product = lease.product
     match operation:
-        case Operation.EXTERNAL_AUTHENTICATE if purpose is Purpose.CHECK:
+        case Operation.EXTERNAL_AUTHENTICATE if lease.opened.purpose is Purpose.CHECK:
             return any(file.read_with == key.name for file in product.files)
         case Operation.EXTERNAL_AUTHENTICATE:
-            return key in product.session_keys()
+            return lease.signed == VALIDITY and key in product.session_keys()
         case Operation.RELOAD_PIN:
-            return product.pin is not None and product.pin.key == key.name
+            return lease.signed == PIN and product.pin is not None and product.pin.key == key.name
         case _:
             return True
 

@@ -19,6 +19,7 @@ from onecard.issuance.v1.issuance_pb2_grpc import IssuanceServiceStub, add_Issua
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server
+from services.issuance.adapters.audit import MOST_CHECKS
 from services.issuance.adapters.records import PostgresJournal
 from services.issuance.api import issuance
 from services.issuance.api.actors import Actors
@@ -28,6 +29,7 @@ from services.issuance.domain.actor import Actor, Role
 from services.issuance.domain.effects import VaultRefused
 from services.issuance.handlers.check_card import CheckCard
 from services.issuance.handlers.dialogue import Run
+from services.issuance.handlers.once import keyed_digests
 from services.issuance.handlers.personalise import Personalise
 from services.issuance.handlers.update_card import UpdateCard
 from tests.integration.issuance.test_lives import check, open_room
@@ -131,7 +133,7 @@ async def desk(journal: PostgresJournal, room: Room, issuance_engine: AsyncEngin
     personalise = Personalise(journal, room.registry, room.vault, tuple(PRODUCTS.values()))
     actors: Any = Actors(staff)  # type: ignore[arg-type]  # all that it asks of the card service
     parts = (journal, room.registry, room.vault, tuple(PRODUCTS.values()))
-    update, looking = UpdateCard(issuance_engine, *parts), CheckCard(*parts)
+    update, looking = UpdateCard(issuance_engine, keyed_digests(journal._vault), *parts), CheckCard(*parts)
     add_IssuanceServiceServicer_to_server(IssuanceService(actors, personalise, update, looking, "江门市"), server)
     add_CountersignServiceServicer_to_server(CountersignService(issuance_engine, actors), server)
     await server.start()
@@ -389,6 +391,17 @@ async def test_a_chip_is_checked_against_the_registry(desk: Desk, room: Room) ->
     assert not differing.agrees
     assert [one.place for one in differing.records if one.state != messages.RECORD_STATE_AGREES] == ["EF05/07"]
     assert b"123456789" not in differing.SerializeToString(), "what the chip says is never shown"
+
+
+async def test_a_card_is_looked_at_so_often_a_day_and_each_look_is_written_down(desk: Desk, room: Room, driver: Driver) -> None:
+    await desk.issue(room.registry.apply())
+    for _ in range(MOST_CHECKS):
+        assert (await desk.converse("CheckCard", check_begin())).checked.agrees
+    found = (await desk.converse("CheckCard", check_begin())).checked
+    assert (found.agrees, found.refusal.reason, found.proof) == (False, "CHECKED_TOO_OFTEN", messages.PROOF_NOT_ASKED)
+    assert len(room.vault.issued) == MOST_CHECKS
+    rows = await driver.fetch("select actor, terminal, record from issuance.audit where act = 'card.check'")
+    assert {tuple(row) for row in rows} == {("staff:3", WINDOW, 1)}
 
 
 async def test_a_card_for_which_the_vault_gives_nothing_does_not_agree(

@@ -315,17 +315,23 @@ async def test_a_card_that_was_handed_over_is_updated_with_a_second_persons_sign
     await move(driver, "B1", Verb.PRINT, BlankState.PRINTED, fence)
     await move(driver, "B1", Verb.HAND_OVER, BlankState.HANDED_OVER, fence)
 
-    async def signed(act: str, record: int, state: SignatureState, *, until_when: str = "1 hour") -> int:
+    staff, at = taken.actor.staff, taken.actor.terminal
+
+    async def signed(
+        act: str, record: int, state: SignatureState, *, until_when: str = "1 hour", by: int = staff, terminal: str = at
+    ) -> int:
         number: int = await owner.fetchval(
             """insert into issuance.countersignature (act, digest, detail, requested_by, requested_shift, terminal, outlet,
                    state, decided_by, decided_shift, expire_time)
-               values ($1, sha256(random()::text::bytea), jsonb_build_object('record', $2::text), 3, 30, 't', 'HALL',
+               values ($1, sha256(random()::text::bytea), jsonb_build_object('record', $2::text, 'what', 'PIN'), $6, 30, $7, 'HALL',
                    $3::smallint, $4::bigint, $4::bigint, now() + $5::text::interval) returning id""",
             act,
             str(record),
             state,
             None if state is SignatureState.WAITING else 4,
             until_when,
+            by,
+            terminal,
         )
         return number
 
@@ -335,16 +341,19 @@ async def test_a_card_that_was_handed_over_is_updated_with_a_second_persons_sign
         await signed("UPDATE_CARD", taken.record.id, SignatureState.WAITING),
         await signed("UPDATE_CARD", taken.record.id, SignatureState.REJECTED),
         await signed("UPDATE_CARD", taken.record.id, SignatureState.SIGNED, until_when="-1 second"),
+        await signed("UPDATE_CARD", taken.record.id, SignatureState.USED),
+        await signed("UPDATE_CARD", taken.record.id, SignatureState.SIGNED, by=staff + 5),
+        await signed("UPDATE_CARD", taken.record.id, SignatureState.SIGNED, terminal=at + "0"),
         2**40,
     ):
-        assert isinstance(await vault.open_issued(taken.record, identifier, product, 3, "t", useless), VaultRefused)
+        assert isinstance(await vault.open_issued(taken.record, identifier, product, staff, at, useless), VaultRefused)
     good = await signed("UPDATE_CARD", taken.record.id, SignatureState.SIGNED)
-    update = await vault.open_issued(taken.record, identifier, product, 3, "t", good)
+    update = await vault.open_issued(taken.record, identifier, product, staff, at, good)
     assert isinstance(update, ChipLease)
     assert isinstance(await converse(reload_pin(product, identifier, "246810", Past()), chip, update), Updated)
     assert chip.pin == "246810"
     assert isinstance(await vault.open(taken, product), VaultRefused)  # its keys are never loaded again
-    assert isinstance(await vault.open_issued(taken.record, identifier, product, 3, "t"), ChipLease)  # a check
+    assert isinstance(await vault.open_issued(taken.record, identifier, product, staff, at), ChipLease)  # a check
 
 
 async def test_a_newer_epoch_takes_the_lease_away(

@@ -28,6 +28,7 @@ from services.issuance.api.issuance import IssuanceService
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.actor import Role as IssuanceRole
 from services.issuance.handlers.check_card import CheckCard
+from services.issuance.handlers.once import digests
 from services.issuance.handlers.personalise import Personalise
 from services.issuance.handlers.update_card import UpdateCard
 from tests.integration.issuance.test_lives import open_room
@@ -147,7 +148,7 @@ async def link(issuance_engine: AsyncEngine, room: Room) -> AsyncIterator[Link]:
     parts = (room.journal, room.registry, room.vault, tuple(PRODUCTS.values()))
     personalise = Personalise(*parts)
     actors: Any = Actors(Everybody())  # type: ignore[arg-type]  # all that it asks of the card service
-    service = IssuanceService(actors, personalise, UpdateCard(issuance_engine, *parts), CheckCard(*parts), "江门市")
+    service = IssuanceService(actors, personalise, UpdateCard(issuance_engine, digests, *parts), CheckCard(*parts), "江门市")
     add_IssuanceServiceServicer_to_server(service, server)
     await server.start()
     async with Link(server.port) as link:

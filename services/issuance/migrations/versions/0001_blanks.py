@@ -300,6 +300,7 @@ create table issuance.audit (
     application bigint,
     detail      jsonb not null default '{}'     -- numbers and words of the act; nothing personal
 );
+create index audit_checks on issuance.audit (record, at) where act = 'card.check';
 create trigger never before update or delete or truncate on issuance.audit
     for each statement execute function issuance.never();
 

@@ -25,7 +25,8 @@ create trigger never before update or delete or truncate on issuance.chip_key
 grant select on issuance.chip_key to onecard_issuance, onecard_issuance_vault;
 grant insert (serial, versions) on issuance.chip_key to onecard_issuance_vault;
 grant select (staff, terminal) on issuance.record to onecard_issuance_vault;
-grant select (id, act, detail, state, expire_time) on issuance.countersignature to onecard_issuance_vault;
+grant select (id, act, detail, requested_by, terminal, state, expire_time) on issuance.countersignature
+    to onecard_issuance_vault;
 """
 
 
