@@ -7,7 +7,6 @@ its PIN is reloaded and the chip is checked; every other call is fed with marked
 import asyncio
 import logging
 import os
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -27,6 +26,7 @@ from onecard.issuance.v1.blanks_pb2 import DecideCountersignatureRequest
 from onecard.issuance.v1.blanks_pb2_grpc import BlankServiceStub, CountersignServiceStub, ShiftServiceStub
 from onecard.issuance.v1.issuance_pb2_grpc import IssuanceServiceStub
 from sdk.merchant.access import Credentials, open_line
+from sdk.window.devices import ipp
 from sdk.window.devices.cups_printer import CupsPrinter
 from sdk.window.devices.making import made
 from sdk.window.devices.printer import CardFace, Printed
@@ -50,9 +50,9 @@ from tests.support.marked import stands_in
 from tests.support.photos import good_photo
 from tests.support.town import Database
 from tests.support.vault_process import PIN as VAULT_PIN
+from tests.unit.sdk.devices.test_cups_printer import Cups
 
 Driver: TypeAlias = "asyncpg.Connection[Any]"
-CUPS: Final = Path(__file__).parents[2] / "unit" / "sdk" / "devices" / "cups.sh"
 FIRST_PIN, NEXT_PIN = "739516", "864209"
 """The first is what a booth's holder keys in."""
 KEEPER, SECURITY = 3, 7
@@ -118,14 +118,12 @@ class CupsBooth(Booth):
 def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """CUPS, as a script that plays it; where it keeps its jobs."""
     folder = tmp_path / "cups"
-    for name in ("bin", "waiting", "ended", "sent"):
-        (folder / name).mkdir(parents=True)
-    for name in ("lp", "lpstat", "cancel"):
-        shutil.copy(CUPS, folder / "bin" / name)
-        (folder / "bin" / name).chmod(0o755)
-    (folder / "mood").write_text("")
+    folder.mkdir()
+    played = Cups(folder)
     monkeypatch.setenv("PATH", str(folder / "bin"), prepend=":")
     monkeypatch.setenv("CUPS", str(folder))
+    monkeypatch.setattr(ipp, "state_of", played.state_of)
+    monkeypatch.setattr(ipp, "purge", played.purge)
     return folder
 
 
@@ -333,9 +331,11 @@ async def test_neither_a_marked_value_nor_a_key_is_found_where_it_must_not_be(
     assert (spool / "asked").read_text().count("lp -d card") == 1
     assert not found_in(texts, (spool / "asked").read_text())
     assert [list((spool / kind).iterdir()) for kind in ("waiting", "ended", "sent")] == [[], [], []]
-    document = pypdfium2.PdfDocument(made(face))
+    document = pypdfium2.PdfDocument(pdf := made(face))
     metadata = str(document.get_metadata_dict())
+    printed = pdf + "".join(page.get_textpage().get_text_range() for page in document).encode()
     document.close()
+    assert face.card_number.encode() in printed  # what is there is found
     assert "Producer" in metadata
     assert not found_in(texts, metadata)
     await everything_is_clean(owner, texts)
@@ -347,7 +347,10 @@ async def test_neither_a_marked_value_nor_a_key_is_found_where_it_must_not_be(
     for place, content_ in {
         **{name: text.encode() for name, text in places.items()},
         "streams": heard,
+        "events": sent,
         "kit": kit_store,
+        "print spool": (spool / "asked").read_bytes(),
+        "printed faces": printed,
     }.items():
         assert not [secret for secret in secrets for form in forms(secret) if form in content_], place
     for text in (booth.blank.account, VAULT_PIN):
