@@ -36,8 +36,9 @@ from tests.support.blanks import WINDOW as BLANKS_WINDOW
 from tests.support.chip import PowerCut
 from tests.support.chip_driver import PRODUCTS
 from tests.support.hall import Hall
+from tests.support.hostile_terminal import forms
 from tests.support.issuance import ATR, Room, open_vault
-from tests.support.issuance_room import Card
+from tests.support.issuance_room import Card, data_of
 from tests.support.link import Link
 from tests.support.terminal import Hands, account_of, sign_in, window_app
 from tests.support.town import Database
@@ -196,10 +197,16 @@ async def test_a_card_is_issued_while_its_steps_tick_by(hands: Hands, room: Room
     await asked(hands, HandOver)
     hands.picture("hand-over")
     await hands.key_in(pin="739154", pin_again="739154")
+    screens = [hands.text()]
     await hands.pilot.press("f9")
     await asked(hands, Issue)
     await hands.settle()
     assert "已发卡并启用" in prompt(hands), hands.said()
+    screens.append(hands.text())
+    chip = room.cards[0].chip
+    keys = [form for key in chip.keys.values() for form in forms(key)]
+    for screen in map(str.encode, screens):
+        assert not [secret for secret in (b"739154", data_of(room.registry.cards[0]).name.encode(), *keys) if secret in screen]
     assert hands.text().count("✓") >= 10
     hands.picture("issue-done")
     assert [card.state for card in room.registry.cards] == ["ISSUED"]
