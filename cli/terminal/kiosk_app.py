@@ -28,6 +28,7 @@ class KioskApp(App[None]):
 
     CSS_PATH = ["window.tcss", "kiosk.tcss"]  # noqa: RUF012 - as the library declares it
     ENABLE_COMMAND_PALETTE = False
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (44, "-high")]  # noqa: RUF012 - as the library declares it
     BINDINGS: ClassVar[list[Any]] = []
 
     def __init__(

@@ -86,7 +86,29 @@ class Mine(KioskPage):
             self.app.push_screen(Sure(what, self._held))
 
 
-class Sure(KioskPage):
+class Asking(KioskPage):
+    """Something that is done with a card, or not."""
+
+    def __init__(self, verb: str, held: messages.HeldCard) -> None:
+        super().__init__()
+        self._verb = verb
+        self._held = held
+
+    def action_back(self) -> None:
+        """Do nothing."""
+        self.app.pop_screen()
+
+    @job
+    async def _do(self, does: Callable[[], CardAnswer]) -> None:
+        """Done, or told why not."""
+        answer = await self.ask(does)
+        if answer.refusal:
+            self.say(refused(answer.refusal, self.texts), "warn")
+        elif self.is_attached:
+            self.app.switch_screen(Done(self.texts(f"kiosk_done.{self._verb}")))
+
+
+class Sure(Asking):
     """Once more, before it is done."""
 
     BINDINGS: ClassVar[list[Any]] = [
@@ -96,11 +118,6 @@ class Sure(KioskPage):
         Binding("down", "app.focus_next", show=False),
         Binding("escape", "back", show=False),
     ]
-
-    def __init__(self, verb: str, held: messages.HeldCard) -> None:
-        super().__init__()
-        self._verb = verb
-        self._held = held
 
     def body(self) -> ComposeResult:
         """What it means, yes or no."""
@@ -113,32 +130,19 @@ class Sure(KioskPage):
     @on(Button.Pressed, "#yes")
     def action_do(self) -> None:
         """Do it."""
-        self._do()
+        method: Callable[[int], CardAnswer] = getattr(self.kiosk_app.kiosk, self._verb.lower())
+        self._do(lambda: method(self._held.card.card_id))
 
     @on(Button.Pressed, "#no")
-    def action_back(self) -> None:
+    def no(self) -> None:
         """Do nothing."""
-        self.app.pop_screen()
-
-    @job
-    async def _do(self) -> None:
-        method: Callable[[int], CardAnswer] = getattr(self.kiosk_app.kiosk, self._verb.lower())
-        answer = await self.ask(lambda: method(self._held.card.card_id))
-        if answer.refusal:
-            self.say(refused(answer.refusal, self.texts), "warn")
-        elif self.is_attached:
-            self.app.switch_screen(Done(self.texts(f"kiosk_done.{self._verb}")))
+        self.action_back()
 
 
-class KeyIn(KioskPage):
+class KeyIn(Asking):
     """A PIN, or the electronic card's password: keyed in, and seen by nobody."""
 
     BINDINGS: ClassVar[list[Any]] = [Binding("escape", "back", show=False)]
-
-    def __init__(self, verb: str, held: messages.HeldCard) -> None:
-        super().__init__()
-        self._verb = verb
-        self._held = held
 
     def body(self) -> ComposeResult:
         """The present one where it is changed; the new one twice."""
@@ -157,10 +161,6 @@ class KeyIn(KioskPage):
         else:
             self.focus_next()
 
-    def action_back(self) -> None:
-        """Do nothing."""
-        self.app.pop_screen()
-
     @on(Button.Pressed, "#yes")
     def done(self) -> None:
         """Compare, then do it; nothing of it stays in the fields."""
@@ -171,18 +171,11 @@ class KeyIn(KioskPage):
             self.say(self.texts("kiosk.differ"), "warn")
             self.query(Input).first().focus()
         else:
-            self._do(told.get("pin", ""), told["new"])
+            self._do_with(told.get("pin", ""), told["new"])
 
-    @job
-    async def _do(self, pin: str, new: str) -> None:
+    def _do_with(self, pin: str, new: str) -> None:
         kiosk, card = self.kiosk_app.kiosk, self._held.card.card_id
-        answer = await self.ask(
-            lambda: kiosk.change_pin(card, pin, new) if self._verb == "CHANGE_PIN" else kiosk.sign_up(card, new)
-        )
-        if answer.refusal:
-            self.say(refused(answer.refusal, self.texts), "warn")
-        elif self.is_attached:
-            self.app.switch_screen(Done(self.texts(f"kiosk_done.{self._verb}")))
+        self._do(lambda: kiosk.change_pin(card, pin, new) if self._verb == "CHANGE_PIN" else kiosk.sign_up(card, new))
 
 
 class Done(KioskPage):

@@ -59,8 +59,12 @@ async def stand(hall: Hall, owner: Owner) -> AsyncIterator[Stand]:
 
 
 async def show_card(stand: Stand, language: str = "1", pin: str = PIN) -> None:
+    await stand.hands.press(language)
+    await show_card_here(stand, pin)
+
+
+async def show_card_here(stand: Stand, pin: str = PIN) -> None:
     hands = stand.hands
-    await hands.press(language)
     assert hands.at(ShowCard)
     await hands.key_in(card=stand.chip, pin=pin)
     hands.app.screen.query_one("#go", Button).press()
@@ -165,3 +169,17 @@ async def test_what_was_half_keyed_in_is_cleared_too(stand: Stand) -> None:
     await hands.until(lambda: hands.at(Welcome))
     await hands.press("1")
     assert [field.value for field in hands.app.screen.query(Input)] == ["", ""]
+
+
+@pytest.mark.parametrize("key", ["1", "2", "3"])
+async def test_on_a_high_screen_everything_is_larger_and_still_on_it(stand: Stand, key: str) -> None:
+    await stand.hands.press(key)
+    small = stand.app.screen.query_one("#go").region
+    await stand.hands.pilot.resize_terminal(120, 45)
+    await stand.hands.until(lambda: stand.app.screen.query_one("#go").region.height > small.height)
+    for one in stand.app.screen.query("Button, Input"):
+        assert stand.app.screen.region.contains_region(one.region), one
+    await show_card_here(stand)
+    assert stand.hands.at(Mine), stand.hands.said()
+    assert stand.app.screen.query("#choices Button.big").first().region.height > small.height
+    stand.hands.picture(f"kiosk-high-{key}")
