@@ -42,8 +42,8 @@ class Page:
     async def press(self, keys: str) -> None:
         await self._socket.send_str(json.dumps(["stdin", keys]))
 
-    async def see(self, words: str) -> None:
-        """In what was sent since the last time."""
+    async def see(self, words: str) -> str:
+        """In what was sent since the last time; answers all of that."""
         try:
             async with asyncio.timeout(SECONDS):
                 while words not in self.shown:
@@ -52,7 +52,8 @@ class Page:
                     self.shown += re.sub(r"\x1b\[[0-9;?<>]*[A-Za-z]", "", message.data.decode())
         except TimeoutError:
             pytest.fail(f"{words!r} was not seen: {self.shown[-3000:]}")
-        self.shown = ""
+        seen, self.shown = self.shown, ""
+        return seen
 
     async def sign_in(self, account: ShownAccount) -> None:
         await self.see("One-time code")
@@ -139,8 +140,7 @@ async def test_a_clerk_signs_in_works_is_locked_out_and_leaves_nothing_behind(ha
         assert served.applications() == []
         assert await open_shifts(hall) == 0, "who was signed in is signed out"
         async with served.page() as page:
-            await page.see("One-time code")
-            assert account.login not in page.shown
+            assert account.login not in await page.see("One-time code")
 
 
 async def test_nobody_else_and_no_page_of_others_opens_the_websocket(hall: Hall, tmp_path: Path) -> None:
