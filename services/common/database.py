@@ -1,6 +1,7 @@
 """Sessions with PostgreSQL: how they are opened, and what an error of theirs means."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum
@@ -8,15 +9,19 @@ from typing import Any, Final
 
 import asyncpg
 import structlog
-from sqlalchemy import TextClause
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import TextClause, event
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 log = structlog.get_logger()
 
 DatabaseError = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, DBAPIError, OSError, TimeoutError)
 """What a statement may raise; statements on the driver's own connection bypass SQLAlchemy's wrapper."""
 
+RESTED_SECONDS: Final = 1.0
+"""After which a session is tried before it is used."""
+_USED: Final = "used"
 _IMPATIENT: Final = {"transaction_timeout": "5s"}
 _PATIENT: Final = {"transaction_timeout": "0", "lock_timeout": "5s"}
 
@@ -26,16 +31,16 @@ def make_engine(
 ) -> AsyncEngine:
     """A pool for processes that hold row locks.
 
-    A frozen process blocks its rows for seconds only: the server ends its transaction. `looked_at`: a session is tried before
-    it is used, at the price of a round trip, for those who do not begin again when the server was restarted. `patient`: a
-    statement may take hours, for an operator's commands; it waits for nobody's lock for long, for others would wait behind it.
+    A frozen process blocks its rows for seconds only: the server ends its transaction. `looked_at`: a session that rested is
+    tried before it is used, at the price of a round trip, for those who do not begin again when the server was restarted.
+    `patient`: a statement may take hours, for an operator's commands; it waits for nobody's lock for long, for others would
+    wait behind it.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=sessions,
         max_overflow=0,
         pool_timeout=60,
-        pool_pre_ping=looked_at,
         connect_args={
             "timeout": 5,
             "server_settings": {
@@ -46,6 +51,30 @@ def make_engine(
             },
         },
     )
+    if looked_at:
+        event.listen(engine.sync_engine, "checkin", _note_use)
+        event.listen(engine.sync_engine, "checkout", _look_at)
+    return engine
+
+
+def _note_use(_: Any, record: ConnectionPoolEntry) -> None:
+    record.info[_USED] = time.monotonic()
+
+
+def _look_at(adapted: Any, record: ConnectionPoolEntry, _: object) -> None:
+    """One round trip, where SQLAlchemy's own ping makes three; none for a session that was used a moment ago.
+
+    What a server closed as it went is known without asking.
+    """
+    now = time.monotonic()
+    rested = now - record.info.get(_USED, now)
+    try:
+        if adapted.driver_connection.is_closed():
+            raise InvalidatePoolError
+        if rested > RESTED_SECONDS:
+            adapted.run_async(lambda driver: driver.fetchrow(";"))
+    except DatabaseError as error:
+        raise InvalidatePoolError from error
 
 
 @asynccontextmanager
