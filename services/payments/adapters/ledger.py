@@ -254,7 +254,10 @@ class Ledger:
             await write_spent(driver, journal.spent, batch)
         if book.payments:
             await write_payments(driver, book.payments)
-        accounts = [account for account in book.locked.values() if account.changed]
+        # One that was only refused something gets a new version, too: a payment alone that read it before must read it again,
+        # or it would stand in the journal before a refusal that has not seen it.
+        judged = {ruling.account_id for _, ruling in journal.ruled}
+        accounts = [account for account in book.locked.values() if account.changed or account.id in judged]
         accrued = _accrued(journal, book.locked)
         await driver.execute(
             _WRITE,

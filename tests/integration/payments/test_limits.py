@@ -9,28 +9,35 @@ import pytest
 
 from services.common.clock import midnight_ms
 from services.payments.adapters.tariffs import read_rules
+from services.payments.domain.book import Rules
 from services.payments.domain.calendar import service_date
 from services.payments.domain.limits import Limits
 from services.payments.domain.operation import Operation
 from services.payments.domain.tap import Scene
 from services.payments.domain.verdict import Reason
-from tests.support.office import HOUR_MS, Office, another_process
+from tests.support.office import HOUR_MS, Gate, Office, another_process
+from tests.support.replay import replay
 from tests.support.town import CONFIG, Database, card_state, now_ms, purchase, received
 
 DAY_MS = 24 * HOUR_MS
 
 
 @pytest.fixture
-async def strict(office: Office, database: Database) -> AsyncIterator[tuple[Office, Office]]:
-    """Two processes under tight limits: ten payments or ten yuan a day, students half of it."""
-    rules = replace(
+async def tight(office: Office) -> Rules:
+    """Ten payments or ten yuan a day, students half of it."""
+    return replace(
         await read_rules(office.engine, CONFIG),
         limits={
             "": Limits(payment_fen=500, day_fen=1_000, day_payments=10, scene_day_fen={Scene.CAMPUS: 900}),
             "student": Limits(payment_fen=500, day_fen=500, day_payments=5),
         },
     )
-    async with another_process(office, database, rules=rules) as one, another_process(office, database, rules=rules) as other:
+
+
+@pytest.fixture
+async def strict(office: Office, database: Database, tight: Rules) -> AsyncIterator[tuple[Office, Office]]:
+    """Two processes under tight limits."""
+    async with another_process(office, database, rules=tight) as one, another_process(office, database, rules=tight) as other:
         yield one, other
 
 
@@ -92,3 +99,23 @@ async def test_taps_use_up_no_limit_of_online_payments(office: Office, strict: t
     assert await strict[0].reason(office.pay(0, 500)) is Reason.NONE
     await office.town.post(received([purchase(0, 100)]))
     assert await strict[0].reason(office.pay(0, 401)) is Reason.OVER_CATEGORY_LIMIT
+
+
+async def test_by_the_journal_a_refusal_stands_before_the_payment_that_it_did_not_see(
+    office: Office, database: Database, tight: Rules
+) -> None:
+    """A payment alone has read the account, and taken its number; a hold is refused before it is written."""
+    gate = Gate("locked")
+    async with (
+        another_process(office, database, rules=tight) as one,
+        another_process(office, database, at=gate, rules=tight) as slow,
+    ):
+        assert await one.reason(office.pay(0, 500)) is Reason.NONE
+        paying = asyncio.create_task(slow.rule(office.pay(0, 100)))
+        await gate.reached()
+        refused = await one.rule(office.hold(0, 450))
+        gate.open()
+        paid = await paying
+    assert (paid.reason, refused.reason) == (Reason.NONE, Reason.OVER_CATEGORY_LIMIT)
+    assert refused.batch < paid.batch
+    assert not (await replay(office.engine, tight))[1], "behind the payment it would be too much for the day"
