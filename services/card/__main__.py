@@ -17,10 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.card.adapters.city_settings import CitySettingsError
 from services.card.adapters.issuer import IssuerError
 from services.card.adapters.sealing import Sealing
-from services.card.config import Config, ConfigError, required
+from services.card.config import Config
 from services.card.keys import KEYS
 from services.common.build import show_build
 from services.common.database import make_engine
+from services.common.environment import ConfigError, required
 from services.common.errors import DomainError
 from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.software import SoftwareVault, open_token

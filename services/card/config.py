@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from services.common.environment import required, whole
+
 _SETTINGS: Final = Path(__file__).parents[2] / "settings" / "jiangmen.toml"
-
-
-class ConfigError(Exception):
-    """A variable is missing or wrong; the message names it and says what it should hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +55,12 @@ class Config:
             sms=env.get("ONECARD_SMS", ""),
             redis=env.get("ONECARD_REDIS", ""),
             bank_folder=Path(folder) if (folder := env.get("ONECARD_BANK_FOLDER")) else None,
-            bank_every_seconds=_whole(env, "ONECARD_BANK_EVERY_SECONDS", 1800),
+            bank_every_seconds=whole(env, "ONECARD_BANK_EVERY_SECONDS", 1800),
             bank_online=env.get("ONECARD_BANK_ONLINE", ""),
             issuer_certificate=_file(env, "ONECARD_ISSUER_CERTIFICATE"),
             issuer_key=_file(env, "ONECARD_ISSUER_KEY"),
             issuer_password=env.get("ONECARD_ISSUER_PASSWORD", ""),
-            metrics_port=_whole(env, "ONECARD_METRICS_PORT", 0),
+            metrics_port=whole(env, "ONECARD_METRICS_PORT", 0),
             settings=settings_file(env),
         )
 
@@ -74,17 +72,3 @@ def settings_file(env: Mapping[str, str]) -> Path:
 
 def _file(env: Mapping[str, str], name: str) -> Path | None:
     return Path(file) if (file := env.get(name)) else None
-
-
-def _whole(env: Mapping[str, str], name: str, default: int) -> int:
-    text = env.get(name) or str(default)
-    if not text.isdecimal():
-        raise ConfigError(f"{name} is {text!r}; it must be a whole number")
-    return int(text)
-
-
-def required(env: Mapping[str, str], name: str, what: str) -> str:
-    """A variable that must be set. Raises ConfigError."""
-    if not (value := env.get(name)):
-        raise ConfigError(f"{name} is not set; it must hold {what}")
-    return value

@@ -10,12 +10,13 @@ import typer
 from rich.console import Console
 
 from services.common.build import show_build
+from services.common.environment import ConfigError, required
 from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
 from services.common.settings import SettingsError
 from services.issuance.adapters.products import ProductsError
-from services.issuance.config import Config, ConfigError, required
+from services.issuance.config import Config
 from services.issuance.keys import KEYS
 from services.issuance.vault.commands import vault_app
 

@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from services.common.environment import required, whole
+
 _PRODUCTS: Final = Path(__file__).parents[2] / "products"
 _SETTINGS: Final = Path(__file__).parents[2] / "settings" / "jiangmen.toml"
 _AUTHORITY: Final = "江门市人力资源和社会保障局"
-
-
-class ConfigError(Exception):
-    """A variable is missing or wrong; the message names it and says what it should hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +50,8 @@ class Config:
             vault_pin=required(env, "ONECARD_VAULT_PIN", "the PIN of that token"),
             vault_socket=Path(required(env, "ONECARD_VAULT_SOCKET", "the Unix socket of the vault's process")),
             payments=env.get("ONECARD_PAYMENTS", ""),
-            metrics_port=_whole(env, "ONECARD_METRICS_PORT", 0),
+            metrics_port=whole(env, "ONECARD_METRICS_PORT", 0),
             products=Path(env.get("ONECARD_PRODUCTS") or _PRODUCTS),
             settings=Path(env.get("ONECARD_SETTINGS") or _SETTINGS),
             authority=env.get("ONECARD_AUTHORITY") or _AUTHORITY,
         )
-
-
-def _whole(env: Mapping[str, str], name: str, default: int) -> int:
-    text = env.get(name) or str(default)
-    if not text.isdecimal():
-        raise ConfigError(f"{name} is {text!r}; it must be a whole number")
-    return int(text)
-
-
-def required(env: Mapping[str, str], name: str, what: str) -> str:
-    """A variable that must be set. Raises ConfigError."""
-    if not (value := env.get(name)):
-        raise ConfigError(f"{name} is not set; it must hold {what}")
-    return value

@@ -21,12 +21,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.common.build import show_build
 from services.common.clock import SHANGHAI, instant, now_ms
 from services.common.database import make_engine
+from services.common.environment import ConfigError
 from services.common.logs import set_up_logs
 from services.payments.adapters.checkpoints import read_checkpoints
 from services.payments.adapters.ledger import BatchKey, Ledger
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.tariffs import TariffError, read_rules
-from services.payments.config import Config, ConfigError
+from services.payments.config import Config
 from services.payments.domain.verdict import Cause
 from services.payments.handlers import callers as rights
 from services.payments.handlers import check_books as books

@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from services.common.environment import ConfigError, required, whole
+
 BrokerKind = Literal["kafka", "tansu"]
 
 _REPOSITORY = Path(__file__).parents[2]
-
-
-class ConfigError(Exception):
-    """A variable is missing or wrong; the message names it and says what it should hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,40 +76,27 @@ class Config:
         if broker not in ("kafka", "tansu"):
             raise ConfigError(f"ONECARD_BROKER is {broker!r}; it must be kafka or tansu")
         return cls(
-            database_url=_required(env, "ONECARD_DATABASE_URL", "postgresql+asyncpg://role:password@host:port/onecard"),
-            kafka=_required(env, "ONECARD_KAFKA", "host:port of a Kafka broker"),
+            database_url=required(env, "ONECARD_DATABASE_URL", "postgresql+asyncpg://role:password@host:port/onecard"),
+            kafka=required(env, "ONECARD_KAFKA", "host:port of a Kafka broker"),
             broker="kafka" if broker == "kafka" else "tansu",
             redis=env.get("ONECARD_REDIS", ""),
-            metrics_port=_number(env, "ONECARD_METRICS_PORT", 0),
+            metrics_port=whole(env, "ONECARD_METRICS_PORT", 0),
             tariffs=Path(env.get("ONECARD_TARIFFS", _REPOSITORY / "tariffs")),
             rules=Path(env.get("ONECARD_RULES", _REPOSITORY / "rules" / "jiangmen.toml")),
             batch_key=_key(env, "ONECARD_BATCH_KEY"),
-            batch_key_version=_number(env, "ONECARD_BATCH_KEY_VERSION", 1),
+            batch_key_version=whole(env, "ONECARD_BATCH_KEY_VERSION", 1),
             old_batch_keys=_old_keys(env, "ONECARD_BATCH_KEYS_OLD"),
             checkpoints=Path(env["ONECARD_CHECKPOINTS"]) if env.get("ONECARD_CHECKPOINTS") else None,
-            acceptance_horizon_days=_number(env, "ONECARD_ACCEPTANCE_HORIZON_DAYS", 180),
-            clock_tolerance_seconds=_number(env, "ONECARD_CLOCK_TOLERANCE_SECONDS", 600),
-            hotlist_grace_seconds=_number(env, "ONECARD_HOTLIST_GRACE_SECONDS", 0),
-            hold_seconds=_number(env, "ONECARD_HOLD_SECONDS", 7 * 24 * 3600),
-            projection_limit_seconds=_number(env, "ONECARD_PROJECTION_LIMIT_SECONDS", 30),
+            acceptance_horizon_days=whole(env, "ONECARD_ACCEPTANCE_HORIZON_DAYS", 180),
+            clock_tolerance_seconds=whole(env, "ONECARD_CLOCK_TOLERANCE_SECONDS", 600),
+            hotlist_grace_seconds=whole(env, "ONECARD_HOTLIST_GRACE_SECONDS", 0),
+            hold_seconds=whole(env, "ONECARD_HOLD_SECONDS", 7 * 24 * 3600),
+            projection_limit_seconds=whole(env, "ONECARD_PROJECTION_LIMIT_SECONDS", 30),
             terminal_calls=_calls(env, "ONECARD_TERMINAL_CALLS", (200, 400)),
             merchant_calls=_calls(env, "ONECARD_MERCHANT_CALLS", (2000, 4000)),
-            lanes=_number(env, "ONECARD_LANES", 4),
-            batch_limit=_number(env, "ONECARD_BATCH_LIMIT", 4000),
+            lanes=whole(env, "ONECARD_LANES", 4),
+            batch_limit=whole(env, "ONECARD_BATCH_LIMIT", 4000),
         )
-
-
-def _required(env: Mapping[str, str], name: str, what: str) -> str:
-    if not (value := env.get(name)):
-        raise ConfigError(f"{name} is not set; it must hold {what}")
-    return value
-
-
-def _number(env: Mapping[str, str], name: str, default: int) -> int:
-    value = env.get(name, "")
-    if value and not value.isdecimal():
-        raise ConfigError(f"{name} is {value!r}; it must be a whole number")
-    return int(value) if value else default
 
 
 def _calls(env: Mapping[str, str], name: str, default: tuple[int, int]) -> tuple[int, int]:
@@ -124,7 +109,7 @@ def _calls(env: Mapping[str, str], name: str, default: tuple[int, int]) -> tuple
 
 
 def _key(env: Mapping[str, str], name: str) -> bytes:
-    return _key_of(_required(env, name, "a secret key of 16 bytes or more in hexadecimal digits"), name)
+    return _key_of(required(env, name, "a secret key of 16 bytes or more in hexadecimal digits"), name)
 
 
 def _old_keys(env: Mapping[str, str], name: str) -> dict[int, bytes]:

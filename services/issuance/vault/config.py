@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.common.environment import ConfigError, required
 from services.issuance.adapters.products import PRODUCTS
-from services.issuance.config import ConfigError, required
 
 
 @dataclass(frozen=True, slots=True)

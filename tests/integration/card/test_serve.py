@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from cli.servers.broker import Broker
-from services.card.config import Config, ConfigError
+from services.card.config import Config
 from services.card.serve import serve
+from services.common.environment import ConfigError
 from services.common.grpc.listen import Listen, Tls
 from services.common.keyvault.software import Hardness, create_token
 from services.common.keyvault.vault import VaultError

@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.payments.config import Config, ConfigError
+from services.common.environment import ConfigError
+from services.payments.config import Config
 
 ENVIRONMENT = {
     "ONECARD_DATABASE_URL": "x",
