@@ -12,6 +12,8 @@ from sdk.merchant.files import CITY_TIME
 
 DOCUMENTS: Final = tuple(applications.DocumentKind.Name(kind) for kind in range(1, 9))
 RELATIONS: Final = tuple(applications.Relation.Name(relation) for relation in range(1, 7))
+_ISSUED: Final = 70
+"""CardSummary.production of a card that was handed over."""
 
 
 def time_of(milliseconds: int) -> str:
@@ -44,9 +46,20 @@ def financial(card: cards.CardSummary, texts: Texts) -> str:
     return texts.of("financial", cards.FinancialStatus.Name(card.financial).removeprefix("FINANCIAL_STATUS_"))
 
 
-def state(application: applications.ApplicationSummary, texts: Texts) -> str:
-    """How far an application is."""
+def note(card: cards.CardSummary, texts: Texts) -> str:
+    """What else is to be known of a card. One that nobody ever had was spoiled, or given up."""
+    if card.successor_card_id:
+        return texts("card.succeeded", card=card.successor_card_id)
+    if card.social == cards.SOCIAL_STATUS_CANCELLED and card.production < _ISSUED:
+        return texts("card.never_issued")
+    return texts("card.temporary") if card.temporary_card else ""
+
+
+def state(application: applications.ApplicationSummary, texts: Texts, last_step: str = "") -> str:
+    """How far an application is; behind a card of which nothing came it waits for another one."""
     word = texts.of("state", applications.ApplicationState.Name(application.state).removeprefix("APPLICATION_STATE_"))
+    if last_step == "FAIL":
+        word = texts("application.made_again")
     return f"{word} {texts('application.overdue')}" if application.overdue else word
 
 

@@ -77,15 +77,15 @@ class Holder(Page):
         cards.clear()
         for held in self._found.cards:
             card = held.card
-            note = self.texts("card.temporary") if card.temporary_card else ""
-            note = self.texts("card.succeeded", card=card.successor_card_id) if card.successor_card_id else note
-            row = (held.card_number, words.social(card, self.texts), words.financial(card, self.texts), card.valid_until, note)
-            cards.add_row(*row, key=str(card.card_id))
+            sides = (words.social(card, self.texts), words.financial(card, self.texts))
+            cards.add_row(held.card_number, *sides, card.valid_until, words.note(card, self.texts), key=str(card.card_id))
         made = self.query_one("#applications", DataTable)
         made.clear()
         for one in self._found.applications:
             summary = one.application
-            told = (words.kind(summary, self.texts), words.mode(summary, self.texts), words.state(summary, self.texts))
+            last_step = one.timeline[-1].step if one.timeline else ""
+            state = words.state(summary, self.texts, last_step)
+            told = (words.kind(summary, self.texts), words.mode(summary, self.texts), state)
             number = str(summary.application_id)
             made.add_row(number, *told, words.time_of(summary.create_time_ms)[5:], key=number)
         self._show_actions(self._found.cards[0].card.card_id if self._found.cards else 0)

@@ -10,6 +10,7 @@ import grpc
 from onecard.card.v1 import applications_pb2 as applications
 from onecard.card.v1 import cards_pb2 as cards
 from onecard.card.v1 import production_pb2 as messages
+from onecard.card.v1 import window_pb2 as window
 from sdk.enrolment import make_request
 from services.card.adapters.shifts import token_digest
 from services.card.domain.card_data import birthplace_on_chip, nationality_on_chip
@@ -80,6 +81,11 @@ class Desk:
 
     async def complete(self, application: int, request_id: str = "", **other: Any) -> Any:
         return await self.issuance.ask("CompleteIssue", self.completion(application, request_id, **other))
+
+    async def waiting(self) -> list[tuple[int, int]]:
+        """What is on the outlet's work list, of which application."""
+        answer = await self.clerk.ask("ListWork", window.ListWorkRequest())
+        return [(one.kind, one.application_id) for one in answer.items]
 
     async def acts_of(self, act: str) -> list[tuple[Any, ...]]:
         """Who, at which terminal, to which card, for which application."""
@@ -310,6 +316,21 @@ async def test_a_card_that_is_spoiled_at_its_outlet_is_named_and_another_one_is_
     done = await desk.complete(application, "taken")
     assert done.card.social == cards.SOCIAL_STATUS_NORMAL
     assert len(await desk.acts_of("card.abandon")) == 1
+
+
+async def test_what_was_spoiled_at_its_outlet_lies_there_no_more_and_is_owed_by_its_application(hall: Hall) -> None:
+    desk = await desk_of(hall)
+    application = await desk.printed()
+    long_ago = "update card.application set update_time = now() - interval '31 days', due_time = now() - interval '1 hour'"
+    await hall.owner.execute(long_ago)
+    assert await desk.waiting() == [(window.WORK_KIND_LYING, application)]
+    await desk.end(application, made=False, card_identifier=blank(application))
+    await hall.owner.execute(long_ago)
+    assert await desk.waiting() == [(window.WORK_KIND_OVERDUE, application)]
+    asked = window.GetHolderViewRequest(card_identifier=blank(application))
+    view = (await desk.clerk.ask("GetHolderView", asked)).holder
+    assert [(one.card.social, one.card.production) for one in view.cards] == [(cards.SOCIAL_STATUS_CANCELLED, 60)]
+    assert [one.timeline[-1].step for one in view.applications] == ["FAIL"]
 
 
 async def test_a_card_in_its_holders_hand_is_not_spoiled(hall: Hall) -> None:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from cli.terminal import words
 from cli.terminal.acts import ACTS, APPLYING
 from cli.terminal.advice import advice_on
 from cli.terminal.screens.home import TASKS
 from cli.terminal.session import Once
 from cli.terminal.texts import LANGUAGES, Texts, table
 from cli.terminal.words import DOCUMENTS, RELATIONS, fen_of, yuan
+from onecard.card.v1 import applications_pb2 as applications
+from onecard.card.v1 import cards_pb2 as cards
 from onecard.issuance.v1 import issuance_pb2 as issuance
 from sdk.till.errors import NotAcceptedError, OutcomeUnknownError
 from sdk.window.devices.reader import CardGoneError
@@ -75,6 +78,16 @@ def test_every_value_that_is_shown_has_a_word() -> None:
         wanted += [f"{key}.{enum.Name(number).removeprefix(prefix)}" for number in enum.values() if number]
     assert [key for key in wanted if key not in table()] == []
     assert set(APPLYING) == {"FIRST", "REISSUE", "REPLACE"}
+
+
+def test_a_card_that_nobody_ever_had_and_the_application_behind_it_say_so() -> None:
+    texts = Texts("en")
+    spoiled = cards.CardSummary(social=cards.SOCIAL_STATUS_CANCELLED, production=60)
+    had = cards.CardSummary(social=cards.SOCIAL_STATUS_CANCELLED, production=70)
+    lies = cards.CardSummary(social=cards.SOCIAL_STATUS_SEALED, production=60)
+    assert [words.note(card, texts) for card in (spoiled, had, lies)] == ["never handed over", "", ""]
+    waits = applications.ApplicationSummary(state=applications.APPLICATION_STATE_APPLIED, overdue=True)
+    assert [words.state(waits, texts, step) for step in ("FAIL", "SUBMIT")] == ["to be made again overdue", "applied overdue"]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
