@@ -208,6 +208,30 @@ class Lives(RuleBasedStateMachine):
         if done:
             person.stage = "at the outlet" if made else "applied"
 
+    @rule(who=st.integers(0, PEOPLE - 1), then_made=st.booleans())
+    def spoil(self, who: int, then_made: bool) -> None:
+        """What is being made, or lies at its outlet, by whoever names it; whoever names another one ends none."""
+        person = self.people[who]
+        if person.application is None or person.stage not in ("making", "at the outlet", "collected"):
+            return
+        for made in (False, True):
+            assert self.run(self.registry.end(person.application, made=made, card_identifier="F" * 32)).refusal is not None
+        if then_made and person.stage == "making":
+            assert self.run(self.registry.end(person.application)).refusal is None
+            person.stage = "at the outlet"
+        identifier = self.run(self._identifier(person.application))
+        done = self.run(self.registry.end(person.application, made=False, card_identifier=identifier)).refusal is None
+        assert done is (person.stage != "collected")
+        if done:
+            person.stage = "applied"
+
+    async def _identifier(self, application: int) -> str:
+        async with driver_session(self.registry.engine) as driver:
+            asked = "select card_identifier from card.card where application = $1 and social = 0"
+            identifier = await driver.fetchval(asked, application)
+        assert isinstance(identifier, str)
+        return identifier
+
     @rule(who=st.integers(0, PEOPLE - 1), verb=st.sampled_from([Verb.COLLECT, Verb.ENABLE]))
     def hand_over(self, who: int, verb: Verb) -> None:
         person = self.people[who]

@@ -131,8 +131,8 @@ class Registry:
             lambda driver: begin_production(driver, self.sealing, self.settings, application, step, CLERK, now_ms()),
         )
 
-    async def end(self, application: int, *, made: bool = True, bank_account: str = "") -> Handled:
-        outcome = Outcome(made, bank_account)
+    async def end(self, application: int, *, made: bool = True, bank_account: str = "", card_identifier: str = "") -> Handled:
+        outcome = Outcome(made, bank_account, card_identifier)
         return await transact(
             self.engine,
             lambda driver: end_production(driver, self.sealing, self.settings, application, outcome, ISSUANCE, now_ms()),
