@@ -67,6 +67,7 @@ def _command_of(process: psutil.Process) -> list[str]:
 def kill_tree(process: psutil.Process) -> None:
     """SIGKILL a process and everything it began, and wait until they are gone."""
     try:
+        _stop(process)  # or it begins another one between the look at its children and its end, and nobody knows of that
         family = [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
@@ -78,6 +79,13 @@ def kill_tree(process: psutil.Process) -> None:
     deadline = time.monotonic() + 10
     while any(map(_runs, family)) and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+def _stop(process: psutil.Process) -> None:
+    process.suspend()
+    deadline = time.monotonic() + 1
+    while process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE) and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from signal import SIGKILL
 
 import psutil
 import pytest
 
-from cli.servers.mark import Mark, end_leftovers, mark_of, read_mark
+from cli.servers.mark import Mark, end_leftovers, kill_tree, mark_of, read_mark
 
 MARK = Mark(pid=42, started=1000.0, command=["postgres", "-D", "data"])
 
@@ -45,3 +47,32 @@ def test_a_stranger_with_the_number_is_never_ended(tmp_path: Path) -> None:
     file.write_text(f'{{"pid": {os.getpid()}, "started": 1000.0, "command": ["postgres"]}}')
     assert end_leftovers(tmp_path) == []
     assert not file.exists()
+
+
+BEGINS_OTHERS = """
+import os, time
+while True:
+    if (child := os.fork()) == 0:
+        time.sleep(60)
+        os._exit(0)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+"""
+
+
+def test_a_process_that_begins_others_all_the_time_leaves_none_behind() -> None:
+    for _ in range(20):
+        with subprocess.Popen([sys.executable, "-c", BEGINS_OTHERS], start_new_session=True) as leader:
+            time.sleep(0.1)
+            kill_tree(psutil.Process(leader.pid))
+        left = [one.pid for one in psutil.process_iter() if _session_of(one) == leader.pid]
+        for pid in left:
+            os.kill(pid, SIGKILL)
+        assert left == []
+
+
+def _session_of(process: psutil.Process) -> int:
+    try:
+        return 0 if process.status() == psutil.STATUS_ZOMBIE else os.getsid(process.pid)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return 0
