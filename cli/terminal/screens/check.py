@@ -13,6 +13,7 @@ from cli.terminal import words
 from cli.terminal.advice import refused
 from cli.terminal.page import Page, job
 from cli.terminal.screens.inserting import insert_virtual
+from cli.terminal.screens.update import Update
 from onecard.issuance.v1 import issuance_pb2 as messages
 
 _WRONG: Final = (messages.RECORD_STATE_DIFFERS, messages.RECORD_STATE_MISSING)
@@ -25,7 +26,13 @@ class Check(Page):
     BINDINGS: ClassVar[list[Any]] = [
         Binding("f9", "go", "key.check"),
         Binding("f2", "insert", "key.insert"),
+        Binding("f6", "update", "key.update"),
     ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._found = ""
+        """The card that was checked last."""
 
     def body(self) -> ComposeResult:
         """The verdict, then record by record."""
@@ -46,6 +53,13 @@ class Check(Page):
         """One of the virtual cards."""
         insert_virtual(self, self.desk.devices.tray, lambda _: self.action_go())
 
+    def action_update(self) -> None:
+        """Another PIN, or other days, on the card that was checked."""
+        if not self._found:
+            self.say(self.texts("update.check_first"), "warn")
+            return
+        self.app.push_screen(Update(self._found))
+
     @job
     async def action_go(self) -> None:
         """Read it."""
@@ -55,6 +69,7 @@ class Check(Page):
 
     def _show(self, checked: messages.Checked) -> None:
         t = self.texts
+        self._found = checked.card_identifier
         verdict = self.query_one("#verdict", Static)
         wrong = any(record.state in _WRONG for record in checked.records)
         judged = t("check.agrees" if checked.agrees else "check.differs" if wrong else "check.partly")

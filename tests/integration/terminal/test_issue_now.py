@@ -12,12 +12,14 @@ from cli.terminal.dialog import Choice
 from cli.terminal.screens.check import Check
 from cli.terminal.screens.handing import HandOver
 from cli.terminal.screens.issue import Issue
+from cli.terminal.screens.update import Update
 from cli.terminal.session import Devices
 from onecard.issuance.v1.issuance_pb2_grpc import add_IssuanceServiceServicer_to_server
 from sdk.merchant.access import Line, open_line
 from sdk.window.devices.printer import READY, CardFace, Printed, PrinterState
 from sdk.window.devices.reader import CardGoneError
 from services.card.domain.actor import Role
+from services.common.clock import now_ms
 from services.common.database import driver_session, make_engine
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
@@ -28,6 +30,7 @@ from services.issuance.api.issuance import IssuanceService
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.actor import Role as IssuanceRole
 from services.issuance.handlers.check_card import CheckCard
+from services.issuance.handlers.countersign import decide_countersignature
 from services.issuance.handlers.once import digests
 from services.issuance.handlers.personalise import Personalise
 from services.issuance.handlers.update_card import UpdateCard
@@ -48,7 +51,7 @@ class Everybody:
     """Whoever is signed in at the card service may make cards."""
 
     async def who_acts(self, token: str, terminal: str, serial: str) -> Actor:
-        return Actor(3, frozenset({IssuanceRole.CLERK}), 30, terminal, "HALL", 2**60)
+        return Actor(3, frozenset({IssuanceRole.CLERK}), 30, terminal, "HALL", 2**42)
 
 
 class Bench:
@@ -308,3 +311,32 @@ async def test_a_card_is_checked_against_the_registry(hands: Hands, room: Room) 
     await hands.settle()
     assert room.cards[0].serial in hands.text(), hands.said()
     hands.picture("check")
+
+
+async def test_the_pin_on_a_chip_is_set_anew_with_a_second_person(
+    hands: Hands, room: Room, bench: Bench, issuance_engine: AsyncEngine
+) -> None:
+    await begin(hands, room)
+    await asked(hands, HandOver)
+    await hands.pilot.press("f9")
+    await asked(hands, Issue)
+    await hands.settle()
+    await hands.press("escape", "f8", "f6")
+    assert "请先按 F9 验卡" in hands.said()
+    bench.insert(room.cards[0].serial)
+    await hands.press("f9", "f6")
+    assert hands.at(Update)
+    await hands.key_in(pin="135790", pin_again="135791")
+    await hands.press("f9")
+    assert "两次" in hands.said()
+    await hands.key_in(pin="135790", pin_again="135790")
+    await hands.press("f9")
+    assert "请另一位同事" in hands.said()
+    assert "135790" not in hands.text()
+    async with driver_session(issuance_engine) as driver:
+        number = await driver.fetchval("select max(id) from issuance.countersignature")
+        second = Actor(4, frozenset({IssuanceRole.SUPERVISOR}), 40, BLANKS_WINDOW, "HALL", 2**42)
+        assert await decide_countersignature(driver, number, second, now_ms(), sign=True, reason="") is None
+    await hands.press("f9")
+    assert "卡片已更新" in hands.said()
+    assert room.cards[0].chip.pin == "135790"
