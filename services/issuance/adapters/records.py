@@ -29,6 +29,7 @@ TOLD_BY_THE_STREAM_SECONDS: Final = 15.0
 _COLUMNS: Final = "select id, epoch, state, application, serial, stage, card, reason from issuance.record"
 _BY_ID: Final = _COLUMNS + " where id = $1"
 _LOCK: Final = "select id, state from issuance.record where id = any($1::bigint[]) order by id for update"
+_END_STREAMS: Final = "update issuance.record set epoch = epoch + 1 where id = any($1::bigint[]) and state < 6"
 _OPEN_OF: Final = _COLUMNS + " where application = any($1::bigint[]) and state < 10"
 _RESERVE: Final = """
 with wanted as (
@@ -247,6 +248,11 @@ class PostgresJournal:
 async def lock_records(driver: "asyncpg.Connection[Any]", numbers: Sequence[int]) -> dict[int, RecordState]:
     """How they stand, until the caller's transaction ends; in order of their numbers."""
     return {row[0]: RecordState(row[1]) for row in await driver.fetch(_LOCK, numbers)}
+
+
+async def end_streams(driver: "asyncpg.Connection[Any]", numbers: Sequence[int]) -> None:
+    """Whoever has one of these writes nothing more, unless its holder takes it already: its blank goes another way."""
+    await driver.execute(_END_STREAMS, numbers)
 
 
 class _Refused(Exception):  # noqa: N818 - it takes the transaction back

@@ -10,7 +10,7 @@ import asyncpg
 from services.common.errors import Code, DomainError
 from services.issuance.adapters import audit
 from services.issuance.adapters.blanks import Signed, enter, find_blanks, find_range, forget_account, who_spoiled
-from services.issuance.adapters.records import lock_records
+from services.issuance.adapters.records import end_streams, lock_records
 from services.issuance.domain.actor import Actor
 from services.issuance.domain.blank import UNFINISHED, Blank, BlankState, Verb, decide
 from services.issuance.domain.record import WITHOUT_CHIP
@@ -121,6 +121,8 @@ async def move_blanks(
         if word.refusal:
             return Moved(0, word.refusal, countersignature=word.number)
         second = word.second
+    if order.act in (Act.SPOIL, Act.MISS) and (held := _held(blanks)):
+        await end_streams(driver, sorted(held))
     await _carry_out(driver, order, decided, signed_by(actor, second))
     detail: dict[str, str | int] = {**order.detail(blanks), "count": len(blanks)}
     await audit.record(driver, actor, f"blanks.{order.act.lower()}", detail=detail | ({"second": second} if second else {}))
@@ -137,9 +139,14 @@ def _decide(order: Order, blank: Blank) -> BlankState | Refusal:
     return Refusal.BLANK_ELSEWHERE if order.at and where not in order.at else decided
 
 
+def _held(blanks: Sequence[Blank]) -> dict[int, str]:
+    """By which records."""
+    return {blank.record: blank.serial for blank in blanks if blank.state in UNFINISHED | {BlankState.PRINTED}}
+
+
 async def _being_taken(driver: "asyncpg.Connection[Any]", blanks: Sequence[Blank]) -> tuple[str, ...]:
     """Whose holder takes it at this moment. Of the others `Settle` ends the record, whether or not a chip answers."""
-    held = {blank.record: blank.serial for blank in blanks if blank.state in UNFINISHED | {BlankState.PRINTED}}
+    held = _held(blanks)
     states = await lock_records(driver, sorted(held)) if held else {}
     return tuple(held[number] for number, state in states.items() if state not in WITHOUT_CHIP)
 

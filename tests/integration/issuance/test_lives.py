@@ -367,6 +367,38 @@ async def test_a_card_whose_chip_is_dead_is_spoiled_by_its_plastic_and_another_o
     await check(driver, room)
 
 
+@pytest.mark.parametrize("act", [Act.SPOIL, Act.MISS])
+async def test_a_stream_hands_nothing_over_whose_plastic_was_spoiled_or_lost_meanwhile(
+    journal: PostgresJournal, driver: Driver, issuance_engine: AsyncEngine, act: Act
+) -> None:
+    room = await open_room(journal, driver, 1)
+    application = room.registry.apply()
+    order = Order(act, (room.cards[0].serial,), at=frozenset({WINDOW}), reason="bent", incident="I-1")
+
+    async def ask(driver: Driver) -> Moved:
+        return await move_blanks(driver, order, CLERK_HERE, [b"digest"], now_ms())
+
+    async def at(point: str) -> None:
+        if point != "PRINTED written":
+            return
+        asked = await transact(issuance_engine, ask)
+        assert asked.refusal is Refusal.SECOND_PERSON_NEEDED
+
+        async def sign(driver: Driver) -> None:
+            assert (
+                await decide_countersignature(driver, asked.countersignature, SUPERVISOR, now_ms(), sign=True, reason="")
+                is None
+            )
+
+        await transact(issuance_engine, sign)
+        assert (await transact(issuance_engine, ask)).count == 1
+
+    assert reason(await room.stream(room.cards[0], application, at=at)) == "SUPERSEDED"
+    await room.settle()
+    assert await states(driver) == [RecordState.SPOILED]
+    assert [card.state for card in room.registry.cards] == ["RETIRED"]
+
+
 async def test_a_card_that_is_being_taken_is_not_spoiled(
     journal: PostgresJournal, driver: Driver, issuance_engine: AsyncEngine
 ) -> None:
