@@ -125,6 +125,11 @@ class Pin(Vertical):
         elif (pin or self._wanted) and len(pin) != _PIN_DIGITS:
             yield self._texts("pin.six")
 
+    @property
+    def touched(self) -> bool:
+        """Whether something was keyed in."""
+        return any(self._values())
+
     def take(self) -> str:
         """What was keyed in; it does not stay on the screen."""
         pin, _ = self._values()

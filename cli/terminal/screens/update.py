@@ -30,7 +30,7 @@ class Update(Page):
         self._card_identifier = card_identifier
         self._asked = Once()
         self._pin = ""
-        """Keyed in, until a second person has signed and the card has it."""
+        """Keyed in, and kept only while a second person is waited for."""
 
     def body(self) -> ComposeResult:
         """What, and on whose word."""
@@ -61,20 +61,20 @@ class Update(Page):
     def action_go(self) -> None:
         """Ask for it; the same again once it is signed."""
         what, pin = str(self.query_one("#what", Select).value), self.query_one(Pin)
-        if what == "PIN" and not self._pin:
-            for fault in pin.faults():
-                self.say(fault, "error")
-                return
-            self._pin = pin.take()
-        self._change(what, self.query_one(Presenting).presented())
+        faults = list(pin.faults())
+        if what == "PIN" and faults and (pin.touched or not self._pin):
+            self.say(faults[0], "error")
+            return
+        self._change(what, pin.take() or self._pin, self.query_one(Presenting).presented())
 
     @job
-    async def _change(self, what: str, presented: cards.Presented) -> None:
+    async def _change(self, what: str, pin: str, presented: cards.Presented) -> None:
         number, desk = self._asked.id_for(what, presented.SerializeToString()), self.desk
+        self._pin = ""
         self.say(self.texts("issue.insert"))
         if what == "PIN":
             updated = await self.ask(
-                lambda: desk.issuance.reload_pin(desk.reader, self._card_identifier, self._pin, presented, request_id=number)
+                lambda: desk.issuance.reload_pin(desk.reader, self._card_identifier, pin, presented, request_id=number)
             )
         else:
             updated = await self.ask(
@@ -83,9 +83,9 @@ class Update(Page):
         if updated.HasField("refusal"):
             told = refused(updated.refusal, self.texts)
             if updated.countersignature_id:
+                self._pin = pin if what == "PIN" else ""
                 told += "\n" + self.texts("approval.asked", number=updated.countersignature_id)
             self.say(told, "warn")
             return
         self._asked.settled()
-        self._pin = ""
         self.say(self.texts("update.done"), "done")

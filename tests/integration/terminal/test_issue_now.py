@@ -333,10 +333,15 @@ async def test_the_pin_on_a_chip_is_set_anew_with_a_second_person(
     await hands.press("f9")
     assert "请另一位同事" in hands.said()
     assert "135790" not in hands.text()
+    await hands.key_in(pin="246802", pin_again="246802")  # thought better of it meanwhile
+    await hands.press("f9")
+    assert "请另一位同事" in hands.said()
     async with driver_session(issuance_engine) as driver:
         number = await driver.fetchval("select max(id) from issuance.countersignature")
         second = Actor(4, frozenset({IssuanceRole.SUPERVISOR}), 40, BLANKS_WINDOW, "HALL", 2**42)
         assert await decide_countersignature(driver, number, second, now_ms(), sign=True, reason="") is None
     await hands.press("f9")
     assert "卡片已更新" in hands.said()
-    assert room.cards[0].chip.pin == "135790"
+    assert room.cards[0].chip.pin == "246802"
+    await hands.press("f9")
+    assert "密码" in hands.said()  # it does not stay
