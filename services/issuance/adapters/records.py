@@ -19,7 +19,7 @@ from services.issuance.domain.actor import Actor
 from services.issuance.domain.blank import Blank, BlankState, Verb, decide
 from services.issuance.domain.effects import Change, ChangeKind, Generation, Outcome, Past
 from services.issuance.domain.journal import Due, Entry, Note, NoteClass, past_of
-from services.issuance.domain.record import Debt, Record, RecordState, Taken
+from services.issuance.domain.record import WITHOUT_CHIP, Debt, Record, RecordState, Taken
 from services.issuance.domain.refusal import Refusal
 from services.issuance.domain.stage import Stage
 
@@ -29,7 +29,7 @@ TOLD_BY_THE_STREAM_SECONDS: Final = 15.0
 _COLUMNS: Final = "select id, epoch, state, application, serial, stage, card, reason from issuance.record"
 _BY_ID: Final = _COLUMNS + " where id = $1"
 _LOCK: Final = "select id, state from issuance.record where id = any($1::bigint[]) order by id for update"
-_END_STREAMS: Final = "update issuance.record set epoch = epoch + 1 where id = any($1::bigint[]) and state < 6"
+_END_STREAMS: Final = "update issuance.record set epoch = epoch + 1 where id = any($1::bigint[]) and state = any($2::int[])"
 _OPEN_OF: Final = _COLUMNS + " where application = any($1::bigint[]) and state < 10"
 _RESERVE: Final = """
 with wanted as (
@@ -252,7 +252,7 @@ async def lock_records(driver: "asyncpg.Connection[Any]", numbers: Sequence[int]
 
 async def end_streams(driver: "asyncpg.Connection[Any]", numbers: Sequence[int]) -> None:
     """Whoever has one of these writes nothing more, unless its holder takes it already: its blank goes another way."""
-    await driver.execute(_END_STREAMS, numbers)
+    await driver.execute(_END_STREAMS, numbers, WITHOUT_CHIP)
 
 
 class _Refused(Exception):  # noqa: N818 - it takes the transaction back

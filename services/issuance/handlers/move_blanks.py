@@ -115,16 +115,16 @@ async def move_blanks(
         return Moved(0, why, tuple(blank.serial for blank, state in refusals if state is why)[:_NAMED])
     if order.act is Act.SPOIL and (taken := await _being_taken(driver, blanks)):
         return Moved(0, Refusal.CARD_BEING_TAKEN, taken)
-    second = 0
+    told, second = order.detail(blanks), 0
     if order.act in _BY_TWO or (order.act is Act.RETURN and await _spoiled_by_themselves(driver, blanks, actor)):
-        word = await second_person(driver, digests, order.act, order.detail(blanks), actor, now_ms)
+        word = await second_person(driver, digests, order.act, told, actor, now_ms)
         if word.refusal:
             return Moved(0, word.refusal, countersignature=word.number)
         second = word.second
     if order.act in (Act.SPOIL, Act.MISS) and (held := _held(blanks)):
         await end_streams(driver, sorted(held))
     await _carry_out(driver, order, decided, signed_by(actor, second))
-    detail: dict[str, str | int] = {**order.detail(blanks), "count": len(blanks)}
+    detail: dict[str, str | int] = {**told, "count": len(blanks)}
     await audit.record(driver, actor, f"blanks.{order.act.lower()}", detail=detail | ({"second": second} if second else {}))
     return Moved(len(blanks))
 

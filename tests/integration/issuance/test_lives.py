@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -336,6 +336,24 @@ async def test_a_card_that_was_cancelled_at_its_outlet_is_spoiled_plastic(journa
     assert await driver.fetchval("select count(*) from issuance.owed where done_time is null") == 0
 
 
+async def moved_by_two(engine: AsyncEngine, order: Order, between: Callable[[], Awaitable[None]] | None = None) -> None:
+    """Asked for, signed by a supervisor, and asked for again."""
+
+    async def ask(driver: Driver) -> Moved:
+        return await move_blanks(driver, order, CLERK_HERE, [b"digest"], now_ms())
+
+    asked = await transact(engine, ask)
+    assert asked.refusal is Refusal.SECOND_PERSON_NEEDED
+    if between:
+        await between()
+
+    async def sign(driver: Driver) -> None:
+        assert await decide_countersignature(driver, asked.countersignature, SUPERVISOR, now_ms(), sign=True, reason="") is None
+
+    await transact(engine, sign)
+    assert (await transact(engine, ask)).count == 1
+
+
 @pytest.mark.parametrize("state", sorted(WITHOUT_CHIP))
 async def test_a_card_whose_chip_is_dead_is_spoiled_by_its_plastic_and_another_one_is_made(
     journal: PostgresJournal, driver: Driver, issuance_engine: AsyncEngine, state: RecordState
@@ -345,18 +363,10 @@ async def test_a_card_whose_chip_is_dead_is_spoiled_by_its_plastic_and_another_o
     await stop_at(room, state, application)
     order = Order(Act.SPOIL, (room.cards[0].serial,), at=frozenset({WINDOW}), reason="chip does not answer")
 
-    async def ask(driver: Driver) -> Moved:
-        return await move_blanks(driver, order, CLERK_HERE, [b"digest"], now_ms())
+    async def still_as_it_was() -> None:
+        assert await states(driver) == [state]
 
-    asked = await transact(issuance_engine, ask)
-    assert asked.refusal is Refusal.SECOND_PERSON_NEEDED
-    assert await states(driver) == [state]
-
-    async def sign(driver: Driver) -> None:
-        assert await decide_countersignature(driver, asked.countersignature, SUPERVISOR, now_ms(), sign=True, reason="") is None
-
-    await transact(issuance_engine, sign)
-    assert (await transact(issuance_engine, ask)).count == 1
+    await moved_by_two(issuance_engine, order, still_as_it_was)
     await driver.execute("update issuance.record set take_time = clock_timestamp() - interval '15 seconds'")
     await room.settle()
     assert await states(driver) == [RecordState.SPOILED]
@@ -375,23 +385,9 @@ async def test_a_stream_hands_nothing_over_whose_plastic_was_spoiled_or_lost_mea
     application = room.registry.apply()
     order = Order(act, (room.cards[0].serial,), at=frozenset({WINDOW}), reason="bent", incident="I-1")
 
-    async def ask(driver: Driver) -> Moved:
-        return await move_blanks(driver, order, CLERK_HERE, [b"digest"], now_ms())
-
     async def at(point: str) -> None:
-        if point != "PRINTED written":
-            return
-        asked = await transact(issuance_engine, ask)
-        assert asked.refusal is Refusal.SECOND_PERSON_NEEDED
-
-        async def sign(driver: Driver) -> None:
-            assert (
-                await decide_countersignature(driver, asked.countersignature, SUPERVISOR, now_ms(), sign=True, reason="")
-                is None
-            )
-
-        await transact(issuance_engine, sign)
-        assert (await transact(issuance_engine, ask)).count == 1
+        if point == "PRINTED written":
+            await moved_by_two(issuance_engine, order)
 
     assert reason(await room.stream(room.cards[0], application, at=at)) == "SUPERSEDED"
     await room.settle()
