@@ -14,6 +14,8 @@ from typing import Final
 
 import pytest
 
+from tests.support import wanted
+
 _LIBRARY: Final = Path("/usr/lib/cups")
 _RULES: Final = Path("/usr/share/cups/cupsd.conf.default")
 _WAIT_SECONDS: Final = 30.0
@@ -44,10 +46,7 @@ def missing() -> str:
 
 def require() -> None:
     """Skip, or fail where ONECARD_CUPS=required says so."""
-    if reason := missing():
-        if os.environ.get("ONECARD_CUPS") == "required":
-            pytest.fail(f"{reason}, and ONECARD_CUPS=required")
-        pytest.skip(reason)
+    wanted.require(missing(), "ONECARD_CUPS")
 
 
 class Cupsd:

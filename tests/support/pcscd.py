@@ -16,6 +16,7 @@ from typing import Final
 import pytest
 
 from simulation.chips.vpcd import reader_configuration
+from tests.support import wanted
 
 READER: Final = "One-card test reader"
 _DRIVER: Final = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
@@ -38,10 +39,7 @@ def missing() -> str:
 
 def require() -> None:
     """Skip, or fail where ONECARD_PCSC=required says so."""
-    if reason := missing():
-        if os.environ.get("ONECARD_PCSC") == "required":
-            pytest.fail(f"{reason}, and ONECARD_PCSC=required")
-        pytest.skip(reason)
+    wanted.require(missing(), "ONECARD_PCSC")
 
 
 @contextmanager

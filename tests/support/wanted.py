@@ -1,0 +1,13 @@
+"""What not every machine has, and whoever runs all tests wants."""
+
+import os
+
+import pytest
+
+
+def require(missing: str, variable: str) -> None:
+    """Skip where something is missing, or fail where the variable says `required`; empty: nothing is missing."""
+    if missing:
+        if os.environ.get(variable) == "required":
+            pytest.fail(f"{missing}, and {variable}=required")
+        pytest.skip(missing)
