@@ -8,7 +8,12 @@ from random import Random
 
 from onecard.card.v1 import cards_pb2 as cards
 from onecard.issuance.v1 import issuance_pb2 as messages
-from onecard.issuance.v1.blanks_pb2 import BLANK_STATE_ASSIGNED
+from onecard.issuance.v1.blanks_pb2 import (
+    BLANK_STATE_ASSIGNED,
+    BLANK_STATE_HANDED_OVER,
+    BLANK_STATE_SPOILED,
+    BlankState,
+)
 from sdk.till.errors import NotAcceptedError, OutcomeUnknownError
 from sdk.window.blanks import Blanks
 from sdk.window.devices.printer import READY, CardFace, Printed, PrinterState
@@ -28,6 +33,8 @@ COMMANDS = 90
 CUT = 0.05
 """Of the cards: somebody pulls it out too early, or the power goes."""
 PRINTER_FAILS = 0.02
+GONE = {BLANK_STATE_HANDED_OVER: Hand.HOLDER, BLANK_STATE_SPOILED: Hand.SPOILED}
+"""Where a card goes that the tray does not get back."""
 UNFINISHED = ("RESERVED", "PERSONALISING", "VERIFIED", "PRINTED")
 
 
@@ -93,14 +100,15 @@ class Maker:
         self._slot = Slot(chip_seconds)
         self._plate, self._hands = Plate(random), Hands()
 
-    def make(self, application: int, presented: cards.Presented) -> int:
-        """The card of an application, in its holder's hand; its number. Raises NoBlankError, TillError."""
+    def make(self, application: int, presented: cards.Presented) -> None:
+        """The card of an application, in its holder's hand. Raises NoBlankError, TillError."""
         self._hands.presented = presented
         for _ in range(MOST_TRIES):
-            issued = self._with_one_card(application, self._blank())
-            if issued.done:
-                return issued.card_id
-            if issued.outcome not in (messages.ISSUE_OUTCOME_SPOILED, messages.ISSUE_OUTCOME_RELEASED):
+            plastic = self._blank()
+            issued = self._with_one_card(application, plastic)
+            if plastic.hand is Hand.HOLDER:
+                return
+            if plastic.hand is not Hand.SPOILED and issued.outcome != messages.ISSUE_OUTCOME_RELEASED:
                 raise _refused(issued)
         raise NoBlankError(f"{MOST_TRIES} blanks were spoiled for one application")
 
@@ -115,12 +123,12 @@ class Maker:
             except OutcomeUnknownError as error:
                 log.info("%s: %s; the same card again", self.place, error.trouble)
                 CARDS_MADE.labels("CUT").inc()
-                begun = begun or not self._is_assigned(plastic)
+                begun = begun or self._state(plastic) != BLANK_STATE_ASSIGNED
                 continue
             CARDS_MADE.labels(messages.IssueOutcome.Name(issued.outcome).removeprefix("ISSUE_OUTCOME_")).inc()
             if issued.outcome not in (messages.ISSUE_OUTCOME_TRY_AGAIN, messages.ISSUE_OUTCOME_LYING):
                 return issued
-            begun = begun or not self._is_assigned(plastic)
+            begun = begun or self._state(plastic) != BLANK_STATE_ASSIGNED
         raise OutcomeUnknownError("", f"{MOST_TRIES} times the same card, and no end")
 
     def _insert(self, application: int, plastic: Plastic) -> Issued:
@@ -130,10 +138,7 @@ class Maker:
             issued = self.issuance.personalise(
                 application, self._slot, self._plate, self._hands, blank_serial=plastic.serial, card_seconds=CARD_SECONDS
             )
-            if issued.done:
-                plastic.hand = Hand.HOLDER
-            elif issued.outcome == messages.ISSUE_OUTCOME_SPOILED:
-                plastic.hand = Hand.SPOILED
+            plastic.hand = GONE.get(self._state(plastic), Hand.OFFICE)  # the answer that said so may have been lost
             return issued
         finally:
             self._slot.pull()
@@ -141,11 +146,15 @@ class Maker:
             self._drawer.put(plastic)
 
     def finish_what_was_begun(self, presented: cards.Presented) -> Iterator[Issued]:
-        """Of a clerk before, whose window ended in the middle of something."""
+        """Of a clerk before, whose window ended in the middle of something; what the books call spoiled goes into its box."""
         self._hands.presented = presented
         for state in UNFINISHED:
             for blank in list(self.blanks.list_blanks(state=state)):
                 yield self._with_one_card(0, self._drawer.take(blank.serial))
+        for blank in list(self.blanks.list_blanks(state="SPOILED")):
+            plastic = self._drawer.take(blank.serial)
+            plastic.hand = Hand.SPOILED
+            self._drawer.put(plastic)
 
     def _blank(self) -> Plastic:
         for blank in self.blanks.list_blanks(state="ASSIGNED"):
@@ -154,9 +163,9 @@ class Maker:
                 return plastic
         raise NoBlankError(f"{self.place} has no blank")
 
-    def _is_assigned(self, plastic: Plastic) -> bool:
-        """Whether nothing was begun with it, as far as issuance knows."""
-        return self.blanks.get_blank(plastic.serial).blank.state == BLANK_STATE_ASSIGNED
+    def _state(self, plastic: Plastic) -> BlankState:
+        """As issuance has it."""
+        return self.blanks.get_blank(plastic.serial).blank.state
 
 
 def _refused(issued: Issued) -> NotAcceptedError:

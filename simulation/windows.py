@@ -238,9 +238,9 @@ class CityHall:
     def _make(desk: Desk, application: int, presented: cards.Presented = IN_PERSON) -> cards.CardSummary:
         """In the holder's hand, and enabled."""
         assert desk.maker is not None, "somebody is signed in"
-        card = desk.maker.make(application, presented)
+        desk.maker.make(application, presented)
         _count("issue", None)
-        return desk.window.allowed_actions(card).card
+        return desk.window.allowed_actions(desk.window.application(application).application.card_id).card
 
     def _bring_money(self, desk: Desk, held: _Held) -> None:
         """The first yuan, and out into the street. Payments hears of a new card within the second."""
