@@ -29,7 +29,6 @@ from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
 
 T = TypeVar("T")
-_SHOWN = 50
 
 app = typer.Typer(
     help="The card service: applications, the life of a card, holders. Settings come from ONECARD_… variables (see config.py).",
@@ -260,9 +259,8 @@ def verify_audit(
     with _progress("seals") as progress:
 
         async def look(engine: AsyncEngine) -> None:
-            found.append(
-                await verify(engine, BOOK, vault, read_published(kafka, "card") if kafka else (), over_before_ms, progress)
-            )
+            published = read_published(kafka, BOOK.service) if kafka else ()
+            found.append(await verify(engine, BOOK, vault, published, over_before_ms, progress))
 
         asyncio.run(_with_engine(None, look, patient=True))
     if not print_verified(out, found[0], with_topic=bool(kafka)):
