@@ -1,6 +1,6 @@
 """Move blanks by hand: all that were named, or none, and those that do not fit are named."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -113,7 +113,8 @@ async def move_blanks(
     if refusals := [(blank, state) for blank, state in decided if isinstance(state, Refusal)]:
         why = refusals[0][1]
         return Moved(0, why, tuple(blank.serial for blank, state in refusals if state is why)[:_NAMED])
-    if order.act is Act.SPOIL and (taken := await _being_taken(driver, blanks)):
+    held = _held(blanks) if order.act in (Act.SPOIL, Act.MISS) else {}
+    if order.act is Act.SPOIL and (taken := await _being_taken(driver, held)):
         return Moved(0, Refusal.CARD_BEING_TAKEN, taken)
     told, second = order.detail(blanks), 0
     if order.act in _BY_TWO or (order.act is Act.RETURN and await _spoiled_by_themselves(driver, blanks, actor)):
@@ -121,7 +122,7 @@ async def move_blanks(
         if word.refusal:
             return Moved(0, word.refusal, countersignature=word.number)
         second = word.second
-    if order.act in (Act.SPOIL, Act.MISS) and (held := _held(blanks)):
+    if held:
         await end_streams(driver, sorted(held))
     await _carry_out(driver, order, decided, signed_by(actor, second))
     detail: dict[str, str | int] = {**told, "count": len(blanks)}
@@ -144,9 +145,8 @@ def _held(blanks: Sequence[Blank]) -> dict[int, str]:
     return {blank.record: blank.serial for blank in blanks if blank.state in UNFINISHED | {BlankState.PRINTED}}
 
 
-async def _being_taken(driver: "asyncpg.Connection[Any]", blanks: Sequence[Blank]) -> tuple[str, ...]:
+async def _being_taken(driver: "asyncpg.Connection[Any]", held: Mapping[int, str]) -> tuple[str, ...]:
     """Whose holder takes it at this moment. Of the others `Settle` ends the record, whether or not a chip answers."""
-    held = _held(blanks)
     states = await lock_records(driver, sorted(held)) if held else {}
     return tuple(held[number] for number, state in states.items() if state not in WITHOUT_CHIP)
 

@@ -16,12 +16,12 @@ from services.issuance.adapters import audit, countersignatures
 from services.issuance.adapters.card_service import Away, Declined
 from services.issuance.domain import update_card as conversations
 from services.issuance.domain.actor import Actor
-from services.issuance.domain.blank import Blank, BlankState
+from services.issuance.domain.blank import BlankState
 from services.issuance.domain.effects import Refused, VaultRefused
 from services.issuance.domain.product import Product, product_of
 from services.issuance.domain.record import Record, RecordState, Taken
 from services.issuance.domain.refusal import Refusal
-from services.issuance.handlers.countersign import second_person
+from services.issuance.handlers.countersign import Word, second_person
 from services.issuance.handlers.dialogue import Journal, Registry, Terminal, Vault
 from services.issuance.handlers.drive import Stream
 from services.issuance.handlers.once import Digests, Once, transact
@@ -63,7 +63,7 @@ class Updated:
     countersignature: int = 0
 
 
-_Found: TypeAlias = tuple[Blank, Record, Product]
+_Found: TypeAlias = tuple[Record, Product]
 
 
 class UpdateCard:
@@ -97,7 +97,7 @@ class UpdateCard:
         found = await self._find(update)
         if isinstance(found, Refusal):
             return Updated(refusal=found)
-        blank, record, product = found
+        record, product = found
         try:
             if not_now := await self._not_now(update, actor):
                 return Updated(refusal=not_now)
@@ -106,8 +106,7 @@ class UpdateCard:
         word = await transact(self._engine, lambda driver: self._word(driver, update, record, actor))
         if word.refusal:
             return Updated(refusal=word.refusal, countersignature=word.number)
-
-        detail: dict[str, str | int] = {"what": update.what, "serial": blank.serial, "second": word.second}
+        detail = _detail(update, record, word)
 
         async def note(outcome: str) -> None:
             async with driver_session(self._engine) as driver:
@@ -157,7 +156,7 @@ class UpdateCard:
         record = await self._journal.record(blank.record)
         if record is None or blank.state is not BlankState.HANDED_OVER or record.state is not RecordState.ISSUED:
             return Refusal.BLANK_PRINTED if blank.state is BlankState.PRINTED else Refusal.CARD_NOT_GOOD
-        return blank, record, product
+        return record, product
 
     async def _not_now(self, update: Update, actor: Actor) -> Refusal | None:
         presented = update.presented
@@ -168,13 +167,12 @@ class UpdateCard:
             return Refusal.CARD_UNKNOWN
         return None if card.social == SOCIAL_STATUS_NORMAL else Refusal.CARD_NOT_GOOD
 
-    async def _word(self, driver: "asyncpg.Connection[Any]", update: Update, record: Record, actor: Actor) -> Any:
+    async def _word(self, driver: "asyncpg.Connection[Any]", update: Update, record: Record, actor: Actor) -> Word:
         """The vault looks at it, too; it is used up when the card has it. That it begins is written before anything is done."""
         detail = {"what": update.what, "record": str(record.id), "serial": record.serial}
         word = await second_person(driver, self._known_by(_METHOD, update.content), ACT, detail, actor, now_ms(), use=False)
         if word.refusal is None:
-            begun: dict[str, str | int] = {"what": update.what, "serial": record.serial, "second": word.second}
-            await audit.record(driver, actor, BEGUN, number=record.id, detail=begun)
+            await audit.record(driver, actor, BEGUN, number=record.id, detail=_detail(update, record, word))
         return word
 
     async def _change(
@@ -198,3 +196,8 @@ class UpdateCard:
             await lease.close()
         await stream.settle()
         return result.reason if isinstance(result, Refused) else None
+
+
+def _detail(update: Update, record: Record, word: Word) -> dict[str, str | int]:
+    """For the audit."""
+    return {"what": update.what, "serial": record.serial, "second": word.second}
