@@ -114,21 +114,18 @@ class Maker:
 
     def _with_one_card(self, application: int, plastic: Plastic) -> Issued:
         """From the tray to the holder, or into the box of spoiled ones; put in again as often as it takes."""
-        begun = False
         if self._random.random() < CUT:
             plastic.chip.cut = Cut(self._random.randrange(COMMANDS), self._random.random() < 0.5)
         for _ in range(MOST_TRIES):
             try:
-                issued = self._insert(0 if begun else application, plastic)
+                issued = self._insert(application if self._state(plastic) == BLANK_STATE_ASSIGNED else 0, plastic)
             except OutcomeUnknownError as error:
                 log.info("%s: %s; the same card again", self.place, error.trouble)
                 CARDS_MADE.labels("CUT").inc()
-                begun = begun or self._state(plastic) != BLANK_STATE_ASSIGNED
                 continue
             CARDS_MADE.labels(messages.IssueOutcome.Name(issued.outcome).removeprefix("ISSUE_OUTCOME_")).inc()
             if issued.outcome not in (messages.ISSUE_OUTCOME_TRY_AGAIN, messages.ISSUE_OUTCOME_LYING):
                 return issued
-            begun = begun or self._state(plastic) != BLANK_STATE_ASSIGNED
         raise OutcomeUnknownError("", f"{MOST_TRIES} times the same card, and no end")
 
     def _insert(self, application: int, plastic: Plastic) -> Issued:
