@@ -27,13 +27,6 @@ def registry(card_engine: AsyncEngine, tmp_path: Path) -> Registry:
 
 
 @pytest.fixture
-async def owner(database: Database) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(database.owner_url.replace("+asyncpg", ""))
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
 async def hall(registry: Registry, owner: "asyncpg.Connection[asyncpg.Record]", tmp_path: Path) -> AsyncIterator[Hall]:
     """A card service behind its edge, with windows."""
     async with open_hall(registry, owner, tmp_path) as opened:

@@ -19,13 +19,6 @@ async def engine(database: Database) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
-@pytest.fixture
-async def owner(database: Database) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    connection = await asyncpg.connect(database.owner_url.replace("+asyncpg", ""))
-    yield connection
-    await connection.close()
-
-
 async def backend(engine: AsyncEngine) -> int:
     async with driver_session(engine) as driver:
         number: int = await driver.fetchval("select pg_backend_pid()")

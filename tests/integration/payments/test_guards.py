@@ -19,13 +19,6 @@ async def application(database: Database) -> AsyncIterator["asyncpg.Connection[A
     await connection.close()
 
 
-@pytest.fixture
-async def owner(database: Database) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    connection = await asyncpg.connect(database.owner_url.replace("+asyncpg", ""))
-    yield connection
-    await connection.close()
-
-
 @pytest.mark.parametrize("table", ["verdict", "transfer", "batch"])
 async def test_the_journal_is_append_only_for_the_application(
     engine: AsyncEngine, application: "asyncpg.Connection[Any]", table: str

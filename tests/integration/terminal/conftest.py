@@ -3,20 +3,12 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from services.common.database import make_engine
 from tests.support.cardholders import Registry, make_vault
 from tests.support.hall import Hall, Owner, open_hall
 from tests.support.town import Database
-
-
-@pytest.fixture
-async def owner(database: Database) -> AsyncIterator[Owner]:
-    connection = await asyncpg.connect(database.owner_url.replace("+asyncpg", ""))
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
