@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import count
 from typing import Final
 
 from onecard.card.v1.cards_pb2 import (
@@ -196,6 +197,11 @@ class Registry:
         self.first = 1000
         """Of the applications."""
         self.looked_up_by: list[str] = []
+
+    def fail_from(self, number: int, trouble: str) -> None:
+        """From the numbered question on, counted from now."""
+        asked = count(1)
+        self.fails = lambda: trouble if next(asked) >= number else ""
 
     def apply(self) -> int:
         application = len(self.cards) + len(self.waiting) + self.first

@@ -12,7 +12,9 @@ from services.common.database import driver_session, make_engine
 from services.common.keyvault.software import Hardness, create_token
 from services.common.keyvault.vault import Purpose
 from services.issuance.adapters.boxes import ACCOUNT_KEY
+from services.issuance.adapters.records import PostgresJournal
 from tests.support.blank_desk import BlankDesk, open_desk
+from tests.support.issuance_postgres import open_journal
 from tests.support.town import Database
 
 
@@ -31,10 +33,8 @@ async def driver(issuance_engine: AsyncEngine) -> AsyncIterator["asyncpg.Connect
 
 
 @pytest.fixture
-async def owner(database: Database) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(database.owner_url.replace("+asyncpg", ""))
-    yield connection
-    await connection.close()
+def journal(issuance_engine: AsyncEngine, tmp_path: Path) -> PostgresJournal:
+    return open_journal(issuance_engine, tmp_path)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import grpc
 
 from onecard.issuance.v1 import issuance_pb2 as messages
 from services.issuance.domain.effects import Generation, KeyUse
-from tests.integration.issuance.test_streams import Desk, desk, journal, new_pin, room
+from tests.integration.issuance.test_streams import Desk, desk, new_pin, room
 from tests.support.blanks import WINDOW
 from tests.support.chip_crypto import card_key
 from tests.support.edge import reason_of
@@ -17,7 +17,7 @@ from tests.support.hostile_terminal import answer_to, forms, with_bytes
 from tests.support.issuance import Room
 from tests.support.issuance_room import ChipTerminal
 
-__all__ = ["desk", "journal", "room"]
+__all__ = ["desk", "room"]
 LIES: Final = int(os.environ.get("ONECARD_HOSTILE_ANSWERS", "1500")) // 15
 
 

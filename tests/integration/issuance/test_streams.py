@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from inspect import isawaitable
 from itertools import count
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -32,14 +31,14 @@ from services.issuance.handlers.dialogue import Run
 from services.issuance.handlers.once import keyed_digests
 from services.issuance.handlers.personalise import Personalise
 from services.issuance.handlers.update_card import UpdateCard
-from tests.integration.issuance.test_lives import check, open_room
 from tests.support.blank_desk import StaffRoom
 from tests.support.blanks import WINDOW
 from tests.support.chip import Cut
 from tests.support.chip_driver import PRODUCTS
 from tests.support.edge import reason_of
 from tests.support.hostile_terminal import answer_to
-from tests.support.issuance import ATR, Room, open_vault
+from tests.support.issuance import ATR, Room
+from tests.support.issuance_postgres import check, open_room
 from tests.support.issuance_room import PRESENTED, ChipTerminal
 
 Driver: TypeAlias = "asyncpg.Connection[Any]"
@@ -111,11 +110,6 @@ class Desk:
         request = DecideCountersignatureRequest(countersignature_id=number, sign=sign, reason="" if sign else "no")
         answer = await CountersignServiceStub(self.channel).DecideCountersignature(request, metadata=metadata, timeout=20)
         return str(answer.refusal.reason)
-
-
-@pytest.fixture
-def journal(issuance_engine: AsyncEngine, tmp_path: Path) -> PostgresJournal:
-    return PostgresJournal(issuance_engine, open_vault(tmp_path), told_by_the_stream_seconds=0)
 
 
 @pytest.fixture

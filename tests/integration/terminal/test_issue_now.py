@@ -24,7 +24,6 @@ from services.common.database import driver_session, make_engine
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server
-from services.issuance.adapters.records import PostgresJournal
 from services.issuance.api.actors import Actors
 from services.issuance.api.issuance import IssuanceService
 from services.issuance.domain.actor import Actor
@@ -34,13 +33,13 @@ from services.issuance.handlers.countersign import decide_countersignature
 from services.issuance.handlers.once import digests
 from services.issuance.handlers.personalise import Personalise
 from services.issuance.handlers.update_card import UpdateCard
-from tests.integration.issuance.test_lives import open_room
 from tests.support.blanks import WINDOW as BLANKS_WINDOW
 from tests.support.chip import PowerCut
 from tests.support.chip_driver import PRODUCTS
 from tests.support.hall import Hall
 from tests.support.hostile_terminal import forms
-from tests.support.issuance import ATR, Room, open_vault
+from tests.support.issuance import ATR, Room
+from tests.support.issuance_postgres import open_journal, open_room
 from tests.support.issuance_room import Card, data_of
 from tests.support.link import Link
 from tests.support.terminal import Hands, account_of, sign_in, window_app
@@ -138,9 +137,8 @@ async def issuance_engine(database: Database) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture
 async def room(issuance_engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Room]:
-    journal = PostgresJournal(issuance_engine, open_vault(tmp_path), told_by_the_stream_seconds=0)
     async with driver_session(issuance_engine) as driver:
-        yield await open_room(journal, driver, 3)
+        yield await open_room(open_journal(issuance_engine, tmp_path), driver, 3)
 
 
 @pytest.fixture
