@@ -1,4 +1,7 @@
-"""What not every machine has, and whoever runs all tests wants."""
+"""What not every machine has, and whoever runs all tests wants.
+
+Card readers and printers are services of the operating system, which only root can install: elsewhere the rest still runs.
+"""
 
 import os
 
