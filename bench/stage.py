@@ -149,7 +149,7 @@ class Stage:
             "ONECARD_BROKER": self.kind,
             "ONECARD_BATCH_KEY": self._batch_key,
             "ONECARD_BATCH_KEY_VERSION": str(key_version),
-            "ONECARD_TARIFFS": str(paths.ROOT / "tariffs"),
+            "ONECARD_TARIFFS": str(paths.ROOT / "tariffs" / "jiangmen"),
         }
 
     def account_for(self, sent: Sent) -> None:

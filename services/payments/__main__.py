@@ -26,7 +26,8 @@ from services.common.logs import set_up_logs
 from services.payments.adapters.checkpoints import read_checkpoints
 from services.payments.adapters.ledger import BatchKey, Ledger
 from services.payments.adapters.registry import Registry
-from services.payments.adapters.tariffs import TariffError, read_rules
+from services.payments.adapters.tariff_file import TariffError
+from services.payments.adapters.tariffs import read_rules
 from services.payments.config import Config
 from services.payments.domain.verdict import Cause
 from services.payments.handlers import callers as rights

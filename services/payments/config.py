@@ -26,7 +26,8 @@ class Config:
     """host:port of what processes share; empty: each limits its callers by itself, and nothing is paid by token."""
     metrics_port: int = 0
     """Prometheus endpoint on loopback; 0: none."""
-    tariffs: Path = field(default=_REPOSITORY / "tariffs")
+    tariffs: Path = field(default=_REPOSITORY / "tariffs" / "jiangmen")
+    """The folder of the city's tariff files."""
     rules: Path = field(default=_REPOSITORY / "rules" / "jiangmen.toml")
     """Limits of online payments, and what bound purses pay for."""
     batch_key: bytes = b""
@@ -81,7 +82,7 @@ class Config:
             broker="kafka" if broker == "kafka" else "tansu",
             redis=env.get("ONECARD_REDIS", ""),
             metrics_port=whole(env, "ONECARD_METRICS_PORT", 0),
-            tariffs=Path(env.get("ONECARD_TARIFFS", _REPOSITORY / "tariffs")),
+            tariffs=Path(env.get("ONECARD_TARIFFS", _REPOSITORY / "tariffs" / "jiangmen")),
             rules=Path(env.get("ONECARD_RULES", _REPOSITORY / "rules" / "jiangmen.toml")),
             batch_key=_key(env, "ONECARD_BATCH_KEY"),
             batch_key_version=whole(env, "ONECARD_BATCH_KEY_VERSION", 1),

@@ -4,12 +4,13 @@ import ast
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 import typer
 from prometheus_client.metrics import MetricWrapperBase
@@ -24,7 +25,7 @@ from services.issuance import __main__ as issuance
 from services.issuance import metrics as issuance_metrics
 from services.payments import __main__ as payments
 from services.payments import metrics as payments_metrics
-from services.payments.adapters import tariffs
+from services.payments.adapters import tariff_file
 from services.payments.domain.verdict import Cause
 from simulation import __main__ as simulation
 from simulation import metrics as simulation_metrics
@@ -233,16 +234,29 @@ def test_the_example_of_a_tariff_can_be_read_and_its_keys_are_all_explained(tmp_
     document = text_of(ROOT / "tariffs" / "README.md")
     example = tmp_path / "example.toml"
     example.write_text(document.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
-    tariff = tariffs.read_tariff(example, {"concession_fund": 2})
-    assert [concession.name for concession in tariff.concessions] == ["from 65 free", "students pay half"]
-    keys = {
-        *tariffs._File.__struct_fields__,
-        *(f"concession.{name}" for name in tariffs._Concession.__struct_fields__),
-        "price.kind",
-        *(f"price.{name}" for kind in (tariffs._Flat, tariffs._Named) for name in kind.__struct_fields__),
-    } - {"price"}
+    tariff = tariff_file.read_tariff(example, {"concession_fund": 2})
+    assert [rule.name for rule in tariff.rules] == ["transfer", "concessions"]
+    parts: dict[str, Iterable[type[msgspec.Struct]]] = {
+        "": [tariff_file._File],
+        "rounding.": [tariff_file._Rounding],
+        "line.": [tariff_file._Line],
+        "track.": [tariff_file._Track],
+        "price.": get_args(tariff_file._AnyPrice),
+        "bands.": [tariff_file._Band],
+        "stretches.": [tariff_file._Stretch],
+        "tier.": [tariff_file._Tier],
+        "meal.": [tariff_file._Meal],
+        **{f"{rule.__struct_config__.tag}.": [rule] for rule in get_args(tariff_file._AnyRule)},
+    }
+    tables = {"price", "rule", "line", "track", "rounding"}
+    keys = {f"{part}{key}" for part, structs in parts.items() for struct in structs for key in struct.__struct_fields__}
     rows = re.findall(r"^\| (`.+?`) \|", document, re.MULTILINE)
-    assert {name for row in rows for name in re.findall(r"`([\w.]+)`", row)} == keys
+    documented = {name for row in rows for name in re.findall(r"`([\w.]+)`", row)}
+    every = {"name", "payer", "period", "day_starts", "rolling_minutes", "modes", "lines"}
+    lists = {"price.bands", "price.stretches", "tiers.tiers", "meals.meal"}
+    wanted = {key for key in keys - lists if key.rpartition(".")[2] not in every and key not in tables}
+    more = {"price.bands", "price.stretches", "price.kind", "rule.kind", *(f"rule.{key}" for key in every)}
+    assert documented == (wanted - {"line.price", "meal.name"}) | more
 
 
 def test_both_readmes_lead_to_the_same_places_and_show_the_same_commands() -> None:

@@ -12,7 +12,7 @@ from services.common import topics
 from services.common.clock import LATEST_MS
 from services.payments.adapters.registry import Registry
 from services.payments.domain.operation import Ruling
-from services.payments.domain.tap import Scene, Tap
+from services.payments.domain.tap import CardForm, Facts, Scene, Side, Tap
 from services.payments.domain.verdict import Answer, Cause, Reason
 
 SCENE_OF_TOPIC: Final = {
@@ -21,9 +21,18 @@ SCENE_OF_TOPIC: Final = {
     topics.TRANSACTIONS_SCENIC: Scene.SCENIC,
 }
 CHANNEL_OF_TOPIC: Final = {topic: scene.name.lower() for topic, scene in SCENE_OF_TOPIC.items()}
-_SCENE_OF_BODY: Final = {"bus_ride": Scene.BUS, "campus_purchase": Scene.CAMPUS, "scenic_entry": Scene.SCENIC}
+_SCENE_OF_BODY: Final = {
+    "bus_ride": Scene.BUS,
+    "campus_purchase": Scene.CAMPUS,
+    "campus_entry": Scene.CAMPUS,
+    "campus_loan": Scene.CAMPUS,
+    "scenic_entry": Scene.SCENIC,
+}
+_SIDE: Final = {side.value: side for side in Side}
+_FORM: Final = {form.value: form for form in CardForm}
 _LONGEST_IDENTIFIER: Final = 64
 _LONGEST_CARD_IDENTIFIER: Final = 32
+_LONGEST_FACTS: Final = 192
 _LARGEST_SEQUENCE: Final = 2**63 - 1
 
 
@@ -77,7 +86,37 @@ def decode(record: Received, registry: Registry) -> Tap | Undecided:
     if terminal.scene != scene or body_scene is None or _SCENE_OF_BODY[body_scene] != scene:
         return Undecided(Cause.WRONG_SCENE, *read)
     price_fen = body.price_fen if body.HasField("price_fen") else None
-    return Tap(terminal, sequence, digest, card_identifier, event_time_ms, price_fen)
+    facts = _facts(body, body_scene)
+    if facts is None or (form := _FORM.get(body.card_form)) is None:
+        return Undecided(Cause.BAD_TEXT, *read)
+    return Tap(terminal, sequence, digest, card_identifier, event_time_ms, price_fen, facts, form)
+
+
+def _facts(body: TransactionBody, scene: str) -> Facts | None:
+    """What tariffs rate by; None where a text of it is no identifier, or a number of it is unknown."""
+    match scene:
+        case "bus_ride":
+            ride = body.bus_ride
+            side = _SIDE.get(ride.side)
+            if side is None:
+                return None
+            facts = Facts(ride.line_id, ride.stop_id, ride.vehicle_id, side, ride.riders or 1)
+            text = facts.line + facts.stop + facts.vehicle
+        case "campus_purchase":
+            text = body.campus_purchase.outlet_id
+            facts = Facts(outlet=text)
+        case "campus_entry":
+            text = body.campus_entry.door_id
+            facts = Facts(outlet=text)
+        case "campus_loan":
+            loan = body.campus_loan
+            facts = Facts(outlet=loan.outlet_id, item=loan.item_id, returned=loan.returned)
+            text = facts.outlet + facts.item
+        case _:
+            entry = body.scenic_entry
+            facts = Facts(gate=entry.gate_id, ticket=entry.ticket)
+            text = facts.gate + facts.ticket
+    return facts if len(text) <= _LONGEST_FACTS and text.isprintable() else None
 
 
 def _are_identifiers(merchant_id: str, terminal_id: str, card_identifier: str) -> bool:

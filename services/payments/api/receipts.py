@@ -39,6 +39,16 @@ MESSAGES: Final = {
     Reason.TOKEN_UNKNOWN: "付款码无效或已过期，请刷新后重新出示",
     Reason.TOKEN_SPENT: "付款码已使用过，请刷新后重新出示",
     Reason.ELECTRONIC_CARD_BARRED: "电子社保卡未开通支付功能，或已停用",
+    Reason.OVER_PERIOD_COUNT: "已达到本时段允许的次数",
+    Reason.OVER_PERIOD_LIMIT: "超过本时段允许的消费金额",
+    Reason.SAME_PLACE_TOO_SOON: "刚在此处刷过卡，请稍后再试",
+    Reason.PASS_USED_UP: "年票次数已用完",
+    Reason.PASS_STILL_VALID: "年票仍在有效期内，无需重复购买",
+    Reason.NO_PASS: "未持有有效的年票",
+    Reason.OUTSIDE_HOURS: "不在供餐时间内",
+    Reason.TOO_MANY_RIDERS: "超过一卡允许的乘车人数",
+    Reason.TOO_MANY_LOANS: "已达到可借册数",
+    Reason.LOAN_OVERDUE: "有逾期未还的图书，归还后方可再借",
 }
 
 

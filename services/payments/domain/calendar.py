@@ -21,3 +21,8 @@ def service_date(time_ms: int) -> date:
 def age_on(birth_date: date, day: date) -> int:
     """Completed years on a day. Who was born on 29 February has the birthday on 1 March in other years."""
     return day.year - birth_date.year - ((day.month, day.day) < (birth_date.month, birth_date.day))
+
+
+def minute_of_day(time_ms: int) -> int:
+    """Minutes since midnight in the city."""
+    return (time_ms + _SHANGHAI_MS) % _DAY_MS // 60_000

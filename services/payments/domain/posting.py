@@ -10,8 +10,9 @@ from services.payments.domain.book import Book, Decided, Journal, Rules
 from services.payments.domain.card import LOST, Card, CardStatus
 from services.payments.domain.online import REASON_OF_ACCOUNT, decide_operation
 from services.payments.domain.operation import Operation
+from services.payments.domain.rating.rule import Fare, State
 from services.payments.domain.tap import Tap
-from services.payments.domain.tariff import Fare, NamedPrice, Tariff
+from services.payments.domain.tariff import Tariff
 from services.payments.domain.transfer import Code, Leg
 from services.payments.domain.verdict import Answer, Cause, Reason, Verdict
 
@@ -31,8 +32,8 @@ def decide(taps: Sequence[Tap], operations: Sequence[Operation], book: Book, rul
         if account is None:
             journal.answers.append(Answer(None, Cause.UNKNOWN_CARD))
             continue
-        tariff = rules.tariffs.in_force(tap.terminal.scene, tap.event_time_ms)
-        if tariff is None:
+        tariff = rules.tariffs.in_force(tap)
+        if tariff is None or not tariff.knows(tap):
             journal.answers.append(Answer(None, Cause.NO_TARIFF))
             continue
         row = journal.row
@@ -50,7 +51,8 @@ def _answer_again(known: Verdict, tap: Tap) -> Answer:
     return Answer(known, repeated=True)
 
 
-_NO_FARE = Fare(0, 0, 0)
+_NO_FARE = Fare(0, 0)
+_NOTHING: State = {}
 _REASON_OF_STATUS = {
     CardStatus.SEALED: Reason.CARD_SEALED,
     CardStatus.LOCKED: Reason.CARD_LOCKED,
@@ -66,7 +68,7 @@ def _accept(
         return Reason.BAD_TIME, _NO_FARE
     if tap.event_time_ms < now_ms - rules.acceptance_horizon_ms or tap.sequence <= tap.terminal.mark:
         return Reason.TOO_LATE, _NO_FARE
-    if refusal := _refuse_price(tap, tariff):
+    if refusal := tariff.refuse(tap):
         return refusal, _NO_FARE
     card = account.card(tap.card_identifier)
     period = card.status_at(tap.event_time_ms)
@@ -79,20 +81,16 @@ def _accept(
         return Reason.NONE, _pay_from_hotlist_losses(tap, account, card, tariff, rules, row, legs)
     if refusal := REASON_OF_ACCOUNT.get(account.status):
         return refusal, _NO_FARE
-    fare, usage = tariff.rate(tap, card, account.usage)
+    state = account.usage.get(tariff.key, _NOTHING)
+    for limit in tariff.limits:
+        if refusal := limit.refuse(tap, state):
+            return refusal, _NO_FARE
+    fare, after = tariff.rate(tap, card, state)
     if not _pay(tap, account, fare, rules, row, legs):
         return Reason.INSUFFICIENT_FUNDS, _NO_FARE
-    account.use(usage)
+    if tariff.remembers:
+        account.use({**account.usage, tariff.key: after})
     return Reason.NONE, fare
-
-
-def _refuse_price(tap: Tap, tariff: Tariff) -> Reason | None:
-    """A price belongs to purchases only: rides and entries are the tariff's to rate."""
-    if not isinstance(tariff.price, NamedPrice):
-        return None if tap.price_fen is None else Reason.PRICE_NOT_ALLOWED
-    if tap.price_fen is None or not 1 <= tap.price_fen <= tariff.price.limit_fen:
-        return Reason.BAD_PRICE
-    return None
 
 
 def _pay(tap: Tap, account: HolderAccount, fare: Fare, rules: Rules, row: int, legs: list[Leg]) -> bool:
@@ -113,10 +111,9 @@ def _pay(tap: Tap, account: HolderAccount, fare: Fare, rules: Rules, row: int, l
         account.take(fare.charged_fen)
         legs.append(Leg(number, tap.sequence, event_ms, row, 0, Code.CHARGE, account.id, payee, fare.charged_fen, account.id))
         leg = 1
-    if concession_fen := fare.fare_fen - fare.charged_fen:
-        legs.append(
-            Leg(number, tap.sequence, event_ms, row, leg, Code.CONCESSION, fare.fund_account, payee, concession_fen, account.id)
-        )
+    for fund, share in fare.shares:
+        legs.append(Leg(number, tap.sequence, event_ms, row, leg, Code.CONCESSION, fund, payee, share, account.id))
+        leg += 1
     return True
 
 
@@ -124,11 +121,11 @@ def _pay_from_hotlist_losses(
     tap: Tap, account: HolderAccount, card: Card, tariff: Tariff, rules: Rules, row: int, legs: list[Leg]
 ) -> Fare:
     """After the report and before the hotlist took effect the merchant is paid, and never from the purse."""
-    fare_fen = tariff.rate(tap, card, account.usage)[0].fare_fen
+    fare_fen = tariff.rate(tap, card, account.usage.get(tariff.key, _NOTHING))[0].fare_fen
     losses = rules.hotlist_losses_account
     if fare_fen:
         payee, number = tap.terminal.payable_account, tap.terminal.number
         legs.append(
             Leg(number, tap.sequence, tap.event_time_ms, row, 0, Code.HOTLIST_LOSS, losses, payee, fare_fen, account.id)
         )
-    return Fare(fare_fen, 0, losses)
+    return Fare(fare_fen, 0)

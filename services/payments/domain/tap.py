@@ -42,6 +42,48 @@ class Terminal(NamedTuple):
         return self.scene is Scene.OFFICE and self.terminal_id != ITSELF
 
 
+class Side(IntEnum):
+    """Of a ride; the numbers are those of onecard.payments.v1.RideSide."""
+
+    SINGLE = 0
+    """One tap a ride."""
+    ENTRY = 1
+    EXIT = 2
+
+
+class CardForm(IntEnum):
+    """What was held to the terminal; the numbers are those of onecard.payments.v1.CardForm."""
+
+    UNSPECIFIED = 0
+    SECOND_GENERATION = 1
+    THIRD_GENERATION = 2
+    ELECTRONIC = 3
+
+
+class Facts(NamedTuple):
+    """What a terminal tells beside who, when and how much; tariffs rate by it."""
+
+    line: str = ""
+    stop: str = ""
+    vehicle: str = ""
+    side: Side = Side.SINGLE
+    riders: int = 1
+    """On one card."""
+    outlet: str = ""
+    """Of a campus: a canteen window, a shop, a library."""
+    gate: str = ""
+    """Of a scenic site."""
+    ticket: str = ""
+    """The kind of ticket or pass; empty: the ordinary one."""
+    item: str = ""
+    """What is lent, or comes back."""
+    returned: bool = False
+    """Whether it comes back."""
+
+
+NO_FACTS = Facts()
+
+
 class Tap(NamedTuple):
     """One decoded transaction of a registered terminal. A NamedTuple because thousands are made for each batch."""
 
@@ -54,6 +96,8 @@ class Tap(NamedTuple):
     """The terminal's clock, UTC milliseconds since 1970."""
     price_fen: int | None
     """What the body says, for scenes where the merchant names the price."""
+    facts: Facts = NO_FACTS
+    form: CardForm = CardForm.UNSPECIFIED
 
     @property
     def identity(self) -> tuple[int, int]:

@@ -1,127 +1,148 @@
-"""Fares: what a tap costs, who pays it. A tariff is data over a few primitives; a new city is a new file."""
+"""Tariffs: what a tap costs, and who pays it. Data over the price and the rules of `rating`; a new city is a new file."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
-from services.payments.domain.account import Usage
-from services.payments.domain.calendar import age_on, service_date
 from services.payments.domain.card import Card
+from services.payments.domain.rating.price import Identity, Journey, NamedPrice, Price
+from services.payments.domain.rating.rule import Fare, Rating, Rule, State
 from services.payments.domain.tap import Scene, Tap
+from services.payments.domain.verdict import Reason
 
-
-class Rounding(StrEnum):
-    """What happens to a part of a fen when a percentage is taken; a rule of each tariff."""
-
-    DOWN = "down"
-    HALF_UP = "half_up"
-    UP = "up"
-
-    def percent_of(self, amount_fen: int, percent: int) -> int:
-        """`percent` % of an amount, in whole fen."""
-        part = amount_fen * percent
-        match self:
-            case Rounding.DOWN:
-                return part // 100
-            case Rounding.HALF_UP:
-                return (part + 50) // 100
-            case Rounding.UP:
-                return -(-part // 100)
+_FOR_EVER: Final = 2**63
 
 
 @dataclass(frozen=True, slots=True)
-class FlatFare:
-    """Every tap costs the same; zero is a free entry."""
+class Line:
+    """A line or route of a city."""
 
-    amount_fen: int
-
-    def fare_fen(self, tap: Tap) -> int:
-        """The fare before concessions."""
-        return self.amount_fen
-
-
-@dataclass(frozen=True, slots=True)
-class NamedPrice:
-    """The merchant names the price in the body (canteen, shop)."""
-
-    limit_fen: int
-    """The largest price that the city accepts for one purchase."""
-
-    def fare_fen(self, tap: Tap) -> int:
-        """The price that was named; acceptance has checked it."""
-        assert tap.price_fen is not None
-        return tap.price_fen
+    mode: str = ""
+    """What rides on it: bus, metro, ferry."""
+    price: Price | None = None
+    """None: the tariff's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Concession:
-    """A reduced share for some riders; a fund of the city pays the rest. Limits are inclusive."""
+_ANY_LINE: Final = Line()
+
+
+class Step(NamedTuple):
+    """What one rule did with a fare: for people."""
 
     name: str
-    pays_percent: int
-    fund_account: int
-    from_age: int = 0
-    to_age: int = 200
-    category: str = ""
-    """Empty: every category."""
-    residents_only: bool = False
-
-    def applies(self, card: Card, age: int, time_ms: int) -> bool:
-        """Whether the rider has it: by age on the ride's date, by category and residence at its instant."""
-        if not self.from_age <= age <= self.to_age:
-            return False
-        if not self.category and not self.residents_only:
-            return True
-        period = card.category_at(time_ms)
-        return (not self.category or period.category == self.category) and (period.resident or not self.residents_only)
-
-
-class Fare(NamedTuple):
-    """What a tap costs. The merchant earns `fare_fen`; `fund_account` pays what the holder does not."""
-
-    fare_fen: int
-    charged_fen: int
-    fund_account: int
+    before: Fare
+    after: Fare
+    remembered: Any
+    """What the rule remembers from now on; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """The fares of one scene for as long as they are valid."""
+    """The fares of one scene, or of some merchants in it, for as long as they are valid."""
 
     scene: Scene
     valid_from_ms: int
-    price: FlatFare | NamedPrice
-    concessions: tuple[Concession, ...] = ()
-    rounding: Rounding = Rounding.DOWN
+    price: Price
+    rules: tuple[Rule, ...] = ()
+    valid_to_ms: int = _FOR_EVER
+    """From then on it is not in force."""
+    merchants: frozenset[str] = frozenset()
+    """Empty: everybody in the scene for whom there is no other tariff."""
+    key: str = ""
+    """Under which usage remembers what it counts: tariffs that follow each other have the same."""
+    mode: str = ""
+    """Of lines that are not listed."""
+    lines: Mapping[str, Line] = field(default_factory=dict)
+    most_riders: int = 1
+    """How many ride on one card; the others pay the full price."""
+    limits: tuple[Rule, ...] = field(init=False, default=())
+    """The rules that may refuse."""
+    remembers: bool = field(init=False, default=False)
+    """Whether a fare depends on other taps; otherwise nothing is kept of a tap but its verdict."""
 
-    def rate(self, tap: Tap, card: Card, usage: Usage) -> tuple[Fare, Usage]:
-        """The fare of a tap and the usage after it; the first concession that applies counts.
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limits", tuple(rule for rule in self.rules if type(rule).refuse is not Rule.refuse))
+        prices = [self.price, *(line.price for line in self.lines.values())]
+        remembers = any(rule.remembers for rule in self.rules) or any(isinstance(price, Journey) for price in prices)
+        object.__setattr__(self, "remembers", remembers)
 
-        Pure: called under the account's lock with the usage read under it, and nowhere else.
+    def rate(self, tap: Tap, card: Card, state: State, *, unmatched: bool = False) -> tuple[Fare, State]:
+        """The fare of a tap, and what is remembered after it.
+
+        Pure: called under the account's lock with what was read under it, and nowhere else. `unmatched` says of an entry that
+        no exit of it came.
         """
-        fare_fen = self.price.fare_fen(tap)
-        if self.concessions and card.birth_date is not None:
-            age = age_on(card.birth_date, service_date(tap.event_time_ms))
-            for concession in self.concessions:
-                if concession.applies(card, age, tap.event_time_ms):
-                    charged_fen = self.rounding.percent_of(fare_fen, concession.pays_percent)
-                    return Fare(fare_fen, charged_fen, concession.fund_account), usage
-        return Fare(fare_fen, fare_fen, 0), usage
+        rating, price = self._begin(tap, card)
+        if not self.remembers:
+            price.rate(rating, {}, unmatched=unmatched)
+            for rule in self.rules:
+                rule.rate(rating, {})
+            return _fare(rating), state
+        after = dict(state)
+        price.rate(rating, after, unmatched=unmatched)
+        for rule in self.rules:
+            rule.rate(rating, after)
+        return _fare(rating), after
+
+    def explain(self, tap: Tap, card: Card, state: State) -> Iterator[Step]:
+        """How the fare comes about, step by step; the last step has the fare."""
+        rating, price = self._begin(tap, card)
+        after = dict(state)
+        price.rate(rating, after, unmatched=False)
+        yield Step("price", Fare(0, 0), _fare(rating), after.get("journey"))
+        for rule in self.rules:
+            before = _fare(rating)
+            rule.rate(rating, after)
+            yield Step(rule.name, before, _fare(rating), after.get(rule.name))
+
+    def refuse(self, tap: Tap) -> Reason | None:
+        """Why the tap is not accepted, whoever the rider is."""
+        if isinstance(self.price, NamedPrice):
+            if tap.price_fen is None or not 1 <= tap.price_fen <= self.price.limit_fen:
+                return Reason.BAD_PRICE
+        elif tap.price_fen is not None:
+            return Reason.PRICE_NOT_ALLOWED
+        return Reason.TOO_MANY_RIDERS if tap.facts.riders > self.most_riders else None
+
+    def knows(self, tap: Tap) -> bool:
+        """Whether it has a price for the tap."""
+        return self._price(tap).knows(tap)
+
+    def looks_back(self, tap: Tap, state: State) -> tuple[Identity, bool] | None:
+        """The earlier tap whose price this one changes, and whether it is now unmatched."""
+        price = self._price(tap)
+        return price.looks_back(tap, state) if isinstance(price, Journey) else None
+
+    def _price(self, tap: Tap) -> Price:
+        return self.lines.get(tap.facts.line, _ANY_LINE).price or self.price
+
+    def _begin(self, tap: Tap, card: Card) -> tuple[Rating, Price]:
+        line = tap.facts.line
+        known = self.lines.get(line)
+        if known is None:
+            return Rating(tap, card, line, self.mode), self.price
+        return Rating(tap, card, line, known.mode), known.price or self.price
+
+
+def _fare(rating: Rating) -> Fare:
+    shares = tuple(rating.shares.items()) if rating.shares else ()
+    return Fare(rating.fare_fen + rating.companions_fen, rating.due_fen + rating.companions_fen, shares)
 
 
 class Tariffs:
-    """All tariffs of a city, found by scene and the time of the tap."""
+    """All tariffs of a city, found by scene, merchant and the time of the tap."""
 
     def __init__(self, tariffs: Iterable[Tariff]) -> None:
-        by_scene: dict[Scene, list[Tariff]] = {}
+        self._newest_first: dict[tuple[Scene, str], list[Tariff]] = {}
         for tariff in sorted(tariffs, key=lambda t: t.valid_from_ms, reverse=True):
-            by_scene.setdefault(tariff.scene, []).append(tariff)
-        self._newest_first: Mapping[Scene, list[Tariff]] = by_scene
+            for merchant in tariff.merchants or ("",):
+                self._newest_first.setdefault((tariff.scene, merchant), []).append(tariff)
 
-    def in_force(self, scene: Scene, time_ms: int) -> Tariff | None:
+    def in_force(self, tap: Tap) -> Tariff | None:
         """The tariff at the time of the tap: price changes take effect by event time."""
-        for tariff in self._newest_first.get(scene, ()):
-            if tariff.valid_from_ms <= time_ms:
-                return tariff
+        scene = tap.terminal.scene
+        found = self._newest_first.get((scene, tap.terminal.merchant_id)) or self._newest_first.get((scene, ""))
+        for tariff in found or ():
+            if tariff.valid_from_ms <= tap.event_time_ms:
+                return tariff if tap.event_time_ms < tariff.valid_to_ms else None
         return None

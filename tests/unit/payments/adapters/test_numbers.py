@@ -15,6 +15,8 @@ from onecard.payments.v1.outcomes_pb2 import Reason as WireReason
 from onecard.payments.v1.payments_pb2 import PAYMENT_STATUS_DECLINED
 from onecard.payments.v1.payments_pb2 import PaymentStatus as WirePaymentStatus
 from onecard.payments.v1.payments_pb2 import TransferCode as WireTransferCode
+from onecard.payments.v1.transactions_pb2 import CardForm as WireForm
+from onecard.payments.v1.transactions_pb2 import RideSide as WireSide
 from sdk.merchant.transaction import Scene
 from services.common import topics
 from services.payments.adapters.wire import CHANNEL_OF_TOPIC
@@ -23,6 +25,7 @@ from services.payments.domain.account import AccountStatus
 from services.payments.domain.card import CardStatus, ElectronicUse
 from services.payments.domain.operation import KIND, Kind, Operation
 from services.payments.domain.payment import PaymentStatus
+from services.payments.domain.tap import CardForm, Side
 from services.payments.domain.transfer import Code
 from services.payments.domain.verdict import Cause, Reason
 
@@ -37,6 +40,8 @@ from services.payments.domain.verdict import Cause, Reason
         ("OPERATION", Kind, WireOperation),
         ("TRANSFER_CODE", Code, WireTransferCode),
         ("ACCOUNT_STATUS", AccountStatus, WireAccountStatus),
+        ("CARD_FORM", [form for form in CardForm if form], WireForm),
+        ("RIDE_SIDE", [side for side in Side if side], WireSide),
     ],
 )
 def test_numbers_agree(prefix: str, ours: Iterable[IntEnum], theirs: Any) -> None:

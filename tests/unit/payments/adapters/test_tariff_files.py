@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from services.payments.adapters.tariffs import TariffError, read_tariff, read_tariffs
-from services.payments.domain.tap import Scene
+from services.payments.adapters.tariff_file import TariffError, read_tariff
+from services.payments.adapters.tariffs import read_tariffs
+from services.payments.domain.tap import Scene, Tap, Terminal
 
 FUNDS = {"concession_fund": 2}
 GOOD = """
@@ -16,7 +17,8 @@ valid_from = 2020-01-01
 [price]
 kind = "flat"
 amount_fen = 200
-[[concession]]
+[[rule]]
+kind = "concession"
 name = "half"
 pays_percent = 50
 payer = "concession_fund"
@@ -24,9 +26,10 @@ payer = "concession_fund"
 
 
 def test_the_simulated_citys_tariffs_can_be_read() -> None:
-    tariffs = read_tariffs(Path(__file__).parents[4] / "tariffs", FUNDS)
+    tariffs = read_tariffs(Path(__file__).parents[4] / "tariffs" / "jiangmen", FUNDS)
     for scene in (Scene.BUS, Scene.CAMPUS, Scene.SCENIC):
-        assert tariffs.in_force(scene, 1_790_000_000_000) is not None
+        terminal = Terminal(1, "M", "T", scene, 1000, retired=False)
+        assert tariffs.in_force(Tap(terminal, 1, b"", "C", 1_790_000_000_000, None)) is not None
 
 
 def test_a_tariff_begins_at_midnight_in_shanghai(tmp_path: Path) -> None:
@@ -37,6 +40,12 @@ def test_a_tariff_begins_at_midnight_in_shanghai(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
+        ("pays_percent = 50", "pays_percent = '50'", r"t.toml:12: rule\[0\].pays_percent"),
+        ("[[rule]]", "[[rule]]\nkind = 'block'\nname = 'b'\nfor_minutes = 0\n[[rule]]", r"t.toml:12: rule\[0\].for_minutes"),
+        ('name = "half"', 'name = "journey"', r"t.toml:11: rule\[0\].name"),
+        ("[price]", "merchants = ['M']\n[price]", r"t.toml:6: merchants: .* needs a key"),
+        ("valid_from", "valid_to = 2019-01-01\nvalid_from", "t.toml:5: valid_to: is before"),
+        ('kind = "flat"\namount_fen = 200', 'kind = "distance"\nmost_minutes = 1\nbands = []', "t.toml:9: price.bands"),
         ("amount_fen = 200", "amount_fen = -1", "amount_fen"),
         ("amount_fen = 200", "amount_fen = 2.5", "amount_fen"),
         ("amount_fen = 200", "amount = 200", "amount"),

@@ -8,8 +8,9 @@ from services.payments.domain.account import FIRST_PURSE_ACCOUNT, AccountStatus,
 from services.payments.domain.book import Rules
 from services.payments.domain.card import Card
 from services.payments.domain.operation import Authorize, Entry, Operation, PaymentReference, Ruling
+from services.payments.domain.rating.price import Flat, NamedPrice
 from services.payments.domain.tap import ITSELF, Scene, Tap, Terminal
-from services.payments.domain.tariff import FlatFare, NamedPrice, Tariff, Tariffs
+from services.payments.domain.tariff import Tariff, Tariffs
 from services.payments.domain.transfer import CNY
 from tests.support.one_thread import OneThread, a_card
 
@@ -31,9 +32,9 @@ TRAINER = Terminal(8, "TRAINING-CENTRE", "T1", Scene.SCENIC, SCHOOL, retired=Fal
 RULES = Rules(
     Tariffs(
         [
-            Tariff(Scene.BUS, 0, FlatFare(200)),
+            Tariff(Scene.BUS, 0, Flat(200)),
             Tariff(Scene.CAMPUS, 0, NamedPrice(20_000)),
-            Tariff(Scene.SCENIC, 0, FlatFare(0)),
+            Tariff(Scene.SCENIC, 0, Flat(0)),
         ]
     ),
     hotlist_losses_account=3,

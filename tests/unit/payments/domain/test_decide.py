@@ -1,17 +1,20 @@
 """Deciding a batch: refusals first, known identities before anything is rated, usage under the lock."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from hashlib import sha256
 
 import pytest
 
-from services.payments.domain.account import AccountStatus, HolderAccount, Usage
+from services.payments.domain.account import AccountStatus, HolderAccount
 from services.payments.domain.book import Book, Rules
 from services.payments.domain.card import Card, CardStatus, StatusPeriod
 from services.payments.domain.posting import decide
+from services.payments.domain.rating.cumulative import Measure, Tier, Tiers
+from services.payments.domain.rating.periods import Period, PeriodKind
+from services.payments.domain.rating.price import Flat, NamedPrice
 from services.payments.domain.tap import Scene, Tap, Terminal
-from services.payments.domain.tariff import Fare, FlatFare, NamedPrice, Tariff, Tariffs
+from services.payments.domain.tariff import Tariff, Tariffs
 from services.payments.domain.transfer import Code
 from services.payments.domain.verdict import Cause, Reason, Verdict
 
@@ -22,7 +25,7 @@ BUS = Terminal(1, "BUS", "V1", Scene.BUS, PAYEE, retired=False)
 CANTEEN = Terminal(2, "CANTEEN", "P1", Scene.CAMPUS, PAYEE, retired=False)
 NORMAL = (StatusPeriod(CardStatus.NORMAL, 0),)
 RULES = Rules(
-    Tariffs([Tariff(Scene.BUS, 0, FlatFare(200)), Tariff(Scene.CAMPUS, 0, NamedPrice(20_000))]),
+    Tariffs([Tariff(Scene.BUS, 0, Flat(200)), Tariff(Scene.CAMPUS, 0, NamedPrice(20_000))]),
     hotlist_losses_account=LOSSES,
     acceptance_horizon_ms=180 * DAY,
     clock_tolerance_ms=600_000,
@@ -161,22 +164,15 @@ def test_what_one_tap_takes_the_next_one_of_the_batch_does_not_have() -> None:
     assert (on.accounts["C"].available_fen, on.accounts["C"].debits_fen) == (0, 500)
 
 
-@dataclass(frozen=True, slots=True)
-class EveryThirdRideFree(Tariff):
-    """A tariff that counts, as full ones will."""
-
-    def rate(self, tap: Tap, card: Card, usage: Usage) -> tuple[Fare, Usage]:
-        rides = usage.get("rides", 0) + 1
-        charged_fen = 0 if rides % 3 == 0 else 200
-        return Fare(200, charged_fen, 2), {"rides": rides}
+THIRD_RIDE_FREE = Tiers("n", Period(PeriodKind.YEAR), Measure.RIDES, tiers=(Tier(0, 100), Tier(2, 0)), payer=2)
 
 
 def test_usage_is_read_and_written_with_the_account() -> None:
-    counting = replace(RULES, tariffs=Tariffs([EveryThirdRideFree(Scene.BUS, 0, FlatFare(200))]))
+    counting = replace(RULES, tariffs=Tariffs([Tariff(Scene.BUS, 0, Flat(200), (THIRD_RIDE_FREE,), key="bus")]))
     on = book()
     journal = decide([ride(n) for n in range(1, 5)], (), on, counting, 7, NOW)
-    assert [a.verdict and a.verdict.charged_fen for a in journal.answers] == [200, 200, 0, 200]
-    assert on.accounts["C"].usage == {"rides": 4}
+    assert [a.verdict and a.verdict.charged_fen for a in journal.answers] == [200, 200, 0, 0]
+    assert on.accounts["C"].usage["bus"]["n"][1] == 4
     assert on.accounts["C"].usage_changed
     refused = book(0)
     decide([ride(1)], (), refused, counting, 7, NOW)
