@@ -15,6 +15,7 @@ from services.payments.adapters.ledger import BatchKey
 from services.payments.adapters.spent_tokens import forget_spent_tokens
 from services.payments.handlers.audit_books import AuditBooks
 from services.payments.handlers.check_books import read_imbalances
+from services.payments.handlers.end_rides import EndRides
 from services.payments.handlers.publish_checkpoints import PublishCheckpoints
 from services.payments.handlers.relay_outbox import relay_outbox
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
@@ -32,7 +33,7 @@ _A_TENTH: Final = 0.1
 
 
 def duties(
-    announcer: Announcer, replay: ReplayDeadLetters, sweep: Sweep, key: BatchKey, checkpoints: Path | None
+    announcer: Announcer, replay: ReplayDeadLetters, sweep: Sweep, rides: EndRides, key: BatchKey, checkpoints: Path | None
 ) -> list[Group]:
     """What there is to do; each group has a session of its own."""
     return [
@@ -50,7 +51,7 @@ def duties(
         ],
         [Duty(1, AuditBooks(), _A_FIFTIETH, share_behind=_A_TENTH), Duty(5, _measure_imbalance, _A_FIFTIETH)],
         [Duty(5, lambda _: replay.of_known_cards()), Duty(5, lambda _: replay.close_decided())],
-        [Duty(1, sweep.holds), Duty(5, sweep.purses)],
+        [Duty(1, sweep.holds), Duty(5, sweep.purses), Duty(5, rides.without_exit), Duty(3600, rides.forget)],
     ]
 
 

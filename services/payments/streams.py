@@ -25,6 +25,7 @@ from services.payments.adapters.tariffs import read_rules
 from services.payments.adapters.wire import SCENE_OF_TOPIC, Received
 from services.payments.config import Config
 from services.payments.domain.book import Rules
+from services.payments.handlers.end_rides import EndRides
 from services.payments.handlers.operate import Operate
 from services.payments.handlers.post_taps import Owed, PostTaps
 from services.payments.handlers.project_cards import ProjectCards
@@ -103,7 +104,8 @@ class StreamWorker:
                 for lane in (*self._lanes, self._card_lane):
                     group.create_task(lane.run())
                 sweep = Sweep(engine, Operate(ledger))
-                groups = duties(self._announcer, replay, sweep, key, self._config.checkpoints)
+                rides = EndRides(ledger, self._rules)
+                groups = duties(self._announcer, replay, sweep, rides, key, self._config.checkpoints)
                 group.create_task(Housekeeping(engine, ELECTION, groups).run())
         finally:
             await self._announcer.stop()

@@ -29,9 +29,9 @@ _NAMES = "select name from payments.account where name is not null and kind <> 7
 _JOURNAL = """
 select b.number, b.now, o.row, o.terminal, o.request_id, o.body, o.body_digest, o.kind, o.reason, o.amount_fen, o.moved_fen,
        o.account_id, o.payment
-from payments.batch b left join payments.operation o on o.batch = b.number
+from payments.batch b left join payments.operation o on o.batch = b.number and o.kind <> 10 -- which stands with its taps
 where b.number > $1 order by b.number, o.row"""
-_TAPS = "select debit_account, credit_account, amount_fen from payments.transfer where batch = $1 and sequence > 0 order by id"
+_TAPS = "select debit_account, credit_account, amount_fen from payments.transfer where batch = $1 order by id"
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import count
+from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -24,7 +25,8 @@ from services.payments.handlers.open_accounts import Opening, open_accounts
 from services.payments.handlers.post_taps import PostTaps
 from services.payments.handlers.register_merchants import RegistryLine, register_merchants
 
-CONFIG = Config(database_url="", kafka="")
+CONFIG = Config(database_url="", kafka="", tariffs=Path(__file__).parent / "tariffs")
+"""With plain tariffs: a fare depends on no other tap."""
 TARIFFS = CONFIG.tariffs
 KEY = BatchKey(bytes(32), 1)
 FIRST_ACCOUNT = 2**32

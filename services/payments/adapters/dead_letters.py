@@ -1,6 +1,6 @@
 """Dead letters: records without a verdict, stored in the transaction that could not decide them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -59,13 +59,22 @@ async def close_replayed(
     driver: "asyncpg.Connection[Any]", entries: Sequence[Entry], answers: Sequence[Answer], now_ms: int
 ) -> None:
     """Close the dead letters that were decided; tell their merchants through the outbox, for no fetch began this."""
-    encode = Outcomes().encode
-    messages: list[tuple[bytes, bytes]] = []
-    rows = []
-    for (record, read), answer in zip(entries, answers, strict=True):
-        rows.append((*record[:4], answer.cause, answer.verdict is not None))
-        if isinstance(read, Tap) and (outcome := encode(read, answer)) is not None:
-            messages.append((read.terminal.merchant_id.encode(), outcome))
+    rows = [
+        (*record[:4], answer.cause, answer.verdict is not None) for (record, _), answer in zip(entries, answers, strict=True)
+    ]  # fmt: skip
     await driver.execute(_REPLAYED, *columns(rows), instant(now_ms))
+    messages = [(merchant.encode(), outcome) for merchant, outcome in outcomes_of(zip(entries, answers, strict=True))]
     if messages:
         await driver.execute(_OUTBOX, topics.OUTCOMES, msgspec.msgpack.encode(messages))
+
+
+def outcomes_of(settled: Iterable[tuple[Entry, Answer]]) -> list[tuple[str, bytes]]:
+    """(merchant, Outcome) of every tap that was answered, and of those whose fares it has changed."""
+    outcomes = Outcomes()
+    encode, told = outcomes.encode, []
+    for (_, read), answer in settled:
+        if isinstance(read, Tap) and (outcome := encode(read, answer)) is not None:
+            told.append((read.terminal.merchant_id, outcome))
+        if answer.adjusted:
+            told += [(one.terminal.merchant_id, outcomes.encode_revised(one)) for one in answer.adjusted]
+    return told

@@ -1,6 +1,6 @@
 """One posting: a batch of taps or operations in one PostgreSQL transaction. The order of its statements makes it exact."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
@@ -9,18 +9,29 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common import topics
-from services.common.clock import instant
+from services.common.clock import instant, milliseconds
 from services.common.database import driver_session, driver_transaction, place_of
 from services.payments.adapters.dead_letters import Entry, close_replayed, write_dead_letters
 from services.payments.adapters.locking import lock_accounts
 from services.payments.adapters.lone import read_alone, write_alone
 from services.payments.adapters.payments import REASON, columns, read_owners, read_payments, read_rulings, write_payments
+from services.payments.adapters.requests import adjustment
+from services.payments.adapters.rides import (
+    Awaited,
+    awaited,
+    change_rides,
+    let_rest,
+    read_caused,
+    read_histories,
+    ride_rows,
+)
 from services.payments.adapters.rows import batch_digest, copy_rows, operation_rows, transfer_rows, verdict_rows
 from services.payments.adapters.spent_tokens import read_spent, write_spent
 from services.payments.adapters.wire import Outcomes
 from services.payments.domain.account import FIRST_PURSE_ACCOUNT, Account, AccountKind, HolderAccount
 from services.payments.domain.book import Book, Journal, Rules
 from services.payments.domain.operation import (
+    Adjust,
     Answered,
     Authorize,
     Capture,
@@ -34,8 +45,10 @@ from services.payments.domain.operation import (
     TopUp,
     Void,
 )
-from services.payments.domain.posting import decide
+from services.payments.domain.posting import decide, end_ride, histories_wanted
+from services.payments.domain.ride import Adjusted, History
 from services.payments.domain.tap import ITSELF, Tap
+from services.payments.domain.transfer import ROWS
 from services.payments.domain.verdict import Answer, Verdict
 
 Point = Literal["locked", "written", "committed", "sent", "acknowledged"]
@@ -158,6 +171,28 @@ class Ledger:
         self._remember(operations)
         return journal.answered
 
+    async def end_rides(self, entries: Sequence[Awaited], now_ms: int) -> list[int]:
+        """Charge entries whose exit did not come in time as such; how many fares changed, an entry. Told by the outbox.
+
+        Where the exit is known, or comes later after all, the entry costs nothing again. Raises what the database raises.
+        """
+        async with driver_transaction(self._engine) as driver:
+            locked = await lock_accounts(driver, [], list({entry.account_id for entry in entries}))
+            book, journal = Book(locked.by_card, locked.by_id), Journal()
+            open_ = [entry for entry in entries if awaited(entry, locked.by_id)]
+            wanted = {(entry.account_id, entry.tariff_key): milliseconds(entry.event_time) for entry in open_}
+            if wanted:
+                book.histories = await read_histories(driver, wanted)
+            for entry in open_:
+                account = locked.by_id[entry.account_id]
+                assert isinstance(account, HolderAccount)
+                history = book.histories[entry.account_id, entry.tariff_key]
+                end_ride(history, (entry.terminal, entry.sequence), account, book, self._rules, journal, locked.batch, now_ms)
+            await self._write(driver, journal, book, locked.batch, now_ms, tell_adjusted=True)
+            await let_rest(driver, entries)
+        changed = Counter((one.account_id, one.cause.number, one.cause_sequence) for one in journal.adjusted)
+        return [changed[entry.account_id, entry.terminal, entry.sequence] for entry in entries]
+
     async def _post(
         self, driver: "asyncpg.Connection[Any]", taps: Sequence[Tap], maybe_known: Sequence[tuple[int, int]], now_ms: int
     ) -> Journal:
@@ -166,7 +201,16 @@ class Ledger:
         book = Book(locked.by_card, locked.by_id)
         if maybe_known:
             book.verdicts.update(await _known(driver, maybe_known))
+        if wanted := histories_wanted(taps, book, self._rules):
+            book.histories = await read_histories(driver, wanted)
+            _refuse_unread(taps, book)
         journal = decide(taps, (), book, self._rules, locked.batch, now_ms)
+        if repeated := {tap.identity for tap, answer in zip(taps, journal.answers, strict=True) if answer.repeated}:
+            caused = await read_caused(driver, list(repeated))
+            journal.answers = [
+                answer._replace(adjusted=tuple(caused[tap.identity])) if answer.repeated and tap.identity in caused else answer
+                for tap, answer in zip(taps, journal.answers, strict=True)
+            ]
         await self._write(driver, journal, book, locked.batch, now_ms)
         return journal
 
@@ -240,13 +284,30 @@ class Ledger:
         while len(recent) > _MOST_RECENT:
             recent.popitem(last=False)
 
-    async def _write(self, driver: "asyncpg.Connection[Any]", journal: Journal, book: Book, batch: int, now_ms: int) -> None:
+    async def _write(
+        self,
+        driver: "asyncpg.Connection[Any]",
+        journal: Journal,
+        book: Book,
+        batch: int,
+        now_ms: int,
+        *,
+        tell_adjusted: bool = False,
+    ) -> None:
         if not journal.row:
             return
+        if journal.row > ROWS:
+            # Like everything that cannot be stored: the batch is halved.
+            raise asyncpg.ProgramLimitExceededError("the batch has more rows than a transfer's id can tell apart")
         verdicts = verdict_rows(journal.decided)
         transfers = transfer_rows(journal.legs, batch, now_ms)
-        operations = operation_rows(journal.ruled, journal.barred)
-        await copy_rows(driver, verdicts, transfers, operations)
+        adjustments = [adjustment(adjusted) for adjusted in journal.adjusted]
+        operations = operation_rows([*journal.ruled, *adjustments], journal.barred)
+        await copy_rows(driver, verdicts, transfers, operations, rides=ride_rows(journal.rides))
+        if book.histories:
+            rides = (ride for history in book.histories.values() for ride in history.rides)
+            if changed := [ride for ride in rides if ride.stored and ride.changed]:
+                await change_rides(driver, changed)
         if journal.opened:
             # In the order of their names, so that two batches that want the same ones cannot deadlock.
             await driver.execute(_OPEN, *columns(map(_opened, sorted(journal.opened, key=lambda asked: asked.name))))
@@ -274,13 +335,26 @@ class Ledger:
             batch,
             instant(now_ms),
             len(journal.decided),
-            len(journal.ruled) + len(journal.barred),
+            len(journal.ruled) + len(journal.barred) + len(journal.adjusted),
             len(journal.legs),
             batch_digest(self._key.key, batch, now_ms, verdicts, transfers, operations),
             self._key.version,
             topics.OUTCOMES,
-            _told(journal, book),
+            _told(journal, book, journal.adjusted if tell_adjusted else ()),
         )
+
+
+def _refuse_unread(taps: Sequence[Tap], book: Book) -> None:
+    """A tap that is among the rides has a verdict, which the hint in memory did not expect: once more, with reading."""
+    of_account: dict[int, list[History]] = {}
+    for (account_id, _), history in book.histories.items():
+        of_account.setdefault(account_id, []).append(history)
+    for tap in taps:
+        account = book.accounts.get(tap.card_identifier)
+        if account is None or tap.identity in book.verdicts:
+            continue
+        if any(history.has(tap) for history in of_account.get(account.id, ())):
+            raise asyncpg.SerializationError("what has no verdict now has one already")
 
 
 _UNSEEN: Final = 2**63
@@ -306,7 +380,7 @@ async def _referred(driver: "asyncpg.Connection[Any]", operations: Iterable[Oper
     names: set[tuple[int, str]] = set()
     for operation in operations:
         match operation:
-            case Authorize():
+            case Authorize() | Adjust():
                 pass
             case TopUp() | SetAccountStatus():
                 accounts.add(operation.account_id)
@@ -379,12 +453,13 @@ def _accrued(journal: Journal, locked: Mapping[int, Account]) -> dict[int, tuple
 _NOTHING: Final = 0, 0, 0
 
 
-def _told(journal: Journal, book: Book) -> bytes | None:
+def _told(journal: Journal, book: Book, adjusted: Sequence[Adjusted] = ()) -> bytes | None:
     """What is told of the operations: one row in the outbox for the whole batch, because no fetch began it."""
-    if not journal.ruled:
+    if not journal.ruled and not adjusted:
         return None
-    encode = Outcomes().encode_ruling
-    messages: list[tuple[bytes, bytes]] = []
+    outcomes = Outcomes()
+    encode = outcomes.encode_ruling
+    messages = [(one.tap.terminal.merchant_id.encode(), outcomes.encode_revised(one.revised)) for one in adjusted]
     for operation, ruling in journal.ruled:
         caller = operation.request.caller
         merchant_id, terminal_id = caller.merchant_id, caller.terminal_id

@@ -9,7 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from services.payments.domain.account import AccountStatus, Purse
+from services.payments.domain.book import Ruled
 from services.payments.domain.operation import (
+    Adjust,
     Authorize,
     Capture,
     Entry,
@@ -21,12 +23,15 @@ from services.payments.domain.operation import (
     Post,
     Refund,
     Request,
+    Ruling,
     SetAccountStatus,
     Token,
     TopUp,
     Void,
 )
+from services.payments.domain.ride import Adjusted
 from services.payments.domain.tap import Terminal
+from services.payments.domain.verdict import Reason
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[Any]).decode
@@ -138,6 +143,20 @@ def expire(ledger: Terminal, payment: bytes) -> Expire:
     return Expire(_request(ledger, f"expire:{payment.hex()}", Kind.EXPIRE, *reference), reference)
 
 
+def adjustment(adjusted: Adjusted) -> Ruled:
+    """An adjustment as it stands in the journal, under (cause, tap). Blanks keep its name apart from what callers choose."""
+    tap, fare = adjusted.tap, adjusted.fare
+    number, sequence = tap.identity
+    name = f"adjust {adjusted.cause_sequence} {number} {sequence}"
+    body = _encode([Kind.ADJUST, number, sequence, adjusted.revision, fare.fare_fen, fare.charged_fen, fare.shares])
+    request = Request(adjusted.cause, name, tap.digest, body)
+    ruling = Ruling(
+        tap.digest, Kind.ADJUST, Reason.NONE, fare.charged_fen, adjusted.moved_fen, adjusted.account_id, None, adjusted.batch,
+        adjusted.row, adjusted.decide_time_ms,
+    )  # fmt: skip
+    return Ruled(Adjust(request, tap.terminal, sequence, adjusted.revision, fare.fare_fen, fare.charged_fen), ruling)
+
+
 def again(caller: Terminal, request_id: str, body: bytes, opened_account: int) -> Operation:
     """The operation that is kept in the journal, to be decided again."""
     kind, *facts = _decode(body)
@@ -177,3 +196,5 @@ def again(caller: Terminal, request_id: str, body: bytes, opened_account: int) -
             return set_account_status(caller, request_id, account_id, AccountStatus(status))
         case Kind.EXPIRE:
             return expire(caller, facts[0])
+        case Kind.ADJUST:
+            raise ValueError("an adjustment is decided with the tap that caused it")

@@ -34,6 +34,9 @@ PAYMENT_COLUMNS: Final = (
     "captured_total_fen", "refunded_total_fen", "part_accounts", "held_fen", "captured_fen", "refunded_fen", "create_time",
     "expire_time",
 )  # fmt: skip
+RIDE_COLUMNS: Final = (
+    "account_id", "tariff_key", "event_time", "terminal", "sequence", "body", "before", "rated", "awaits_exit",
+)  # fmt: skip
 # Each field is its length and its value; the row begins with the number of fields.
 _VERDICT: Final = Struct("!h" + "ii iq iq ii ih ih iq iq iq iq i32s".replace(" ", ""))
 _TRANSFER: Final = Struct("!h" + "i16s iq ii ih ih iq iq iq ih iq ii iq iq ii ii".replace(" ", ""))
@@ -169,6 +172,7 @@ async def copy_rows(
     transfers: bytes = b"",
     operations: bytes = b"",
     payments: bytes = b"",
+    rides: bytes = b"",
 ) -> None:
     """Append the rows of a batch, in the transaction that is open."""
     for table, columns, rows in (
@@ -176,6 +180,7 @@ async def copy_rows(
         ("operation", OPERATION_COLUMNS, operations),
         ("payment", PAYMENT_COLUMNS, payments),
         ("transfer", TRANSFER_COLUMNS, transfers),
+        ("ride", RIDE_COLUMNS, rides),
     ):
         if rows:
             await _copy(driver, table, columns, rows)

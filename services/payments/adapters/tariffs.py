@@ -30,7 +30,9 @@ async def read_rules(engine: AsyncEngine, config: Config) -> Rules:
         rows = await connection.execute(text("select name, id from payments.account where kind = 3"))
         funds = {row.name: row.id for row in rows}
         losses = await connection.scalar(text("select id from payments.account where kind = 4"))
+        shortfalls = await connection.scalar(text("select id from payments.account where name = 'fare_shortfalls'"))
     assert isinstance(losses, int), "the first migration opens this account"
+    assert isinstance(shortfalls, int), "and a later one this"
     city = read_city_rules(config.rules)
     return Rules(
         read_tariffs(config.tariffs, funds),
@@ -40,4 +42,5 @@ async def read_rules(engine: AsyncEngine, config: Config) -> Rules:
         hotlist_grace_ms=config.hotlist_grace_seconds * 1000,
         limits=city.limits,
         purposes=city.purposes,
+        fare_shortfalls_account=shortfalls,
     )

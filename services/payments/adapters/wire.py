@@ -12,8 +12,8 @@ from services.common import topics
 from services.common.clock import LATEST_MS
 from services.payments.adapters.registry import Registry
 from services.payments.domain.operation import Ruling
-from services.payments.domain.tap import CardForm, Facts, Scene, Side, Tap
-from services.payments.domain.verdict import Answer, Cause, Reason
+from services.payments.domain.tap import CardForm, Facts, Scene, Side, Tap, Terminal
+from services.payments.domain.verdict import Answer, Cause, Reason, Revised
 
 SCENE_OF_TOPIC: Final = {
     topics.TRANSACTIONS_BUS: Scene.BUS,
@@ -89,7 +89,20 @@ def decode(record: Received, registry: Registry) -> Tap | Undecided:
     facts = _facts(body, body_scene)
     if facts is None or (form := _FORM.get(body.card_form)) is None:
         return Undecided(Cause.BAD_TEXT, *read)
-    return Tap(terminal, sequence, digest, card_identifier, event_time_ms, price_fen, facts, form)
+    return Tap(terminal, sequence, digest, card_identifier, event_time_ms, price_fen, facts, form, body_bytes)
+
+
+def tap_of_body(terminal: Terminal, body_bytes: bytes) -> Tap:
+    """The tap of a body that was accepted before."""
+    body = TransactionBody.FromString(body_bytes)
+    scene = body.WhichOneof("scene")
+    assert scene is not None
+    facts = _facts(body, scene)
+    assert facts is not None
+    return Tap(
+        terminal, body.terminal_sequence, sha256(body_bytes).digest(), body.card_identifier, body.event_time_ms,
+        body.price_fen if body.HasField("price_fen") else None, facts, _FORM[body.card_form], body_bytes,
+    )  # fmt: skip
 
 
 def _facts(body: TransactionBody, scene: str) -> Facts | None:
@@ -161,6 +174,26 @@ class Outcomes:
         identity.terminal_sequence = tap.sequence
         message.body_digest = tap.digest
         return message.SerializeToString()
+
+    def encode_revised(self, revised: Revised) -> bytes:
+        """The outcome of a tap whose fare another one has changed: it was posted, and stays so."""
+        message = self._message
+        message.Clear()
+        identity = message.identity
+        identity.merchant_id = revised.terminal.merchant_id
+        identity.terminal_id = revised.terminal.terminal_id
+        identity.terminal_sequence = revised.sequence
+        message.body_digest = revised.digest
+        message.revision = revised.revision
+        message.verdict = VERDICT_POSTED
+        message.fare.amount_fen = revised.fare_fen
+        message.charged.amount_fen = revised.charged_fen
+        message.batch_number = revised.batch
+        message.batch_row = revised.row
+        message.decide_time_ms = revised.decide_time_ms
+        content = message.SerializeToString()
+        message.Clear()
+        return content
 
     def encode_ruling(self, merchant_id: str, terminal_id: str, request_id: str, ruling: Ruling) -> bytes:
         """The outcome of an operation, for the merchant whose payment it concerns."""

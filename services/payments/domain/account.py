@@ -148,6 +148,29 @@ class HolderAccount(Account):
 
         None when all of them together do not bear the amount. Bound purses never go below zero.
         """
+        parts, rest = self._from_bound(amount_fen, terminal, purposes, time_ms)
+        if rest:
+            if rest > self.available_fen + (self.overdraft_fen if overdraft else 0):
+                return None
+            parts.append((self, rest))
+        return parts
+
+    def bear(
+        self, amount_fen: int, terminal: Terminal, purposes: Mapping[str, Purpose], time_ms: int
+    ) -> tuple[list[tuple[Account, int]], int]:
+        """As much of an amount as there is, overdraft included, by purse; and what is not there. None of it while not open."""
+        if self.status is not AccountStatus.OPEN:
+            return [], amount_fen
+        parts, rest = self._from_bound(amount_fen, terminal, purposes, time_ms)
+        part = min(rest, max(0, self.available_fen + self.overdraft_fen))
+        if part:
+            parts.append((self, part))
+        return parts, rest - part
+
+    def _from_bound(
+        self, amount_fen: int, terminal: Terminal, purposes: Mapping[str, Purpose], time_ms: int
+    ) -> tuple[list[tuple[Account, int]], int]:
+        """What bound purses pay, and the rest."""
         parts: list[tuple[Account, int]] = []
         rest = amount_fen
         for purse in self._bound(terminal, purposes, time_ms):
@@ -155,11 +178,7 @@ class HolderAccount(Account):
             if part > 0:
                 parts.append((purse, part))
                 rest -= part
-        if rest:
-            if rest > self.available_fen + (self.overdraft_fen if overdraft else 0):
-                return None
-            parts.append((self, rest))
-        return parts
+        return parts, rest
 
     def _bound(self, terminal: Terminal, purposes: Mapping[str, Purpose], time_ms: int) -> Iterable[Purse]:
         may = [

@@ -8,6 +8,7 @@ from services.payments.domain.account import Account, HolderAccount, Purpose
 from services.payments.domain.limits import Limits
 from services.payments.domain.operation import Answered, OpenAccount, Operation, Ruling, Token
 from services.payments.domain.payment import Payment
+from services.payments.domain.ride import Adjusted, History, Ride
 from services.payments.domain.tap import Tap
 from services.payments.domain.tariff import Tariffs
 from services.payments.domain.transfer import Leg
@@ -30,6 +31,8 @@ class Rules:
     """Of online payments, by the holder's category; "" is everybody else's."""
     purposes: Mapping[str, Purpose] = field(default_factory=dict)
     """What bound purses pay for, by name."""
+    fare_shortfalls_account: int = 0
+    """Pays what of a fare that was raised later nobody can pay any more."""
 
 
 NO_RULES = Rules(Tariffs(()), 0, 0, 0, 0)
@@ -78,6 +81,8 @@ class Book:
     """Those that the batch refers to, and those that it makes."""
     spent: set[bytes] = field(default_factory=set)
     """Numbers of tokens that were used before."""
+    histories: dict[tuple[int, str], History] = field(default_factory=dict)
+    """By account and key of the tariff: earlier rides, where some of the batch's taps need them, and those that it makes."""
     names: set[str] = field(default_factory=set)
     """Of the accounts to be opened: those that are taken."""
 
@@ -94,6 +99,11 @@ class Journal:
     ruled: list[Ruled] = field(default_factory=list)
     barred: list[Barred] = field(default_factory=list)
     legs: list[Leg] = field(default_factory=list)
+    rides: list[Ride] = field(default_factory=list)
+    """That were accepted."""
+    disturbed: tuple[History, int] | None = None
+    """Rides that the tap at hand was put before; they are rated again when it has its verdict."""
+    adjusted: list[Adjusted] = field(default_factory=list)
     spent: list[Token] = field(default_factory=list)
     opened: list[OpenAccount] = field(default_factory=list)
     pending: dict[int, int] = field(default_factory=dict)
@@ -102,4 +112,4 @@ class Journal:
     @property
     def row(self) -> int:
         """The next row of the batch."""
-        return len(self.decided) + len(self.ruled) + len(self.barred)
+        return len(self.decided) + len(self.ruled) + len(self.barred) + len(self.adjusted)

@@ -20,6 +20,7 @@ class Kind(IntEnum):
     OPEN_ACCOUNT = 7
     SET_ACCOUNT_STATUS = 8
     EXPIRE = 9
+    ADJUST = 10
 
 
 class Request(NamedTuple):
@@ -150,7 +151,19 @@ class Expire(NamedTuple):
     reference: PaymentReference
 
 
-Operation = Authorize | Capture | Void | Refund | TopUp | Post | OpenAccount | SetAccountStatus | Expire
+class Adjust(NamedTuple):
+    """A fare that another tap has changed; asked by the ledger itself, in the name of the terminal of that tap."""
+
+    request: Request
+    terminal: Terminal
+    sequence: int
+    """With the terminal: the tap whose fare it is."""
+    revision: int
+    fare_fen: int
+    charged_fen: int
+
+
+Operation = Authorize | Capture | Void | Refund | TopUp | Post | OpenAccount | SetAccountStatus | Expire | Adjust
 KIND: Final = {
     Authorize: Kind.AUTHORIZE,
     Capture: Kind.CAPTURE,
@@ -161,6 +174,7 @@ KIND: Final = {
     OpenAccount: Kind.OPEN_ACCOUNT,
     SetAccountStatus: Kind.SET_ACCOUNT_STATUS,
     Expire: Kind.EXPIRE,
+    Adjust: Kind.ADJUST,
 }
 NO_DIGEST: Final = bytes(32)
 """Of the verdict that a Void leaves for a payment that has not arrived: whatever its body, it is refused."""

@@ -10,8 +10,10 @@ from services.payments.domain.book import Book, Decided, Journal, Rules
 from services.payments.domain.card import LOST, Card, CardStatus
 from services.payments.domain.online import REASON_OF_ACCOUNT, decide_operation
 from services.payments.domain.operation import Operation
+from services.payments.domain.rating.price import Identity
 from services.payments.domain.rating.rule import Fare, State
-from services.payments.domain.tap import Tap
+from services.payments.domain.ride import Adjusted, Held, History, Parts, Ride, adjust, place_of, state_of, wanted_since
+from services.payments.domain.tap import Tap, Terminal
 from services.payments.domain.tariff import Tariff
 from services.payments.domain.transfer import Code, Leg
 from services.payments.domain.verdict import Answer, Cause, Reason, Verdict
@@ -37,12 +39,86 @@ def decide(taps: Sequence[Tap], operations: Sequence[Operation], book: Book, rul
             journal.answers.append(Answer(None, Cause.NO_TARIFF))
             continue
         row = journal.row
-        reason, fare = _accept(tap, account, tariff, rules, now_ms, row, journal.legs)
+        accepted = _accept(tap, account, tariff, book, rules, now_ms, row, journal)
+        fare = accepted if isinstance(accepted, Fare) else _NO_FARE
+        reason = Reason.NONE if isinstance(accepted, Fare) else accepted
         verdict = Verdict(tap.digest, reason, fare.fare_fen, fare.charged_fen, batch, row, now_ms)
         book.verdicts[identity] = verdict
         journal.decided.append(Decided(tap, account.id, verdict))
-        journal.answers.append(Answer(verdict))
+        adjusted: tuple[Adjusted, ...] = ()
+        if journal.disturbed is not None:
+            history, at = journal.disturbed
+            journal.disturbed = None
+            adjusted = rate_again(history, at, tap.terminal, tap.sequence, account, book, rules, journal, batch, now_ms)
+        journal.answers.append(Answer(verdict, adjusted=tuple(one.revised for one in adjusted)))
     return journal
+
+
+def histories_wanted(taps: Sequence[Tap], book: Book, rules: Rules) -> dict[tuple[int, str], int]:
+    """Whose rides must be at hand to decide these taps, and since when: by account and key of the tariff, in milliseconds.
+
+    Those of taps that come late, and of taps that say something about a ride that is under way.
+    """
+    wanted: dict[tuple[int, str], int] = {}
+    for tap in taps:
+        account = book.accounts.get(tap.card_identifier)
+        if account is None or not account.usage or tap.identity in book.verdicts:
+            continue
+        tariff = rules.tariffs.in_force(tap)
+        if tariff is None or not tariff.remembers:
+            continue
+        since = wanted_since(tap, tariff, account.usage.get(tariff.key))
+        if since is not None:
+            place = account.id, tariff.key
+            wanted[place] = min(since, wanted.get(place, since))
+    return wanted
+
+
+def end_ride(
+    history: History,
+    entry: Identity,
+    account: HolderAccount,
+    book: Book,
+    rules: Rules,
+    journal: Journal,
+    batch: int,
+    now_ms: int,
+) -> None:
+    """No exit of an entry came in time: it counts as one without, until the exit comes after all."""
+    at = history.entry(entry)
+    ride = history.rides[at]
+    ride.unmatched = ride.changed = True
+    rate_again(history, at, ride.tap.terminal, ride.tap.sequence, account, book, rules, journal, batch, now_ms)
+
+
+def rate_again(
+    history: History,
+    at: int,
+    cause: Terminal,
+    cause_sequence: int,
+    account: HolderAccount,
+    book: Book,
+    rules: Rules,
+    journal: Journal,
+    batch: int,
+    now_ms: int,
+) -> tuple[Adjusted, ...]:
+    """Rate rides again from one on, because of a tap, and adjust those whose fares have changed."""
+    adjusted = []
+    for place, fare in sorted(history.rate_from(at, account, rules.tariffs).items()):
+        ride = history.rides[place]
+        if fare == ride.fare:
+            continue
+        row = journal.row
+        moved_fen = adjust(
+            ride, fare, account, book.locked, rules.purposes, rules.fare_shortfalls_account, row, journal.legs
+        )  # fmt: skip
+        one = Adjusted(
+            cause, cause_sequence, ride.tap, account.id, ride.revision, fare, moved_fen, batch, row, now_ms
+        )  # fmt: skip
+        journal.adjusted.append(one)
+        adjusted.append(one)
+    return tuple(adjusted)
 
 
 def _answer_again(known: Verdict, tap: Tap) -> Answer:
@@ -61,70 +137,99 @@ _REASON_OF_STATUS = {
 
 
 def _accept(
-    tap: Tap, account: HolderAccount, tariff: Tariff, rules: Rules, now_ms: int, row: int, legs: list[Leg]
-) -> tuple[Reason, Fare]:
+    tap: Tap, account: HolderAccount, tariff: Tariff, book: Book, rules: Rules, now_ms: int, row: int, journal: Journal
+) -> Reason | Fare:
     """Refuse with a reason, or add the legs that pay the merchant."""
     if tap.event_time_ms > now_ms + rules.clock_tolerance_ms:
-        return Reason.BAD_TIME, _NO_FARE
+        return Reason.BAD_TIME
     if tap.event_time_ms < now_ms - rules.acceptance_horizon_ms or tap.sequence <= tap.terminal.mark:
-        return Reason.TOO_LATE, _NO_FARE
+        return Reason.TOO_LATE
     if refusal := tariff.refuse(tap):
-        return refusal, _NO_FARE
+        return refusal
     card = account.card(tap.card_identifier)
     period = card.status_at(tap.event_time_ms)
     if refusal := _REASON_OF_STATUS.get(period.status):
-        return refusal, _NO_FARE
+        return refusal
     if period.status in LOST:
         published_ms = period.hotlist_published_ms
         if published_ms and tap.event_time_ms >= published_ms + rules.hotlist_grace_ms:
-            return Reason.HOTLISTED, _NO_FARE
-        return Reason.NONE, _pay_from_hotlist_losses(tap, account, card, tariff, rules, row, legs)
+            return Reason.HOTLISTED
+        return _pay_from_hotlist_losses(tap, account, card, tariff, rules, row, journal.legs)
     if refusal := REASON_OF_ACCOUNT.get(account.status):
-        return refusal, _NO_FARE
-    state = account.usage.get(tariff.key, _NOTHING)
-    for limit in tariff.limits:
-        if refusal := limit.refuse(tap, state):
-            return refusal, _NO_FARE
-    fare, after = tariff.rate(tap, card, state)
-    if not _pay(tap, account, fare, rules, row, legs):
-        return Reason.INSUFFICIENT_FUNDS, _NO_FARE
+        return refusal
     if tariff.remembers:
-        account.use({**account.usage, tariff.key: after})
-    return Reason.NONE, fare
+        return _ride(tap, account, card, tariff, book, rules, row, journal)
+    fare, _ = tariff.rate(tap, card, _NOTHING)
+    if _pay(tap, account, fare, rules, row, journal.legs) is None:
+        return Reason.INSUFFICIENT_FUNDS
+    return fare
 
 
-def _pay(tap: Tap, account: HolderAccount, fare: Fare, rules: Rules, row: int, legs: list[Leg]) -> bool:
-    """Pay the merchant out of the purses that may, and a fund what the holder does not; False when they do not bear it."""
+def _ride(
+    tap: Tap, account: HolderAccount, card: Card, tariff: Tariff, book: Book, rules: Rules, row: int, journal: Journal
+) -> Reason | Fare:
+    """Accept a tap among the other rides of its holder. Limits and funds are judged once, on what is accepted by now."""
+    key = tariff.key
+    held: Held | None = account.usage.get(key)
+    history = book.histories.get((account.id, key))
+    if history is None:
+        history = book.histories[account.id, key] = History()
+    before, at = history.state_at(tap, held)
+    for limit in tariff.limits:
+        if refusal := limit.refuse(tap, history.counted(limit, tap, at, before, held)):
+            return refusal
+    fare, after = tariff.rate(tap, card, before)
+    parts = _pay(tap, account, fare, rules, row, journal.legs)
+    if parts is None:
+        return Reason.INSUFFICIENT_FUNDS
+    ride = Ride(tap, account.id, key, before, fare, parts)
+    journal.rides.append(ride)
+    history.rides.insert(at, ride)
+    if at < len(history.rides) - 1 or tariff.looks_back(tap, before) is not None:
+        journal.disturbed = history, at
+    else:
+        account.use({**account.usage, key: [*place_of(tap), after]})
+    return fare
+
+
+def _pay(tap: Tap, account: HolderAccount, fare: Fare, rules: Rules, row: int, legs: list[Leg]) -> Parts | None:
+    """Pay the merchant out of the purses that may, and funds what the holder does not; None when they do not bear it."""
     number, payee, event_ms = tap.terminal.number, tap.terminal.payable_account, tap.event_time_ms
     leg = 0
+    parts: Parts = ()
     if account.purses:
         shares = account.split(fare.charged_fen, tap.terminal, rules.purposes, event_ms, overdraft=True)
         if shares is None:
-            return False
+            return None
         for purse, share in shares:
             purse.take(share)
             legs.append(Leg(number, tap.sequence, event_ms, row, leg, Code.CHARGE, purse.id, payee, share, account.id))
             leg += 1
+        parts = tuple((purse.id, share) for purse, share in shares)
     elif fare.charged_fen:
         if not account.can_pay(fare.charged_fen):
-            return False
+            return None
         account.take(fare.charged_fen)
         legs.append(Leg(number, tap.sequence, event_ms, row, 0, Code.CHARGE, account.id, payee, fare.charged_fen, account.id))
         leg = 1
+        parts = ((account.id, fare.charged_fen),)
     for fund, share in fare.shares:
         legs.append(Leg(number, tap.sequence, event_ms, row, leg, Code.CONCESSION, fund, payee, share, account.id))
         leg += 1
-    return True
+    return parts
 
 
 def _pay_from_hotlist_losses(
     tap: Tap, account: HolderAccount, card: Card, tariff: Tariff, rules: Rules, row: int, legs: list[Leg]
 ) -> Fare:
-    """After the report and before the hotlist took effect the merchant is paid, and never from the purse."""
-    fare_fen = tariff.rate(tap, card, account.usage.get(tariff.key, _NOTHING))[0].fare_fen
-    losses = rules.hotlist_losses_account
+    """After the report and before the hotlist took effect the merchant is paid, and never from the purse.
+
+    It is rated by what is remembered of the holder, and nothing is remembered of it: it was not the holder's.
+    """
+    held: Held | None = account.usage.get(tariff.key)
+    fare_fen = tariff.rate(tap, card, _NOTHING if held is None else state_of(held))[0].fare_fen
     if fare_fen:
-        payee, number = tap.terminal.payable_account, tap.terminal.number
+        payee, number, losses = tap.terminal.payable_account, tap.terminal.number, rules.hotlist_losses_account
         legs.append(
             Leg(number, tap.sequence, tap.event_time_ms, row, 0, Code.HOTLIST_LOSS, losses, payee, fare_fen, account.id)
         )

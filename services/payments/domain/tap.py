@@ -98,6 +98,8 @@ class Tap(NamedTuple):
     """What the body says, for scenes where the merchant names the price."""
     facts: Facts = NO_FACTS
     form: CardForm = CardForm.UNSPECIFIED
+    body: bytes = b""
+    """The signed body; kept of taps that may have to be rated again."""
 
     @property
     def identity(self) -> tuple[int, int]:

@@ -62,9 +62,14 @@ class Tariff:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "limits", tuple(rule for rule in self.rules if type(rule).refuse is not Rule.refuse))
-        prices = [self.price, *(line.price for line in self.lines.values())]
-        remembers = any(rule.remembers for rule in self.rules) or any(isinstance(price, Journey) for price in prices)
+        remembers = any(rule.remembers for rule in self.rules) or self.longest_journey_ms > 0
         object.__setattr__(self, "remembers", remembers)
+
+    @property
+    def longest_journey_ms(self) -> int:
+        """How long the exit of a ride is awaited; 0: there are no rides with an exit."""
+        prices = [self.price, *(line.price for line in self.lines.values())]
+        return max((price.most_ms for price in prices if isinstance(price, Journey)), default=0)
 
     def rate(self, tap: Tap, card: Card, state: State, *, unmatched: bool = False) -> tuple[Fare, State]:
         """The fare of a tap, and what is remembered after it.
@@ -137,6 +142,11 @@ class Tariffs:
         for tariff in sorted(tariffs, key=lambda t: t.valid_from_ms, reverse=True):
             for merchant in tariff.merchants or ("",):
                 self._newest_first.setdefault((tariff.scene, merchant), []).append(tariff)
+
+    @property
+    def longest_journey_ms(self) -> int:
+        """How long the exit of any ride is awaited; 0: there are no rides with an exit."""
+        return max((tariff.longest_journey_ms for tariffs in self._newest_first.values() for tariff in tariffs), default=0)
 
     def in_force(self, tap: Tap) -> Tariff | None:
         """The tariff at the time of the tap: price changes take effect by event time."""

@@ -29,6 +29,8 @@ class Code(IntEnum):
     """Posted by the back office."""
     PURSE_VOID = 9
     """What was left in a purse goes back to its fund."""
+    ADJUSTMENT = 10
+    """A fare that another tap has changed: what it is now, less what was posted."""
 
 
 class Leg(NamedTuple):

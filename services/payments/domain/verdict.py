@@ -3,6 +3,8 @@
 from enum import IntEnum
 from typing import NamedTuple
 
+from services.payments.domain.tap import Terminal
+
 
 class Reason(IntEnum):
     """Why a tap was refused; the numbers are stored and are those of onecard.payments.v1.Reason."""
@@ -81,6 +83,20 @@ class Verdict(NamedTuple):
         return not self.reason
 
 
+class Revised(NamedTuple):
+    """What a tap costs after another one has changed its fare."""
+
+    terminal: Terminal
+    sequence: int
+    digest: bytes
+    revision: int
+    fare_fen: int
+    charged_fen: int
+    batch: int
+    row: int
+    decide_time_ms: int
+
+
 class Answer(NamedTuple):
     """What one tap of a batch is answered: a verdict, first given or repeated, or a cause why there is none."""
 
@@ -88,3 +104,5 @@ class Answer(NamedTuple):
     """For IDENTITY_CONFLICT None: the first verdict belongs to another body."""
     cause: Cause | None = None
     repeated: bool = False
+    adjusted: tuple[Revised, ...] = ()
+    """Fares of other taps that this one has changed."""

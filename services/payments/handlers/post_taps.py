@@ -9,10 +9,10 @@ import structlog
 from services.common.clock import now_ms
 from services.common.database import DatabaseError, Pause, Trouble, trouble
 from services.payments import metrics
-from services.payments.adapters.dead_letters import Entry
+from services.payments.adapters.dead_letters import Entry, outcomes_of
 from services.payments.adapters.ledger import Ledger
 from services.payments.adapters.registry import Registry
-from services.payments.adapters.wire import CHANNEL_OF_TOPIC, Outcomes, Received, Undecided, decode, encode_dead_letter
+from services.payments.adapters.wire import CHANNEL_OF_TOPIC, Received, Undecided, decode, encode_dead_letter
 from services.payments.domain.tap import Tap
 from services.payments.domain.verdict import Answer, Cause
 from services.payments.handlers.settle import settle
@@ -70,11 +70,8 @@ class PostTaps:
         return await settle(entries, self._ledger.place, post, reject)
 
     def _owed(self, decided: Sequence[Settled]) -> Owed:
-        owed = Owed()
-        encode = Outcomes().encode
+        owed = Owed(outcomes_of(decided))
         for (record, read), answer in decided:
-            if isinstance(read, Tap) and (outcome := encode(read, answer)) is not None:
-                owed.outcomes.append((read.terminal.merchant_id, outcome))
             if answer.cause is not None:
                 sqlstate = read.sqlstate if isinstance(read, Undecided) else ""
                 owed.dead_letters.append(encode_dead_letter(record, answer.cause, sqlstate, now_ms()))
@@ -99,7 +96,9 @@ def _count(decided: Sequence[Settled]) -> None:
     taps: Counter[tuple[str, str, str]] = Counter()
     latencies: dict[str, list[float]] = {}
     now = now_ms()
-    for (record, read), (verdict, cause, repeated) in decided:
+    adjusted = 0
+    for (record, read), (verdict, cause, repeated, revised) in decided:
+        adjusted += len(revised)
         channel = CHANNEL_OF_TOPIC[record.topic]
         if cause is not None:
             metrics.DEAD_LETTERS.labels(record.topic, cause.name).inc()
@@ -110,6 +109,8 @@ def _count(decided: Sequence[Settled]) -> None:
             reason = verdict.reason
             taps[channel, "refused" if reason else "posted", reason.name if reason else ""] += 1
             latencies.setdefault(channel, []).append((now - read.event_time_ms) / 1000)
+    if adjusted:
+        metrics.ADJUSTMENTS.inc(adjusted)
     for labels, n in taps.items():
         metrics.TAPS.labels(*labels).inc(n)
     for channel, seconds in latencies.items():

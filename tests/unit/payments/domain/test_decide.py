@@ -16,7 +16,7 @@ from services.payments.domain.rating.price import Flat, NamedPrice
 from services.payments.domain.tap import Scene, Tap, Terminal
 from services.payments.domain.tariff import Tariff, Tariffs
 from services.payments.domain.transfer import Code
-from services.payments.domain.verdict import Cause, Reason, Verdict
+from services.payments.domain.verdict import Answer, Cause, Reason, Verdict
 
 NOW = 1_790_000_000_000
 DAY = 24 * 3_600_000
@@ -136,21 +136,21 @@ def test_a_repeat_in_the_same_batch_answers_the_first_verdict_and_another_body_c
     first, second, third = journal.answers
     assert second.verdict == first.verdict
     assert second.repeated
-    assert third == (None, Cause.IDENTITY_CONFLICT, False)
+    assert third == Answer(None, Cause.IDENTITY_CONFLICT)
     assert len(journal.decided) == len(journal.legs) == 1
 
 
 def test_a_known_identity_is_answered_even_when_its_card_is_unknown_now() -> None:
     known = Verdict(ride(1).digest, Reason.INSUFFICIENT_FUNDS, 0, 0, 1, 0, NOW - DAY)
     journal = decide([ride(1)], (), Book({}, verdicts={(1, 1): known}), RULES, 7, NOW)
-    assert journal.answers == [(known, None, True)]
+    assert journal.answers == [Answer(known, repeated=True)]
     assert not journal.decided
 
 
 def test_an_unknown_card_or_a_missing_tariff_leaves_the_identity_free() -> None:
-    assert decide([ride()], (), Book({}), RULES, 7, NOW).answers == [(None, Cause.UNKNOWN_CARD, False)]
+    assert decide([ride()], (), Book({}), RULES, 7, NOW).answers == [Answer(None, Cause.UNKNOWN_CARD)]
     no_tariff = replace(RULES, tariffs=Tariffs([]))
-    assert decide([ride()], (), book(), no_tariff, 7, NOW).answers == [(None, Cause.NO_TARIFF, False)]
+    assert decide([ride()], (), book(), no_tariff, 7, NOW).answers == [Answer(None, Cause.NO_TARIFF)]
 
 
 def test_what_one_tap_takes_the_next_one_of_the_batch_does_not_have() -> None:
@@ -172,7 +172,7 @@ def test_usage_is_read_and_written_with_the_account() -> None:
     on = book()
     journal = decide([ride(n) for n in range(1, 5)], (), on, counting, 7, NOW)
     assert [a.verdict and a.verdict.charged_fen for a in journal.answers] == [200, 200, 0, 0]
-    assert on.accounts["C"].usage["bus"]["n"][1] == 4
+    assert on.accounts["C"].usage["bus"][3]["n"][1] == 4
     assert on.accounts["C"].usage_changed
     refused = book(0)
     decide([ride(1)], (), refused, counting, 7, NOW)
