@@ -364,6 +364,8 @@ def read_tariff(path: Path, funds: Mapping[str, int]) -> Tariff:
         file = msgspec.convert(tomllib.loads(content), _File)
     except OSError as error:
         raise TariffError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise TariffError(f"{path}: is not UTF-8 from byte {error.start} on") from None
     except tomllib.TOMLDecodeError as error:
         raise TariffError(f"{path}: {error}") from None
     except msgspec.ValidationError as error:

@@ -9,9 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.payments.adapters.city_rules import read_city_rules
 from services.payments.adapters.tariff_file import TariffError, read_tariff
+from services.payments.adapters.toml_places import line_of
 from services.payments.config import Config
 from services.payments.domain.book import Rules
-from services.payments.domain.tariff import Tariffs
+from services.payments.domain.tap import Scene
+from services.payments.domain.tariff import Tariff, Tariffs
 
 _DAY_MS: Final = 24 * 3600 * 1000
 
@@ -21,7 +23,22 @@ def read_tariffs(folder: Path, funds: Mapping[str, int]) -> Tariffs:
     files = sorted(folder.rglob("*.toml"))
     if not files:
         raise TariffError(f"{folder}: no tariff file (*.toml) in it")
-    return Tariffs(read_tariff(path, funds) for path in files)
+    tariffs = {path: read_tariff(path, funds) for path in files}
+    refuse_two_at_once(tariffs)
+    return Tariffs(tariffs.values())
+
+
+def refuse_two_at_once(tariffs: Mapping[Path, Tariff]) -> None:
+    """Raises TariffError where two tariffs of a city begin on the same day for the same taps: which one counts, nobody said."""
+    begins: dict[tuple[Scene, str, int], Path] = {}
+    for path, tariff in tariffs.items():
+        for merchant in sorted(tariff.merchants) or [""]:
+            other = begins.setdefault((tariff.scene, merchant, tariff.valid_from_ms), path)
+            if other is not path:
+                line = line_of(path.read_text(encoding="utf-8"), "valid_from")
+                whose = f"merchant {merchant!r} of scene" if merchant else "scene"
+                message = f"{other} begins on the same day for {whose} {tariff.scene.name.lower()!r}"
+                raise TariffError(f"{path}:{line}: valid_from: {message}")
 
 
 async def read_rules(engine: AsyncEngine, config: Config) -> Rules:

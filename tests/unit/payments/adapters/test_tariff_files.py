@@ -68,3 +68,35 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, named: str) 
 def test_a_folder_without_tariffs_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TariffError, match="no tariff file"):
         read_tariffs(tmp_path, FUNDS)
+
+
+def test_two_tariffs_of_a_scene_that_begin_on_the_same_day_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(GOOD)
+    (tmp_path / "b.toml").write_text(GOOD)
+    with pytest.raises(TariffError, match=r"b\.toml:5: valid_from: .*a\.toml begins on the same day for scene 'bus'"):
+        read_tariffs(tmp_path, FUNDS)
+
+
+def test_two_tariffs_of_a_merchant_that_begin_on_the_same_day_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(GOOD.replace("[price]", "key = 'k'\nmerchants = ['M', 'N']\n[price]"))
+    (tmp_path / "b.toml").write_text(GOOD.replace("[price]", "key = 'k'\nmerchants = ['N', 'O']\n[price]"))
+    with pytest.raises(TariffError, match="for merchant 'N' of scene 'bus'"):
+        read_tariffs(tmp_path, FUNDS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("2020-01-01", "2021-01-01"), ('"bus"', '"scenic"'), ("[price]", "key = 'k'\nmerchants = ['M']\n[price]")],
+)
+def test_tariffs_of_another_day_or_scene_or_for_some_merchants_stand_beside_each_other(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    (tmp_path / "a.toml").write_text(GOOD)
+    (tmp_path / "b.toml").write_text(GOOD.replace(old, new))
+    read_tariffs(tmp_path, FUNDS)
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.toml").write_bytes(b'city = "\xff"')
+    with pytest.raises(TariffError, match=r"t\.toml: is not UTF-8"):
+        read_tariff(tmp_path / "t.toml", FUNDS)
