@@ -44,7 +44,7 @@ def refuse_two_at_once(tariffs: Mapping[Path, Tariff]) -> None:
 async def read_rules(engine: AsyncEngine, config: Config) -> Rules:
     """The city's tariffs and settings, and the accounts that they name."""
     async with engine.connect() as connection:
-        rows = await connection.execute(text("select name, id from payments.account where kind = 3"))
+        rows = await connection.execute(text("select name, id from payments.account where kind in (3, 4)"))
         funds = {row.name: row.id for row in rows}
         losses = await connection.scalar(text("select id from payments.account where kind = 4"))
         shortfalls = await connection.scalar(text("select id from payments.account where name = 'fare_shortfalls'"))

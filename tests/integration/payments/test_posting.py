@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -74,6 +75,18 @@ async def test_the_city_pays_what_an_elder_does_not(engine: AsyncEngine, birth_d
     owed = await town.post(received([bus_ride(0, at_ms=first_of_june_2021)]))
     (outcome,) = outcomes(owed)
     assert (outcome.fare.amount_fen, outcome.charged.amount_fen) == (200, charged_fen)
+    books = await check_books(engine)
+    assert books.balance, books.problem
+
+
+async def test_a_tariff_may_name_any_fund_of_the_ledger(engine: AsyncEngine, tmp_path: Path) -> None:
+    bus = (CONFIG.tariffs / "bus.toml").read_text(encoding="utf-8")
+    (tmp_path / "bus.toml").write_text(bus.replace("concession_fund", "hotlist_losses"), encoding="utf-8")
+    town = await build_town(engine, 1)
+    await town.project(card_state(0, birth_date=date(1950, 1, 1), version=2))
+    town.post = PostTaps(Ledger(engine, await read_rules(engine, replace(CONFIG, tariffs=tmp_path)), KEY), town.registry)
+    (outcome,) = outcomes(await town.post(received([bus_ride(0)])))
+    assert (outcome.fare.amount_fen, outcome.charged.amount_fen) == (200, 0)
     books = await check_books(engine)
     assert books.balance, books.problem
 
