@@ -4,6 +4,7 @@ import typer
 
 from cli import admin, audit, authority_commands, blanks, card, kiosk, kit, ledger, merchant, shift, till, window
 from cli.city import commands as city
+from cli.tariff import commands as tariff
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,6 +25,7 @@ app = typer.Typer(
     - `onecard audit verify` proves what was written down of every act
     - `onecard merchant emit FILE` sends transactions of your own from CSV or JSON Lines
     - `onecard merchant outcomes` shows what became of them
+    - `onecard tariff check FILE` says in plain words what a tariff file means; no city needs to run
     """,
 )
 app.add_typer(city.app, name="city")
@@ -37,6 +39,7 @@ app.add_typer(shift.countersign, name="countersign")
 app.add_typer(merchant.app, name="merchant")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(card.app, name="card")
+app.add_typer(tariff.app, name="tariff")
 app.add_typer(audit.app, name="audit")
 app.add_typer(admin.app, name="admin")
 app.add_typer(authority_commands.app, name="authority")
