@@ -26,6 +26,7 @@ app = typer.Typer(
     - `onecard merchant emit FILE` sends transactions of your own from CSV or JSON Lines
     - `onecard merchant outcomes` shows what became of them
     - `onecard tariff check FILE` says in plain words what a tariff file means; no city needs to run
+    - `onecard tariff explain FILE --trip "2026-06-01 08:00 line=12"` shows how a fare comes about
     """,
 )
 app.add_typer(city.app, name="city")
