@@ -27,6 +27,7 @@ app = typer.Typer(
     - `onecard merchant outcomes` shows what became of them
     - `onecard tariff check FILE` says in plain words what a tariff file means; no city needs to run
     - `onecard tariff explain FILE --trip "2026-06-01 08:00 line=12"` shows how a fare comes about
+    - `onecard tariff compare OLD NEW --taps FILE` shows who would pay more, and who less
     """,
 )
 app.add_typer(city.app, name="city")

@@ -9,15 +9,22 @@ from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from cli.tariff.comparing import Comparison, compare, report
 from cli.tariff.explaining import explain_trips
+from cli.tariff.plotting import NoPlotError, plot_changes, refuse_plot
 from cli.tariff.reading import TariffFile, WrongValueError, cities_in, read_file, read_rider_option, read_trip_option
-from cli.tariff.words import price_words, rules_words, validity
+from cli.tariff.taps import Taps, TapsFileError, WrongRow, read_taps
+from cli.tariff.words import many, price_words, rules_words, validity
 from services.payments.adapters.tariff_file import TariffError
 from services.payments.adapters.tariffs import refuse_two_at_once
+from services.payments.domain.tap import Scene
 
 app = typer.Typer(no_args_is_help=True, help="Tariff files: check them, and try what they cost, before a worker reads them.")
 T = TypeVar("T")
+_MOST_SAID = 50
+"""Rows that are named one by one."""
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="a tariff file")]
 
@@ -69,6 +76,41 @@ def explain(
     Console(highlight=False).print(explain_trips(read, person, taps))
 
 
+@app.command(name="compare")
+def compare_files(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="the tariff file to compare with")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="the tariff file that might follow it")],
+    taps: Annotated[Path, typer.Option(metavar="FILE", help="the taps: CSV with a header")],
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="draw the riders' changes: .pdf, .png or .svg")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out rows that are wrong, and count them")] = False,
+) -> None:
+    """Rate the same taps under two tariffs, and show who would pay how much more or less.
+
+    The question is "what if": from when to when the tariffs are in force is not looked at. Of the columns `card` and `time` are
+    needed; `born`, `category`, `resident`, `form` and what `onecard tariff explain` takes for a trip may be there. The exit
+    status is 1 when rows are wrong, unless they are left out.
+
+    Example: onecard tariff compare tariffs/jiangmen/bus.toml tariffs/hangzhou/bus.toml --taps tariffs/example-taps.csv
+    """
+    before, after = _read(old), _read(new)
+    if before.tariff.scene is not after.tariff.scene:
+        scenes = [file.tariff.scene.name.lower() for file in (before, after)]
+        raise typer.BadParameter(f"{old} is for {scenes[0]} and {new} for {scenes[1]}; compare two of one scene")
+    try:
+        if plot:
+            refuse_plot(plot)
+        with _progress() as progress:
+            read = _read_taps(taps, before.tariff.scene, progress)
+            _refuse_wrong_rows(read, skip_bad)
+            found = _compare(before, after, read, progress)
+    except (TapsFileError, NoPlotError) as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from None
+    _show(found, before, after, read.wrong)
+    if plot:
+        _plot(found, plot)
+
+
 def _check_together(paths: list[Path]) -> bool:
     """Say what each file means or what is wrong with it, then whether they go together."""
     good: list[TariffFile] = []
@@ -117,3 +159,53 @@ def _option(name: str, read: Callable[[], T]) -> T:
         return read()
     except WrongValueError as error:
         raise typer.BadParameter(f"{error.key}: {error}", param_hint=name) from None
+
+
+def _read_taps(path: Path, scene: Scene, progress: Progress) -> Taps:
+    said = 0
+
+    def say(row: WrongRow) -> None:
+        nonlocal said
+        said += 1
+        if said <= _MOST_SAID:
+            progress.console.print(f"{path}:{row.line}: {row.column}: {row.message}", markup=False, soft_wrap=True)
+        if said == _MOST_SAID + 1:
+            progress.console.print("and so on: the others are counted, not named", markup=False)
+
+    if not path.is_file():
+        raise TapsFileError(f"{path}: there is no such file")
+    task = progress.add_task("reading", total=path.stat().st_size)
+    return read_taps(path, scene, say, lambda done: progress.advance(task, done))
+
+
+def _refuse_wrong_rows(taps: Taps, skip_bad: bool) -> None:
+    if taps.wrong and not skip_bad:
+        raise TapsFileError(f"{many(taps.wrong, 'wrong row')}: nothing is compared; --skip-bad leaves such rows out")
+
+
+def _compare(old: TariffFile, new: TariffFile, taps: Taps, progress: Progress) -> Comparison:
+    task = progress.add_task("rating", total=len(taps))
+    return compare(old.tariff, new.tariff, taps, lambda done: progress.advance(task, done))
+
+
+def _show(found: Comparison, old: TariffFile, new: TariffFile, wrong: int) -> None:
+    console = Console(highlight=False)
+    console.print(f"old: {old.path} ({old.city})\nnew: {new.path} ({new.city})", markup=False, soft_wrap=True)
+    if wrong:
+        console.print(f"{many(wrong, 'wrong row')} left out", markup=False)
+    console.print(report(found))
+
+
+def _plot(found: Comparison, file: Path) -> None:
+    try:
+        plot_changes([rider.change_fen for rider in found.riders], file)
+    except OSError as error:
+        typer.echo(f"{file}: {error.strerror}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"\ndrawn: {file}")
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    console = Console(stderr=True, highlight=False)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
