@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.merchant.show import yuan
-from cli.tariff.history import Rated, awaited, explain, rate_history
+from cli.tariff.history import Rated, awaited, rate_history
 from cli.tariff.reading import Person, TariffFile
 from cli.tariff.words import (
     concession_words,
@@ -68,7 +68,7 @@ def _steps(tariff: Tariff, one: Rated) -> Table:
     table.add_column("step", max_width=28)
     table.add_column("rider pays", justify="right", no_wrap=True)
     table.add_column("why", overflow="fold")
-    steps = list(explain(tariff, one))
+    steps = list(tariff.explain(one.tap, one.card, one.before, unmatched=one.unmatched))
     for step, rule in zip(steps, (None, *tariff.rules), strict=True):
         name, why = _why_price(tariff, one) if rule is None else _why(rule, step, one)
         table.add_row(escape(name), yuan(step.after.charged_fen), escape(why))

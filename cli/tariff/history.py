@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from services.payments.domain.card import Card
 from services.payments.domain.rating.price import JOURNEY, Identity
 from services.payments.domain.rating.rule import Fare, State
 from services.payments.domain.tap import Tap
-from services.payments.domain.tariff import Step, Tariff
+from services.payments.domain.tariff import Tariff
 from services.payments.domain.verdict import Reason
 
 
@@ -50,19 +49,6 @@ def awaited(rated: Sequence[Rated]) -> Identity | None:
     """The entry whose exit may still come."""
     began = rated[-1].after.get(JOURNEY) if rated else None
     return None if began is None or began[4] else (began[2], began[3])
-
-
-def explain(tariff: Tariff, one: Rated) -> Iterator[Step]:
-    """How the fare of a tap came about; of an entry without an exit, too, whose price is the highest."""
-    if not one.unmatched:
-        yield from tariff.explain(one.tap, one.card, one.before)
-        return
-    before = Fare(0, 0)
-    names = ("price", *(rule.name for rule in tariff.rules))
-    for count, name in enumerate(names):
-        fare, state = replace(tariff, rules=tariff.rules[:count]).rate(one.tap, one.card, one.before, unmatched=True)
-        yield Step(name, before, fare, state.get(name))
-        before = fare
 
 
 def _has_price(tariff: Tariff, tap: Tap) -> bool:

@@ -89,11 +89,11 @@ class Tariff:
             rule.rate(rating, after)
         return _fare(rating), after
 
-    def explain(self, tap: Tap, card: Card, state: State) -> Iterator[Step]:
+    def explain(self, tap: Tap, card: Card, state: State, *, unmatched: bool = False) -> Iterator[Step]:
         """How the fare comes about, step by step; the last step has the fare."""
         rating, price = self._begin(tap, card)
         after = dict(state)
-        price.rate(rating, after, unmatched=False)
+        price.rate(rating, after, unmatched=unmatched)
         yield Step("price", Fare(0, 0), _fare(rating), after.get("journey"))
         for rule in self.rules:
             before = _fare(rating)

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.tariff.history import awaited, explain, rate_history
+from cli.tariff.history import awaited, rate_history
 from cli.tariff.reading import read_file, read_person, terminal_of
 from services.payments.domain.rating.rule import Fare, State
 from services.payments.domain.tap import Facts, Scene, Side, Tap
@@ -61,5 +61,5 @@ def test_a_history_is_what_one_would_rate_who_knew_which_exits_come(ridden: list
 @given(rides)
 def test_the_last_step_of_an_explanation_is_the_fare(ridden: list[tuple[Facts, int]]) -> None:
     for one in rate_history(NINGBO, [(tap, CARD) for tap in taps_of(ridden)]):
-        *_, last = explain(NINGBO, one)
+        *_, last = NINGBO.explain(one.tap, one.card, one.before, unmatched=one.unmatched)
         assert last.after == one.fare
