@@ -145,7 +145,7 @@ def test_where_funds_bind_money_is_conserved_and_each_tap_has_one_verdict(
             kept[tap.identity].fare_fen for tap in taps if tap.identity in kept and tap.terminal.number % 2 == merchant
         )
         assert takings(thread).get(1000 + merchant, 0) == earned
-    short = sum(ride.short_fen for history in thread.book.histories.values() for ride in history.rides)
+    short = sum(ride.short_fen for history in thread.rides.values() for ride in history.rides)
     assert takings(thread).get(SHORTFALLS, 0) == -short
     paid = sum(fare.charged_fen for fare in kept.values())
     assert money_fen - account.available_fen == paid - short

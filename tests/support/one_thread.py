@@ -10,7 +10,8 @@ from services.payments.domain.book import Book, Journal, Rules
 from services.payments.domain.card import Card, CardStatus, CategoryPeriod, StatusPeriod
 from services.payments.domain.operation import Answered, OpenAccount, Operation, Ruling
 from services.payments.domain.payment import Payment
-from services.payments.domain.posting import decide
+from services.payments.domain.posting import decide, histories_wanted
+from services.payments.domain.ride import History
 from services.payments.domain.tap import Tap
 from services.payments.domain.verdict import Reason
 
@@ -40,6 +41,7 @@ class OneThread:
     """Credits minus debits of the accounts that are not guarded."""
     promised_fen: Counter[int] = field(default_factory=Counter)
     """What holds promise them."""
+    rides: dict[tuple[int, str], History] = field(default_factory=dict)
 
     def add(self, *accounts: Account) -> None:
         """Accounts that are there from the beginning."""
@@ -55,7 +57,13 @@ class OneThread:
     ) -> Journal:  # fmt: skip
         """Decide a batch; what it opened is there for the next one."""
         self.batch = batch or self.batch + 1
+        wanted = histories_wanted(taps, self.book, self.rules)
+        self.book.histories = {place: self.rides.setdefault(place, History()) for place in wanted}
         journal = decide(taps, operations, self.book, self.rules, self.batch, now_ms or self.now_ms)
+        for ride in journal.rides:
+            history = self.rides.setdefault((ride.account_id, ride.key), History())
+            if not history.has(ride.place):
+                history.rides.insert(history.position(ride.place), ride)
         for leg in journal.legs:
             if leg.debit_account not in self.book.locked:
                 self.accrued_fen[leg.debit_account] -= leg.amount_fen

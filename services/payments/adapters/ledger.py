@@ -353,7 +353,7 @@ def _refuse_unread(taps: Sequence[Tap], book: Book) -> None:
         account = book.accounts.get(tap.card_identifier)
         if account is None or tap.identity in book.verdicts:
             continue
-        if any(history.has(tap) for history in of_account.get(account.id, ())):
+        if any(history.has(tap.place) for history in of_account.get(account.id, ())):
             raise asyncpg.SerializationError("what has no verdict now has one already")
 
 

@@ -1,6 +1,7 @@
 """Days as the city counts them: UTC milliseconds inside, Asia/Shanghai at the edges."""
 
 from datetime import date
+from functools import lru_cache
 
 # Asia/Shanghai has been UTC+8 without summer time since 1991, longer than any card or event is old.
 _SHANGHAI_MS = 8 * 3600 * 1000
@@ -15,7 +16,12 @@ def service_day(time_ms: int) -> int:
 
 def service_date(time_ms: int) -> date:
     """The city's calendar day of an instant."""
-    return date.fromordinal(_EPOCH_ORDINAL + service_day(time_ms))
+    return _date((time_ms + _SHANGHAI_MS) // _DAY_MS)
+
+
+@lru_cache(maxsize=1024)
+def _date(day: int) -> date:
+    return date.fromordinal(_EPOCH_ORDINAL + day)
 
 
 def age_on(birth_date: date, day: date) -> int:

@@ -5,14 +5,14 @@ Pure; runs under the locks of its accounts.
 
 from collections.abc import Sequence
 
-from services.payments.domain.account import HolderAccount
+from services.payments.domain.account import AccountStatus, HolderAccount
 from services.payments.domain.book import Book, Decided, Journal, Rules
 from services.payments.domain.card import LOST, Card, CardStatus
 from services.payments.domain.online import REASON_OF_ACCOUNT, decide_operation
 from services.payments.domain.operation import Operation
 from services.payments.domain.rating.price import Identity
 from services.payments.domain.rating.rule import Fare, State
-from services.payments.domain.ride import Adjusted, Held, History, Parts, Ride, adjust, place_of, state_of, wanted_since
+from services.payments.domain.ride import Adjusted, Held, History, Parts, Ride, adjust, state_of, wanted_since
 from services.payments.domain.tap import Tap, Terminal
 from services.payments.domain.tariff import Tariff
 from services.payments.domain.transfer import Code, Leg
@@ -67,7 +67,7 @@ def histories_wanted(taps: Sequence[Tap], book: Book, rules: Rules) -> dict[tupl
         tariff = rules.tariffs.in_force(tap)
         if tariff is None or not tariff.remembers:
             continue
-        since = wanted_since(tap, tariff, account.usage.get(tariff.key))
+        since = wanted_since(tap, tap.place, tariff, account.usage.get(tariff.key))
         if since is not None:
             place = account.id, tariff.key
             wanted[place] = min(since, wanted.get(place, since))
@@ -148,15 +148,15 @@ def _accept(
         return refusal
     card = account.card(tap.card_identifier)
     period = card.status_at(tap.event_time_ms)
-    if refusal := _REASON_OF_STATUS.get(period.status):
-        return refusal
-    if period.status in LOST:
+    if period.status is not CardStatus.NORMAL:
+        if period.status not in LOST:
+            return _REASON_OF_STATUS[period.status]
         published_ms = period.hotlist_published_ms
         if published_ms and tap.event_time_ms >= published_ms + rules.hotlist_grace_ms:
             return Reason.HOTLISTED
         return _pay_from_hotlist_losses(tap, account, card, tariff, rules, row, journal.legs)
-    if refusal := REASON_OF_ACCOUNT.get(account.status):
-        return refusal
+    if account.status is not AccountStatus.OPEN:
+        return REASON_OF_ACCOUNT[account.status]
     if tariff.remembers:
         return _ride(tap, account, card, tariff, book, rules, row, journal)
     fare, _ = tariff.rate(tap, card, _NOTHING)
@@ -171,12 +171,21 @@ def _ride(
     """Accept a tap among the other rides of its holder. Limits and funds are judged once, on what is accepted by now."""
     key = tariff.key
     held: Held | None = account.usage.get(key)
-    history = book.histories.get((account.id, key))
-    if history is None:
-        history = book.histories[account.id, key] = History()
-    before, at = history.state_at(tap, held)
+    place = tap.place
+    history = book.histories.get((account.id, key)) if book.histories else None
+    if history is None and wanted_since(tap, place, tariff, held) is not None:
+        # Nothing was read, so what it disturbs came with this batch, and in order until now.
+        history = History([ride for ride in journal.rides if ride.account_id == account.id and ride.key == key])
+        book.histories[account.id, key] = history
+    before = latest = _NOTHING if held is None else state_of(held)
+    at = 0
+    if history is not None:
+        at = history.position(place)
+        if at < len(history.rides):
+            before = history.rides[at].before
     for limit in tariff.limits:
-        if refusal := limit.refuse(tap, history.counted(limit, tap, at, before, held)):
+        counted = latest if history is None else history.counted(limit, tap, at, before, latest)
+        if refusal := limit.refuse(tap, counted):
             return refusal
     fare, after = tariff.rate(tap, card, before)
     parts = _pay(tap, account, fare, rules, row, journal.legs)
@@ -184,11 +193,12 @@ def _ride(
         return Reason.INSUFFICIENT_FUNDS
     ride = Ride(tap, account.id, key, before, fare, parts)
     journal.rides.append(ride)
-    history.rides.insert(at, ride)
-    if at < len(history.rides) - 1 or tariff.looks_back(tap, before) is not None:
-        journal.disturbed = history, at
-    else:
-        account.use({**account.usage, key: [*place_of(tap), after]})
+    if history is not None:
+        history.rides.insert(at, ride)
+        if at < len(history.rides) - 1 or tariff.looks_back(tap, before) is not None:
+            journal.disturbed = history, at
+            return fare
+    account.use({**account.usage, key: [*place, after]})
     return fare
 
 

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from services.payments.domain.account import Account, AccountStatus, HolderAccount, Purpose, Purse
 from services.payments.domain.rating.price import JOURNEY, Identity
@@ -21,14 +21,8 @@ Place = tuple[int, int, int]
 """(event time, terminal number, sequence): the order of rides."""
 Parts = tuple[tuple[int, int], ...]
 """Which purses paid how much, in their order."""
-Held = Sequence[object]
+Held = Sequence[Any]
 """What an account's usage keeps under the key of a tariff: the place of its last ride, and the state after it."""
-_NOTHING: Final[State] = {}
-
-
-def place_of(tap: Tap) -> Place:
-    """Where a tap stands among the rides of its holder."""
-    return tap.event_time_ms, tap.terminal.number, tap.sequence
 
 
 @dataclass(slots=True)
@@ -56,7 +50,7 @@ class Ride:
     @property
     def place(self) -> Place:
         """Where it stands among the rides of its holder."""
-        return place_of(self.tap)
+        return self.tap.place
 
 
 _place: Final = attrgetter("place")
@@ -94,26 +88,21 @@ class History:
     def __init__(self, rides: Sequence[Ride] = ()) -> None:
         self.rides = list(rides)
 
-    def state_at(self, tap: Tap, held: Held | None) -> tuple[State, int]:
-        """What was remembered before a tap, and where in the history it belongs."""
-        place = place_of(tap)
-        if held is None or place > (held[0], held[1], held[2]):
-            return (_NOTHING if held is None else state_of(held)), len(self.rides)
-        at = bisect_left(self.rides, place, key=_place)
-        return self.rides[at].before, at
+    def position(self, place: Place) -> int:
+        """Where a place is among them, or would be."""
+        return bisect_left(self.rides, place, key=_place)
 
-    def has(self, tap: Tap) -> bool:
-        """Whether the tap is among them already."""
-        place = place_of(tap)
-        at = bisect_left(self.rides, place, key=_place)
+    def has(self, place: Place) -> bool:
+        """Whether a ride is there already."""
+        at = self.position(place)
         return at < len(self.rides) and self.rides[at].place == place
 
-    def counted(self, limit: Rule, tap: Tap, at: int, before: State, held: Held | None) -> State:
+    def counted(self, limit: Rule, tap: Tap, at: int, before: State, latest: State) -> State:
         """What a limit counts a tap with: everything accepted in the tap's period, also what came later in it."""
         for ride in self.rides[at:]:
             if not limit.counts_together(before, tap.event_time_ms, ride.tap.event_time_ms):
                 return ride.before
-        return _NOTHING if held is None else state_of(held)
+        return latest
 
     def entry(self, identity: Identity) -> int:
         """Where a tap is that must be at hand."""
@@ -157,8 +146,7 @@ class History:
 
 def state_of(held: Held) -> State:
     """The state after the last ride."""
-    state = held[3]
-    assert isinstance(state, Mapping)
+    state: State = held[3]
     return state
 
 
@@ -168,16 +156,16 @@ def under_way(held: Held | None) -> Identity | None:
     return (began[2], began[3]) if began is not None and not began[4] else None
 
 
-def wanted_since(tap: Tap, tariff: Tariff, held: Held | None) -> int | None:
+def wanted_since(tap: Tap, place: Place, tariff: Tariff, held: Held | None) -> int | None:
     """From when on earlier rides must be at hand to decide a tap, in milliseconds; None: no other ride matters."""
     if held is None:
         return None
-    state = state_of(held)
-    place = place_of(tap)
-    since = place[0] if place <= (held[0], held[1], held[2]) else None
-    began = state.get(JOURNEY)
-    if began is not None and (since is not None or tariff.looks_back(tap, state) is not None):
-        return min(int(began[1]), place[0])
+    since = place[0] if (held[0], held[1], held[2]) >= place else None
+    if tariff.longest_journey_ms:
+        state = state_of(held)
+        began = state.get(JOURNEY)
+        if began is not None and (since is not None or tariff.looks_back(tap, state) is not None):
+            return min(int(began[1]), place[0])
     return since
 
 

@@ -102,6 +102,11 @@ class Tap(NamedTuple):
     """The signed body; kept of taps that may have to be rated again."""
 
     @property
+    def place(self) -> tuple[int, int, int]:
+        """(event time, terminal number, sequence): where it stands among the taps of its holder."""
+        return self.event_time_ms, self.terminal.number, self.sequence
+
+    @property
     def identity(self) -> tuple[int, int]:
         """(terminal number, sequence): one identity has one verdict for ever."""
         return self.terminal.number, self.sequence

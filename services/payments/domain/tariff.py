@@ -1,6 +1,6 @@
 """Tariffs: what a tap costs, and who pays it. Data over the price and the rules of `rating`; a new city is a new file."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -59,17 +59,15 @@ class Tariff:
     """The rules that may refuse."""
     remembers: bool = field(init=False, default=False)
     """Whether a fare depends on other taps; otherwise nothing is kept of a tap but its verdict."""
+    longest_journey_ms: int = field(init=False, default=0)
+    """How long the exit of a ride is awaited; 0: there are no rides with an exit."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "limits", tuple(rule for rule in self.rules if type(rule).refuse is not Rule.refuse))
-        remembers = any(rule.remembers for rule in self.rules) or self.longest_journey_ms > 0
-        object.__setattr__(self, "remembers", remembers)
-
-    @property
-    def longest_journey_ms(self) -> int:
-        """How long the exit of a ride is awaited; 0: there are no rides with an exit."""
         prices = [self.price, *(line.price for line in self.lines.values())]
-        return max((price.most_ms for price in prices if isinstance(price, Journey)), default=0)
+        longest_ms = max((price.most_ms for price in prices if isinstance(price, Journey)), default=0)
+        object.__setattr__(self, "longest_journey_ms", longest_ms)
+        object.__setattr__(self, "remembers", longest_ms > 0 or any(rule.remembers for rule in self.rules))
 
     def rate(self, tap: Tap, card: Card, state: State, *, unmatched: bool = False) -> tuple[Fare, State]:
         """The fare of a tap, and what is remembered after it.
@@ -115,6 +113,8 @@ class Tariff:
 
     def looks_back(self, tap: Tap, state: State) -> tuple[Identity, bool] | None:
         """The earlier tap whose price this one changes, and whether it is now unmatched."""
+        if not self.longest_journey_ms:
+            return None
         price = self._price(tap)
         return price.looks_back(tap, state) if isinstance(price, Journey) else None
 
@@ -138,6 +138,7 @@ class Tariffs:
     """All tariffs of a city, found by scene, merchant and the time of the tap."""
 
     def __init__(self, tariffs: Iterable[Tariff]) -> None:
+        self._of_terminal: dict[int, Sequence[Tariff]] = {}
         self._newest_first: dict[tuple[Scene, str], list[Tariff]] = {}
         for tariff in sorted(tariffs, key=lambda t: t.valid_from_ms, reverse=True):
             for merchant in tariff.merchants or ("",):
@@ -150,9 +151,12 @@ class Tariffs:
 
     def in_force(self, tap: Tap) -> Tariff | None:
         """The tariff at the time of the tap: price changes take effect by event time."""
-        scene = tap.terminal.scene
-        found = self._newest_first.get((scene, tap.terminal.merchant_id)) or self._newest_first.get((scene, ""))
-        for tariff in found or ():
+        found = self._of_terminal.get(tap.terminal.number)
+        if found is None:
+            scene, merchant = tap.terminal.scene, tap.terminal.merchant_id
+            found = self._newest_first.get((scene, merchant)) or self._newest_first.get((scene, "")) or ()
+            self._of_terminal[tap.terminal.number] = found
+        for tariff in found:
             if tariff.valid_from_ms <= tap.event_time_ms:
                 return tariff if tap.event_time_ms < tariff.valid_to_ms else None
         return None

@@ -21,7 +21,6 @@ from services.payments.adapters.tariffs import read_rules
 from services.payments.adapters.wire import decode
 from services.payments.domain.account import HolderAccount
 from services.payments.domain.book import Book, Rules
-from services.payments.domain.ride import place_of
 from services.payments.domain.tap import Tap
 from services.payments.handlers.check_books import check_books
 from services.payments.handlers.end_rides import EndRides
@@ -211,7 +210,7 @@ async def in_order(town: Town, rules: Rules, records: Sequence[SignedRecord]) ->
         account.usage, account.available_fen = {}, 10**7
     thread = OneThread(rules, now_ms(), Book(locked.by_card, locked.by_id))
     taps = [tap for record in received(records) if isinstance(tap := decode(record, town.registry), Tap)]
-    taps.sort(key=place_of)
+    taps.sort(key=lambda tap: tap.place)
     charged = {}
     for tap in taps:
         journal = thread.post(taps=[tap])
