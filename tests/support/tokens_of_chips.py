@@ -10,7 +10,7 @@ import pytest
 from services.common.keyvault.hardware import HardwareVault, open_hardware
 from services.common.keyvault.software import Hardness, SoftwareVault, create_token
 from services.issuance.domain.product import Product
-from services.issuance.vault.operations import TERMINAL, roots_for
+from services.issuance.vault.operations import roots_for
 
 PIN: Final = "pin of the roots"
 SO_PIN: Final = "pin of who unlocks"
@@ -49,8 +49,7 @@ def hardware_token(folder: Path, label: str, products: tuple[Product, ...], secr
     unload(library)
     vault = open_hardware(str(library), label, PIN)
     for root, purpose in roots_for(products).items():
-        if root != TERMINAL:
-            vault.add_version(root, purpose, secrets.get(root))
+        vault.add_version(root, purpose, secrets.get(root))
     return vault
 
 

@@ -1,4 +1,5 @@
-"""A vault behind PKCS#11: roots of AES are made, brought and used in the token, and never leave it.
+"""A vault behind PKCS#11: roots of AES, of chips' keys and of terminals', are made, brought and used in the token, and never
+leave it.
 
 A chip's key is derived in the token too, as an object of the session. Its PINs and its own first setting up are the module's
 affair (`softhsm2-util --init-token`, or the maker's tool). `python-pkcs11` is wanted: `make devices` installs it.
@@ -13,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from services.common.keyvault.algorithms import CHIP_KEY_BYTES, chip_check_value
+from services.common.keyvault.epochs import epoch_message
 from services.common.keyvault.vault import (
     Purpose,
     TokenGoneError,
@@ -105,6 +107,8 @@ class HardwareVault:
     def use(self, label: str, version: int, factor: bytes = b"") -> Iterator[_TokenKey]:
         """A chip's key, derived in the token and destroyed there; or a root itself."""
         root = self._key(label, version)
+        if self._purpose_of(root) is not Purpose.CHIP_AES:
+            raise UnknownKeyError(f"the token {self.label} has no root of chips {label} of version {version}")
         if not factor:
             yield _TokenKey(self, root)
             return
@@ -122,6 +126,13 @@ class HardwareVault:
             with self.at_work():
                 derived.destroy()
 
+    def derive_terminal_epoch(self, label: str, version: int, epoch: int) -> bytes:
+        """AES-CMAC of the epoch under the root, made in the token."""
+        root = self._key(label, version)
+        if self._purpose_of(root) is not Purpose.TERMINAL:
+            raise UnknownKeyError(f"the token {self.label} has no root of terminals {label} of version {version}")
+        return self._cmac(root, epoch_message(epoch))
+
     def current(self, label: str) -> int:
         """The version that was activated last."""
         self.versions(label)
@@ -137,16 +148,18 @@ class HardwareVault:
     def check_values(self) -> list[tuple[str, int, Purpose, str]]:
         """Label, version, purpose and check value of each key, computed in the token."""
         return [
-            (label, version, Purpose.CHIP_AES, chip_check_value(_TokenKey(self, key).encipher(bytes(_BLOCK))))
+            (label, version, self._purpose_of(key), self._check_value(key))
             for (label, version), key in sorted(self._keys.items())
         ]
 
     def keeps(self, purpose: Purpose) -> bool:
         """Roots of AES."""
-        return purpose is Purpose.CHIP_AES
+        return purpose in (Purpose.CHIP_AES, Purpose.TERMINAL)
 
     def add_version(self, label: str, purpose: Purpose, secret: bytes | None = None) -> int:
         """A new key, random in the token unless it was put together from components. Answers its version."""
+        if any(self._purpose_of(key) is not purpose for (known, _), key in self._keys.items() if known == label):
+            raise VaultError(f"the key {label} serves another purpose")
         if not self.keeps(purpose):
             raise VaultError(f"the token {self.label} keeps roots of AES alone, not {label}")
         if secret is not None and len(secret) != CHIP_KEY_BYTES:
@@ -154,7 +167,7 @@ class HardwareVault:
         version = max((known for name, known in self._keys if name == label), default=0) + 1
         named = version.to_bytes(_VERSION_BYTES)
         with self.at_work() as p11:
-            template = self._template(stored=True)
+            template = self._template(stored=True, signs=purpose is Purpose.TERMINAL)
             if secret is None:
                 self._session.generate_key(
                     p11.KeyType.AES, CHIP_KEY_BYTES * 8, label=label, id=named, store=True, template=template
@@ -200,21 +213,34 @@ class HardwareVault:
             raise UnknownKeyError(f"the token {self.label} has no root {label} of version {version}")
         return key
 
-    def _template(self, *, stored: bool) -> dict[Any, Any]:
-        """Of a key that nobody can read, and that enciphers and derives alone."""
+    def _purpose_of(self, key: Any) -> Purpose:
+        with self.at_work() as p11:
+            return Purpose.TERMINAL if key[p11.Attribute.SIGN] else Purpose.CHIP_AES
+
+    def _check_value(self, key: Any) -> str:
+        if self._purpose_of(key) is Purpose.TERMINAL:
+            return chip_check_value(self._cmac(key, bytes(_BLOCK)))
+        return chip_check_value(_TokenKey(self, key).encipher(bytes(_BLOCK)))
+
+    def _cmac(self, key: Any, message: bytes) -> bytes:
+        with self.at_work() as p11:
+            return bytes(key.sign(message, mechanism=p11.Mechanism.AES_CMAC))
+
+    def _template(self, *, stored: bool, signs: bool = False) -> dict[Any, Any]:
+        """Of a key that nobody can read, and that enciphers and derives alone, or makes codes alone."""
         attribute: Any = self._p11.Attribute
         return {
             attribute.TOKEN: stored,
             attribute.PRIVATE: True,
             attribute.SENSITIVE: True,
             attribute.EXTRACTABLE: False,
-            attribute.ENCRYPT: True,
+            attribute.ENCRYPT: not signs,
             attribute.DECRYPT: False,
-            attribute.SIGN: False,
+            attribute.SIGN: signs,
             attribute.VERIFY: False,
             attribute.WRAP: False,
             attribute.UNWRAP: False,
-            attribute.DERIVE: stored,
+            attribute.DERIVE: stored and not signs,
         }
 
     def _current_objects(self) -> list[Any]:

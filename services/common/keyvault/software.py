@@ -20,11 +20,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import SM4
 from cryptography.hazmat.primitives.ciphers.modes import ECB
+from cryptography.hazmat.primitives.cmac import CMAC
 from cryptography.hazmat.primitives.hashes import SM3
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from services.common.keyvault.agreement import SECRET_BYTES, open_sealed, point_of, private_key
 from services.common.keyvault.algorithms import CHIP_KEY_BYTES, SoftwareKey, chip_check_value
+from services.common.keyvault.epochs import epoch_message
 from services.common.keyvault.field import KEY_BYTES, seal, unseal
 from services.common.keyvault.vault import (
     CHIP_ALGORITHMS,
@@ -102,6 +104,7 @@ class SoftwareVault:
             for k in keys
             if k.purpose in CHIP_ALGORITHMS
         }
+        self._terminals = {(k.label, k.version): CMAC(SM4(k.secret)) for k in keys if k.purpose is Purpose.TERMINAL}
         self._agreeing = {(k.label, k.version): private_key(k.secret) for k in keys if k.purpose is Purpose.AGREE}
         versions: dict[str, tuple[int, ...]] = {}
         for key in sorted(keys, key=lambda k: k.version):
@@ -125,6 +128,15 @@ class SoftwareVault:
             raise UnknownKeyError(f"the token {self.label} has no MAC key {label} of version {version}")
         context = keyed.copy()
         context.update(message)
+        return context.finalize()
+
+    def derive_terminal_epoch(self, label: str, version: int, epoch: int) -> bytes:
+        """SM4-CMAC of the epoch under the root."""
+        keyed = self._terminals.get((label, version))
+        if keyed is None:
+            raise UnknownKeyError(f"the token {self.label} has no root of terminals {label} of version {version}")
+        context = keyed.copy()
+        context.update(epoch_message(epoch))
         return context.finalize()
 
     @contextmanager
@@ -263,6 +275,10 @@ def check_value(purpose: Purpose, secret: bytes) -> str:
         return chip_check_value(SoftwareKey(algorithm, secret).encipher(bytes(algorithm.block_bytes)))
     if purpose is Purpose.WRAP:
         return Cipher(SM4(secret), ECB()).encryptor().update(bytes(16))[:3].hex().upper()  # noqa: S305 - one block of zeros
+    if purpose is Purpose.TERMINAL:
+        keyed = CMAC(SM4(secret))
+        keyed.update(bytes(16))
+        return keyed.finalize()[:3].hex().upper()
     if purpose is Purpose.AGREE:
         return hashlib.sha256(point_of(private_key(secret))).hexdigest()[:6].upper()
     context = HMAC(secret, SM3())
@@ -284,6 +300,7 @@ _LENGTH: Final = {
     Purpose.WRAP: KEY_BYTES,
     Purpose.MAC: MAC_KEY_BYTES,
     Purpose.AGREE: SECRET_BYTES,
+    Purpose.TERMINAL: KEY_BYTES,
     **dict.fromkeys(CHIP_ALGORITHMS, CHIP_KEY_BYTES),
 }
 

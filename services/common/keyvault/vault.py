@@ -44,6 +44,8 @@ class Purpose(IntEnum):
     CHIP_AES = 5
     AGREE = 6
     """ECDH on P-256: opens what others sealed to its public key."""
+    TERMINAL = 7
+    """A root: the keys of terminals' epochs are derived from it. SM4-CMAC; AES-CMAC where a module knows AES alone."""
 
 
 CHIP_PURPOSES: Final = {
@@ -114,6 +116,22 @@ class Roots(Protocol):
 
     def use(self, label: str, version: int, factor: bytes = b"") -> AbstractContextManager[BlockKey]:
         """The key that the root makes of a chip's factor, one block or two; without a factor the root itself."""
+
+    def current(self, label: str) -> int:
+        """The version that is used for what is new."""
+
+    def versions(self, label: str) -> tuple[int, ...]:
+        """All versions that can still be used, oldest first."""
+
+
+class EpochRoots(Protocol):
+    """The root of terminals' keys, by label and version. Raises VaultError."""
+
+    label: str
+    development: bool
+
+    def derive_terminal_epoch(self, label: str, version: int, epoch: int) -> bytes:
+        """The key of an epoch, 16 bytes: the one thing that is handed out, for whoever verifies does so in its memory."""
 
     def current(self, label: str) -> int:
         """The version that is used for what is new."""

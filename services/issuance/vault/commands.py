@@ -15,7 +15,7 @@ from services.common.keyvault.vault import Purpose, VaultError
 from services.common.logs import set_up_logs
 from services.issuance.adapters.products import PRODUCTS, read_products
 from services.issuance.vault.config import VaultConfig
-from services.issuance.vault.operations import IRK, TERMINAL, roots_for
+from services.issuance.vault.operations import IRK, roots_for
 
 
 def vault_app() -> typer.Typer:
@@ -45,8 +45,6 @@ def _needed_by(label: str, version: int) -> str:
     """Asked of the database, so that nobody destroys what people carry in their pockets."""
     if label.endswith(f".{IRK}"):
         return "the identifiers that were made with it: they are not genuine any more"
-    if label == TERMINAL:
-        return "the codes of terminals in epochs that began with it"
     from services.issuance.vault.blanks import BlankTable  # noqa: PLC0415
 
     url = os.environ.get("ONECARD_VAULT_DATABASE_URL")

@@ -1,10 +1,9 @@
-"""What is computed with the keys of chips. Nothing here gives a key, but a terminal's for its epoch."""
+"""What is computed with the keys of chips. Nothing here gives a key."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.constant_time import bytes_eq
-from cryptography.hazmat.primitives.hashes import SM3, Hash
 
 from services.common.keyvault.algorithms import Algorithm as Cipher
 from services.common.keyvault.vault import CHIP_PURPOSES, BlockKey, Purpose, Roots
@@ -15,8 +14,6 @@ TRANSPORT: Final = "transport"
 """The supplier's: on every place of a blank's chip until ours are there."""
 IRK: Final = "irk"
 """Makes the last four bytes of card identifiers."""
-TERMINAL: Final = "sm4.terminal"
-"""Of transaction authentication codes."""
 IDENTIFIER_BODY: Final = 12
 """City code, D156000005 and serial; its MAC follows."""
 
@@ -33,8 +30,7 @@ def roots_of(product: Product) -> tuple[str, ...]:
 
 def roots_for(products: tuple[Product, ...]) -> dict[str, Purpose]:
     """All roots of an installation."""
-    roots = {label: CHIP_PURPOSES[Cipher(one.algorithm)] for one in products for label in roots_of(one)}
-    return {**roots, TERMINAL: Purpose.CHIP_SM4}
+    return {label: CHIP_PURPOSES[Cipher(one.algorithm)] for one in products for label in roots_of(one)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +107,3 @@ class ChipKeys:
 def chip_keys(roots: Roots, product: Product) -> ChipKeys:
     """For a product's chips."""
     return ChipKeys(roots, product.algorithm, product.mac)
-
-
-def derive_terminal_key(roots: Roots, version: int, terminal: str, epoch: int) -> bytes:
-    """SM4, of a terminal for one epoch: the only key that leaves, for whoever verifies its codes does so in memory.
-
-    Never over the socket of the issuance vault: payments opens a token of its own.
-    """
-    digest = Hash(SM3())
-    digest.update(epoch.to_bytes(4) + terminal.encode())
-    with roots.use(TERMINAL, version) as root:
-        return root.encipher(digest.finalize()[:16])

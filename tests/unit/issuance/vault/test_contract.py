@@ -11,7 +11,7 @@ from services.common.keyvault.hardware import HardwareVault, open_hardware
 from services.common.keyvault.software import SoftwareVault
 from services.common.keyvault.vault import CHIP_PURPOSES, Purpose, UnknownKeyError, VaultError, WrongPinError
 from services.issuance.domain.product import Product
-from services.issuance.vault.operations import ChipKeys, KeyRef, chip_keys, derive_terminal_key, label_of
+from services.issuance.vault.operations import ChipKeys, KeyRef, chip_keys, label_of
 from tests.support import tokens_of_chips
 from tests.support.chip_crypto import decipher, encipher, mac, pad
 from tests.support.chip_driver import PRODUCTS
@@ -197,14 +197,3 @@ def test_known_answers() -> None:
     # Both halves equal: it is single DES, whose answer everybody knows.
     des = bytes.fromhex("133457799BBCDFF1") * 2
     assert SoftwareKey(Algorithm.DES, des).encipher(bytes.fromhex("0123456789ABCDEF")).hex() == "85e813540f0ab405"
-
-
-def test_a_terminals_key_is_its_own_for_one_epoch(tmp_path: Path) -> None:
-    vault = tokens_of_chips.software_token(tmp_path, (), {})
-    key = derive_terminal_key(vault, 1, "onecard://merchant/M/terminal/1", 7)
-    assert len(key) == 16
-    assert key == derive_terminal_key(vault, 1, "onecard://merchant/M/terminal/1", 7)
-    assert key not in (
-        derive_terminal_key(vault, 1, "onecard://merchant/M/terminal/1", 8),
-        derive_terminal_key(vault, 1, "onecard://merchant/M/terminal/2", 7),
-    )
