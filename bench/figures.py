@@ -72,6 +72,12 @@ class Figures:
         """The part of that which the keyed digest of the batches takes."""
         return sum(step.cpu_us for step in self.measured.steps if step.name == DIGEST) / self.steps_us
 
+    @property
+    def tac_per_core_second(self) -> float:
+        """Transaction codes that one core verifies in a second."""
+        assert self.measured.codes is not None
+        return self.measured.codes.per_core_second
+
     def flat(self) -> dict[str, str | int | float]:
         """Every figure by its name."""
         measured, plan = self.measured, self.measured.plan
@@ -115,6 +121,7 @@ class Figures:
         for step in measured.steps:
             flat[f"step_{_key(step.name)}_cpu_us"] = step.cpu_us
         flat["steps_cpu_us"] = self.steps_us
+        flat["tac_per_core_second"] = self.tac_per_core_second
         flat["digest_share_of_poster_cpu"] = self.digest_share
         return {name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in flat.items()}
 

@@ -18,7 +18,8 @@ async def _generate(stage: Stage, what: str, options: dict[str, int]) -> Sent:
     result = stage.folder / "sent.json"
     common = {"first": stage.emitted + 1, "partitions": stage.partitions}
     arguments = [part for name, value in (common | options).items() for part in (f"--{name}", str(value))]
-    await stage.run("load", "bench.programs.load", what, "--bootstrap", stage.broker.bootstrap, *arguments, str(result))
+    told = ("--bootstrap", stage.broker.bootstrap, *arguments)
+    await stage.run("load", "bench.programs.load", what, *told, str(result), env=stage.vault)
     sent = read_sent(result)
     stage.account_for(sent)
     return sent

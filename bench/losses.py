@@ -98,7 +98,8 @@ async def _lose(
     await decided(RATE)
     job, result = stage.folder / "lose.json", stage.folder / "lost.json"
     shown = (_files(office, office.window), _files(office, office.authority.issue(Subject(MERCHANT, HANDHELD).uri)))
-    told = Job(*addresses, stage.broker.bootstrap, (SHIFT_KEY, office.token), cards, *shown)
+    key = stage.key_of(MERCHANT, HANDHELD)
+    told = Job(*addresses, stage.broker.bootstrap, (SHIFT_KEY, office.token), cards, *shown, key.epoch, key.key)
     job.write_bytes(msgspec.json.encode(told))
     await stage.run("lose", "bench.programs.lose", str(job), str(result), env=registry.environment)
     if flow.done():

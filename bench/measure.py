@@ -17,9 +17,10 @@ from bench.offsets import last_share
 from bench.online import OnlineRound, measure_online
 from bench.outcomes import OutcomeReader
 from bench.pace import SteadyWorker, Waits, steady_worker
-from bench.parts import measure_steps
+from bench.parts import measure_codes, measure_steps
 from bench.plan import RATES, Plan
 from bench.programs.steps import StepTime
+from bench.programs.verify import Verified
 from bench.registry import CardOffice
 from bench.stage import Stage
 from cli.city.steps import Steps
@@ -42,6 +43,7 @@ class Measured:
     """Empty where h2load is missing."""
     ledger: list[LedgerRound] = field(default_factory=list)
     steps: list[StepTime] = field(default_factory=list)
+    codes: Verified | None = None
     card: CardMeasured = field(default_factory=CardMeasured)
     issuance: IssuanceMeasured = field(default_factory=IssuanceMeasured)
 
@@ -61,6 +63,8 @@ async def measure(stage: Stage, plan: Plan, busy_before_percent: float, show: St
         await _post_batches(stage, measured, show)
         with show.step("where the time goes"):
             measured.steps = await measure_steps(stage, reader, plan.step_batches, plan.backlog)
+        with show.step("codes of transactions, verified by one core"):
+            measured.codes = await measure_codes(stage)
         async with steady_worker(stage, reader) as worker:
             await _hold_rates(worker, measured, show)
             await _watch_memory(worker, measured, show)

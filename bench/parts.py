@@ -1,11 +1,24 @@
-"""Where the time goes, step by step: from a process that runs the worker's handler alone."""
+"""Where the time goes: step by step, from a process that runs the worker's handler alone, and what a transaction code costs."""
+
+from typing import Final
 
 import msgspec
 
 from bench.outcomes import OutcomeReader
 from bench.plan import BATCH
 from bench.programs.steps import StepTime
+from bench.programs.verify import Verified
 from bench.stage import Stage
+
+_CODES: Final = 50_000
+
+
+async def measure_codes(stage: Stage) -> Verified:
+    """How quickly one core verifies what terminals sign."""
+    result = stage.folder / "verified.json"
+    async with stage.ledger() as ledger:
+        await stage.run("verify", "bench.programs.verify", str(_CODES), str(result), env=stage.environment(ledger))
+    return msgspec.json.decode(result.read_bytes(), type=Verified)
 
 
 async def measure_steps(stage: Stage, reader: OutcomeReader, batches: int, backlog: int) -> list[StepTime]:

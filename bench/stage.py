@@ -19,6 +19,7 @@ from bench.database import LedgerCopy, driver_url
 from bench.errors import BenchError
 from bench.plan import CARDS
 from bench.programs.load import Sent
+from bench.signing import keys_of, make_token
 from bench.taps import Place
 from cli import paths
 from cli.servers.broker import Kind, make_broker
@@ -54,6 +55,12 @@ class Stage:
         """How many taps each partition holds."""
         self.emitted = 0
         self._batch_key = secrets.token_hex(32)
+        pin = secrets.token_hex(16)
+        token = make_token(self.folder, pin)
+        self.key_of = keys_of(token)
+        """What each terminal signs with."""
+        self.vault = {"ONECARD_VAULT": str(token.file), "ONECARD_VAULT_PIN": pin}
+        """The variables by which a process finds the root of the terminals' keys."""
         self._numbers = count(1)
         self._last_seeded_batch = 0
 
@@ -144,6 +151,7 @@ class Stage:
         """What a payments process reads; the version of the batch key tells the batches of two workers apart."""
         return {
             **nothing_foreign(),
+            **self.vault,
             "ONECARD_DATABASE_URL": ledger.application_url,
             "ONECARD_KAFKA": self.broker.bootstrap,
             "ONECARD_BROKER": self.kind,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from aiokafka.partitioner import murmur2
 
 from bench.plan import CARDS
+from bench.signing import KeyOf
 from sdk.merchant.transaction import sign
 from simulation.habits import Life
 from simulation.riders import card_identifier
@@ -31,12 +32,13 @@ class Load(NamedTuple):
     value: bytes
 
 
-def taps(first: int, count: int, partitions: int) -> Iterator[Load]:
+def taps(first: int, count: int, partitions: int, key_of: KeyOf) -> Iterator[Load]:
     """Taps with the numbers from `first` on, made now. The same numbers are the same riders' doings in every run."""
     life = Life(CARDS, Random(first))
     hashes: dict[bytes, int] = {}
     for number in range(first, first + count):
-        record = sign(life.next_tap(time.time_ns() // 1_000_000), number)
+        tap = life.next_tap(time.time_ns() // 1_000_000)
+        record = sign(tap, number, key_of(tap.merchant_id, tap.terminal_id))
         key = record.key
         place = hashes.get(key)
         if place is None:

@@ -76,6 +76,7 @@ def targets(figures: Figures) -> list[Target]:
         Target("ledger part over pgbench TPC-B", 15, ledger.over_pgbench),
         Target("ledger part over COPY of the same transfers", 0.15, ledger.over_copy),
         Target(f"posting on {ledger.history:,} transfers over an empty ledger", 0.9, ledger.past_over_empty),
+        Target("transaction codes verified, a second and core", 250_000, figures.tac_per_core_second, unit="/s"),
         Target("keyed digest of the poster's CPU", 0.03, figures.digest_share, at_least=False, unit="%"),
         Target(
             "everything of a holder over an RPC that selects a row, payments away", 0.3, card.view_over_one_row("holder_view")

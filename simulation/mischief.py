@@ -17,6 +17,7 @@ from sdk.merchant.access import Access
 from sdk.merchant.client import MerchantClient
 from sdk.merchant.emitter import Emitter
 from sdk.merchant.hearing import SETTLING_SECONDS
+from sdk.merchant.keys import NoKeyError, TerminalKeys
 from sdk.merchant.spool import Spool, Spooled
 from sdk.merchant.transaction import Scene, SignedRecord, identity_of
 from simulation.life import Life
@@ -24,7 +25,7 @@ from simulation.metrics import FAULTS
 from simulation.raw import RawRecords
 from simulation.riders import card_identifier
 from simulation.tail import Tail
-from simulation.vandal import Fault, make_bad, sign_bad, undecodable
+from simulation.vandal import NOBODYS_KEY, Bad, Fault, make_bad, sign_bad, undecodable
 
 log = logging.getLogger("onecard.simulation.vandal")
 
@@ -36,8 +37,12 @@ NEVER = float("inf")
 class Mischief:
     """Everything bad is kept on disk before it is sent, so that a reconciliation knows what to expect."""
 
-    def __init__(self, bootstrap: str, access: Access, spools: Path, chance: Random, *, cards: int, linger_ms: int) -> None:
+    def __init__(
+        self, bootstrap: str, access: Access, keys: TerminalKeys, spools: Path, chance: Random, *, cards: int, linger_ms: int
+    ) -> None:
+        """`keys` are the terminals' own: only some of what is bad is signed badly."""
         self._bootstrap = bootstrap
+        self._keys = keys
         self._chance = chance
         self._cards = cards
         self._linger_ms = linger_ms
@@ -74,8 +79,15 @@ class Mischief:
             elif fault is Fault.SENT_TWICE:
                 self._repeats.append(Spooled(0, victim.topic, victim.key, victim.record))
             else:
-                self._client.submit([make_bad(fault, number, now_ms, victim)], sign_bad)
+                self._client.submit([make_bad(fault, number, now_ms, victim)], self._sign)
             FAULTS.labels(fault.value).inc()
+
+    def _sign(self, bad: Bad, terminal_sequence: int) -> SignedRecord:
+        try:
+            key = self._keys.key_of(bad.merchant_id, bad.terminal_id)
+        except NoKeyError:
+            key = NOBODYS_KEY
+        return sign_bad(bad, terminal_sequence, key)
 
     @property
     def unsettled_count(self) -> int:

@@ -15,7 +15,7 @@ from onecard.payments.v1.outcomes_pb2 import VERDICT_POSTED
 from sdk.merchant.access import Access
 from sdk.merchant.client import MerchantClient
 from sdk.merchant.spool import Answer, Spool
-from sdk.merchant.transaction import BusRide, SignedRecord, Tap, sign
+from sdk.merchant.transaction import BusRide, SignedRecord, Tap
 from simulation import metrics
 from simulation.city import LINES, MERCHANTS
 from simulation.habits import Life
@@ -28,6 +28,7 @@ log = logging.getLogger("onecard.simulation.taps")
 
 TICK_SECONDS = 0.04
 PATIENCE_SECONDS = 50.0
+KEYS_AGAIN_SECONDS = 2.0
 REPLACED_AFTER_MS = 3_000
 SCENE_OF = {merchant.merchant_id: merchant.scene for merchant in MERCHANTS}
 
@@ -115,7 +116,8 @@ class Street:
         self._boardings: deque[SignedRecord] = deque(maxlen=200)
         self._spool = Spool(spools / "fleet.spool")
         self._client = MerchantClient(bootstrap, self._spool, access, linger_ms=plan.linger_ms, on_answers=_count_answers)
-        self._mischief = Mischief(bootstrap, access, spools, self._chance, cards=plan.cards, linger_ms=plan.linger_ms)
+        keys = self._client.keys
+        self._mischief = Mischief(bootstrap, access, keys, spools, self._chance, cards=plan.cards, linger_ms=plan.linger_ms)
 
     def run(self, stopping: threading.Event, leaving: threading.Event, seconds: float | None) -> bool:
         """Tap until told to stop or for some seconds; then wait for the outcomes, until told to leave.
@@ -123,11 +125,21 @@ class Street:
         True when every tap has its outcome and all mischief was refused or put aside.
         """
         with self._spool, self._client, self._mischief:
+            self._await_keys(stopping)
             self._tap(stopping, seconds)
             self._spool.release()
             settled = self._await_outcomes(leaving)
             log.info("done: %s", "everything has its outcome" if settled else f"{self._unsettled_count} without an outcome")
         return settled
+
+    def _await_keys(self, stopping: threading.Event) -> None:
+        """Terminals that were never connected have nothing to sign with; the others need nobody."""
+        places = [(merchant.merchant_id, terminal) for merchant in MERCHANTS for terminal in merchant.terminals]
+        while missing := self._client.keys.fetch(places):
+            place, why = next(iter(missing.items()))
+            log.info("awaiting the keys of %s terminals (%s: %s)", len(missing), place[1], why.reason)
+            if stopping.wait(KEYS_AGAIN_SECONDS):
+                return
 
     def _tap(self, stopping: threading.Event, seconds: float | None) -> None:
         log.info("tapping %.0f times a second", self._plan.rate)
@@ -163,7 +175,7 @@ class Street:
             self._client.submit(some, self._sign, hold_seconds=hold_seconds)
 
     def _sign(self, tap: Tap, terminal_sequence: int) -> SignedRecord:
-        record = sign(tap, terminal_sequence)
+        record = self._client.keys.sign(tap, terminal_sequence)
         if isinstance(tap, BusRide):
             self._boardings.append(record)
         return record

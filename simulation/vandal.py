@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from random import Random
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from typing import NamedTuple
 from onecard.payments.v1.transactions_pb2 import BusRide as BusRideBody
 from onecard.payments.v1.transactions_pb2 import CampusPurchase as CampusPurchaseBody
 from onecard.payments.v1.transactions_pb2 import SignedTransaction, TransactionBody
-from sdk.merchant.transaction import Scene, SignedRecord, seal
+from sdk.merchant.transaction import Scene, SignedRecord, TerminalKey, seal
 from simulation.city import CAMPUSES, LINES, SPARE
 from simulation.riders import card_identifier
 
@@ -31,6 +32,8 @@ class Fault(StrEnum):
     UNKNOWN_MERCHANT = "unknown-merchant"
     UNKNOWN_TERMINAL = "unknown-terminal"
     WRONG_SCENE = "wrong-scene"
+    WRONG_TAC = "wrong-tac"
+    UNKNOWN_EPOCH = "unknown-epoch"
     UNDECODABLE = "undecodable"
     SENT_TWICE = "sent-twice"
 
@@ -46,8 +49,18 @@ class Bad(NamedTuple):
     event_time_ms: int
 
 
-def sign_bad(bad: Bad, terminal_sequence: int) -> SignedRecord:
-    """The record of a transaction with a fault."""
+NOBODYS_KEY = TerminalKey(1, bytes(16))
+"""What somebody signs with who has no key of a terminal."""
+NO_EPOCH = 2**31 - 1
+
+
+def sign_bad(bad: Bad, terminal_sequence: int, key: TerminalKey) -> SignedRecord:
+    """The record of a transaction with a fault; `key` is its terminal's."""
+    match bad.fault:
+        case Fault.WRONG_TAC:
+            key = replace(key, key=NOBODYS_KEY.key)
+        case Fault.UNKNOWN_EPOCH:
+            key = replace(key, epoch=NO_EPOCH)
     body = TransactionBody(
         merchant_id=bad.merchant_id,
         terminal_id=bad.terminal_id,
@@ -63,12 +76,12 @@ def sign_bad(bad: Bad, terminal_sequence: int) -> SignedRecord:
         case Fault.PRICE_ZERO | Fault.PRICE_TOO_HIGH:
             body.price_fen = 0 if bad.fault is Fault.PRICE_ZERO else 1_000_000
             body.campus_purchase.CopyFrom(purchase)
-            return seal(body, Scene.CAMPUS.topic)
+            return seal(body, Scene.CAMPUS.topic, key)
         case Fault.WRONG_SCENE:
             body.campus_purchase.CopyFrom(purchase)
         case _:
             body.bus_ride.CopyFrom(_RIDE)
-    return seal(body, Scene.BUS.topic)
+    return seal(body, Scene.BUS.topic, key)
 
 
 _RIDE = BusRideBody(line_id=LINES[0].name, stop_id="STOP-01")

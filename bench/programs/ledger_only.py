@@ -12,13 +12,15 @@ import typer
 import uvloop
 
 from bench.plan import IN_FLIGHT, LEDGER_BATCH
-from bench.programs.posting import collect_garbage_seldom, config, make_ledger
+from bench.programs.posting import collect_garbage_seldom, config, make_ledger, make_verifier
+from bench.signing import keys_from_environment
 from bench.taps import taps
 from services.common.clock import now_ms
 from services.common.database import make_engine
 from services.payments.adapters.dead_letters import Entry
 from services.payments.adapters.ledger import Ledger
 from services.payments.adapters.registry import Registry
+from services.payments.adapters.tac import Verifier
 from services.payments.adapters.wire import Received, decode
 
 
@@ -38,12 +40,13 @@ class Posted(msgspec.Struct, frozen=True):
 async def _work(batches: int, first: int) -> Posted:
     settings = config()
     engine = make_engine(settings.database_url, "ledger-only", sessions=IN_FLIGHT)
-    registry = Registry(engine)
+    registry, verifier = Registry(engine), make_verifier(engine)
     await registry.refresh_if_due()
+    await verifier.refresh_if_due()
     ledger = await make_ledger(settings, engine)
     # The first batches open the sessions and prepare the statements. A terminal's taps come in order, as from a partition:
     # out of order each would have to be looked up.
-    entries = _entries(registry, first, (batches + IN_FLIGHT) * LEDGER_BATCH)
+    entries = _entries(registry, verifier, first, (batches + IN_FLIGHT) * LEDGER_BATCH)
     waiting = [list(islice(entries, LEDGER_BATCH)) for _ in range(batches + IN_FLIGHT)]
     queue = iter(waiting)
     await asyncio.gather(*(_post(ledger, islice(queue, 1)) for _ in range(IN_FLIGHT)))
@@ -60,10 +63,10 @@ async def _post(ledger: Ledger, batches: Iterator[list[Entry]]) -> None:
         await ledger.post(batch, now_ms())
 
 
-def _entries(registry: Registry, first: int, count: int) -> Iterator[Entry]:
-    for load in taps(first, count, partitions=1):
+def _entries(registry: Registry, verifier: Verifier, first: int, count: int) -> Iterator[Entry]:
+    for load in taps(first, count, 1, keys_from_environment()):
         record = Received(load.place.topic, 0, 0, now_ms(), load.value)
-        yield record, decode(record, registry)
+        yield record, decode(record, registry, verifier)
 
 
 def main(

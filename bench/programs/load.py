@@ -18,6 +18,7 @@ import uvloop
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from bench.signing import keys_from_environment
 from bench.taps import Load, Place, taps
 
 app = typer.Typer(add_completion=False)
@@ -81,7 +82,7 @@ class Batches:
 
 async def _fill(producer: AIOKafkaProducer, first: int, count: int, partitions: int) -> Sent:
     batches = Batches(producer)
-    for load in taps(first, count, partitions):
+    for load in taps(first, count, partitions, keys_from_environment()):
         await batches.add(load)
     await batches.flush()
     await batches.confirmed()
@@ -92,7 +93,7 @@ async def _pace(
     producer: AIOKafkaProducer, first: int, count: int, partitions: int, rate: float, linger_seconds: float
 ) -> Sent:
     """Open loop: when the oldest tap that waits has lingered, everything that is due by then is sent."""
-    ready = list(taps(first, count, partitions))
+    ready = list(taps(first, count, partitions, keys_from_environment()))
     gc.freeze()
     gc.disable()
     batches = Batches(producer)

@@ -21,7 +21,7 @@ from onecard.money.v1.money_pb2 import Money
 from onecard.payments.v1.outcomes_pb2 import REASON_CARD_LOST
 from onecard.payments.v1.payments_pb2 import AuthorizeRequest
 from onecard.payments.v1.payments_pb2_grpc import PaymentsServiceStub
-from sdk.merchant.transaction import BusRide, sign
+from sdk.merchant.transaction import BusRide, TerminalKey, sign
 from simulation.city import HANDHELD, LINES, stop_id
 
 MERCHANT: Final = LINES[0].merchant_id
@@ -47,6 +47,9 @@ class Job(msgspec.Struct, frozen=True):
     window: tuple[str, str, str]
     """Certificate, key, and who signed."""
     till: tuple[str, str, str]
+    epoch: int
+    key: bytes
+    """What the till signs with in that epoch."""
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -144,7 +147,7 @@ class Losing:
                 line_id=LINES[0].name,
                 stop_id=stop_id(0),
             )
-            record = sign(ride, sequence)
+            record = sign(ride, sequence, TerminalKey(self._job.epoch, self._job.key))
             placed = await self._producer.send_and_wait(record.topic, record.record, key=record.key)
             self._sent[placed.topic, placed.partition] += 1
             taps.append((sequence, now))

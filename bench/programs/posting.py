@@ -6,8 +6,10 @@ import os
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common import topics
+from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
 from services.payments.adapters.ledger import BatchKey, Ledger
 from services.payments.adapters.registry import Registry
+from services.payments.adapters.tac import Verifier
 from services.payments.adapters.tariffs import read_rules
 from services.payments.config import Config
 from services.payments.handlers.post_taps import PostTaps
@@ -23,7 +25,12 @@ async def make_ledger(config: Config, engine: AsyncEngine, *, alone: bool = True
 
 async def make_post(config: Config, engine: AsyncEngine) -> PostTaps:
     """The worker's handler of taps."""
-    return PostTaps(await make_ledger(config, engine), Registry(engine))
+    return PostTaps(await make_ledger(config, engine), Registry(engine), make_verifier(engine))
+
+
+def make_verifier(engine: AsyncEngine) -> Verifier:
+    """Of the codes of terminals."""
+    return Verifier(EpochKeys(engine, open_terminal_vault(config(), on_loopback=True)))
 
 
 def collect_garbage_seldom() -> None:

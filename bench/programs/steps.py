@@ -18,6 +18,7 @@ import uvloop
 
 from bench.plan import BATCH
 from bench.programs.posting import collect_garbage_seldom, config, make_post
+from bench.signing import keys_from_environment
 from bench.taps import taps
 from services.common import topics
 from services.common.announce import Announcer
@@ -123,7 +124,7 @@ async def _work(batches: int, partitions: int) -> list[StepTime]:
     announcer = Announcer(settings.kafka)
     await announcer.start()
     # A backlog is read one partition after the other, so a terminal's taps do not come in the order of their numbers.
-    loads = iter(sorted(taps(1, (batches + 1) * BATCH, partitions), key=lambda load: load.place))
+    loads = iter(sorted(taps(1, (batches + 1) * BATCH, partitions, keys_from_environment()), key=lambda load: load.place))
     waiting = [[Received(*load.place, 0, now_ms(), load.value) for load in islice(loads, BATCH)] for _ in range(batches + 1)]
     collect_garbage_seldom()
     for number, records in enumerate(waiting):

@@ -99,6 +99,7 @@ class City:
             issuance_api=f"{HOST}:{self._issuance_port}",
             card=self._card_settings(),
             issuance=self._issuance_settings(),
+            payments=self._payments_settings(),
             metrics={name: address(port) for name, port in self._ports.items()},
             checkpoints=str(self._checkpoints),
         )
@@ -146,7 +147,7 @@ class City:
             with self._steps.step("Apache Kafka's jars"):
                 fetch_jars(paths.KAFKA_LIBS, self._steps.say)
         seed, ledger, road = self._begin(self._draw_seed), self._begin(self._start_ledger), self._begin(self._start_road)
-        self._await(seed, ledger, road, self._begin(self._start_shared))
+        self._await(seed, ledger, road, self._begin(self._start_shared), self._begin(self._make_root))
         write_state(self.folder, self._state)
         sown, api = self._begin(self._sow, seed.result()), self._begin(self._start_api, seed.result())
         self._await(sown, api, *(self._begin(self._start_worker, name) for name in self._workers))
@@ -221,6 +222,13 @@ class City:
         with self._steps.step("ledger schema"):
             self._processes.run("migrate", PAYMENTS, "migrate")
 
+    def _make_root(self) -> None:
+        if Path(self._state.payments["ONECARD_VAULT"]).exists():
+            return
+        with self._steps.step("root of the terminals' keys"):
+            env = {**self._state.payments, "ONECARD_VAULT_SO_PIN": keep_secret(self.folder / "payments.so-pin")}
+            self._processes.run("payments-vault", PAYMENTS, "vault", "create", "--development", env=env)
+
     def _start_road(self) -> None:
         with self._steps.step("Apache Kafka" if self.plan.broker == "kafka" else "Tansu, a broker in memory"):
             self._start_server(self._broker.start)
@@ -293,6 +301,7 @@ class City:
             register = seed["register"].read_bytes()
             self._certificates.hand_out(msgspec.json.decode(line, type=Registered) for line in register.splitlines())
             environment = {
+                **self._state.payments,
                 **self._certificates.of_the_service("payments"),
                 "ONECARD_GRPC_LISTEN": self._state.api,
                 "ONECARD_METRICS_PORT": str(self._ports[API]),
@@ -339,6 +348,13 @@ class City:
         env = self._certificates.of_the_service("sms-gateway")
         self._processes.keep(SMS, SIMULATION, "sms", *(f"--{name}={value}" for name, value in options.items()), env=env)
 
+    def _payments_settings(self) -> dict[str, str]:
+        """What those processes and commands of payments need that verify."""
+        return {
+            "ONECARD_VAULT": str(self.folder / "payments.token"),
+            "ONECARD_VAULT_PIN": keep_secret(self.folder / "payments.pin"),
+        }
+
     def _card_settings(self) -> dict[str, str]:
         """What the commands of the card service need, too."""
         return {
@@ -367,7 +383,8 @@ class City:
     def _start_worker(self, name: str) -> None:
         port = self._ports[name]
         with self._steps.step(f"worker {name}"):
-            child = self._processes.keep(name, PAYMENTS, "streams", env={"ONECARD_METRICS_PORT": str(port)})
+            env = {**self._state.payments, "ONECARD_METRICS_PORT": str(port)}
+            child = self._processes.keep(name, PAYMENTS, "streams", env=env)
             child.wait_ready(lambda: scrape(port) is not None, f"it showed metrics on {address(port)}", READY_SECONDS)
 
     def _start_taps(self) -> None:

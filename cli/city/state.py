@@ -40,6 +40,8 @@ class State(msgspec.Struct, frozen=True):
     """The variables of the card service, beside the others."""
     issuance: dict[str, str]
     """The variables of issuance, beside the others."""
+    payments: dict[str, str]
+    """The variables of payments, beside the others."""
     metrics: dict[str, str]
     """Addresses of the Prometheus endpoints, by process."""
     issuance_api: str = ""
@@ -48,7 +50,7 @@ class State(msgspec.Struct, frozen=True):
     """File of what was published of the ledger's seals."""
 
     def environment(self) -> dict[str, str]:
-        """The variables that `python -m services.payments` and `python -m simulation` read."""
+        """The variables that all of the city's processes read."""
         return {
             "ONECARD_DATABASE_URL": self.database_url,
             "ONECARD_OWNER_DATABASE_URL": self.owner_database_url,
@@ -93,13 +95,13 @@ def card_environment(folder: Path = paths.CITY, env: Mapping[str, str] = os.envi
 
 
 def environment(folder: Path = paths.CITY, env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Our environment with the running city's variables; one that names a database already is taken as it is."""
+    """Our environment with the variables of the running city's payments; one that names a database is taken as it is."""
     if ASKED in env:
         return dict(env)
     state = read_state(folder)
     if state is None:
         raise NoCityError(f"no city runs in {folder}: start one with `onecard city run`, or set {ASKED} and its companions")
-    return {**env, **state.environment()}
+    return {**env, **state.environment(), **state.payments}
 
 
 def mark_runner(folder: Path) -> Mark:

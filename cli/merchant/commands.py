@@ -17,6 +17,8 @@ from cli.merchant.emission import Emission, Platform
 from cli.merchant.show import REASONS, listing, summary
 from sdk.merchant.access import Access, credentials_in
 from sdk.merchant.files import TransactionsFile, UnreadableFileError
+from sdk.merchant.key_file import KeyFileError
+from sdk.merchant.keys import NoKeyError
 from sdk.merchant.spool import Spool, SpoolInUseError
 from sdk.merchant.told import SpoolReader
 
@@ -83,7 +85,7 @@ def emit(
     try:
         with TransactionsFile(file, merchant_id=merchant) as opened, Spool(_spool_path(spool)) as kept:
             complete = Emission(console, opened, kept, platform, patience).run(as_of_now=as_of_now, wait=wait)
-    except (UnreadableFileError, SpoolInUseError) as error:
+    except (UnreadableFileError, SpoolInUseError, KeyFileError, NoKeyError) as error:
         typer.echo(error, err=True)
         raise typer.Exit(2) from None
     raise typer.Exit(0 if complete else 1)

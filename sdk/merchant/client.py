@@ -6,14 +6,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Self
+from typing import Any, Self
 
 from kafka.errors import KafkaConfigurationError, KafkaError
 
 from sdk.merchant.access import Access
 from sdk.merchant.emitter import Emitter
 from sdk.merchant.hearing import Hearing
-from sdk.merchant.spool import Answer, Kept, Source, Spool, Spooled, TapT
+from sdk.merchant.keys import NoKeyError, TerminalKeys
+from sdk.merchant.spool import Answer, Drawn, Kept, Source, Spool, Spooled, TapT
 from sdk.merchant.transaction import Scene, SignedRecord
 
 log = logging.getLogger("onecard.merchant")
@@ -48,13 +49,16 @@ class MerchantClient:
         """`bootstrap` is the broker, which takes transactions; `access` the API, which says what became of them.
 
         The spool may be of several merchants: outcomes are heard of those that `access` has credentials of. `on_answers` is
-        called in a thread of the client's with newly answered transactions; it must be quick.
+        called in a thread of the client's with newly answered transactions; it must be quick. The keys of its terminals lie
+        in a file beside the spool.
         """
         self._bootstrap = bootstrap
         self._spool = spool
         self._linger_ms = linger_ms
         self._topics = tuple(topics)
-        self._hearing = Hearing(access, spool, on_answers)
+        self.keys = TerminalKeys(spool.path.with_name(spool.path.name + ".keys"), access)
+        """What its terminals sign with."""
+        self._hearing = Hearing(access, spool, on_answers, self.keys.renew)
         self._emitter: Emitter | None = None
         self._away_since: float | None = None
         self._stopping = threading.Event()
@@ -75,12 +79,15 @@ class MerchantClient:
     def submit(
         self,
         taps: Sequence[TapT],
-        sign: Callable[[TapT, int], SignedRecord],
+        sign: Callable[[TapT, int], SignedRecord] | None = None,
         *,
         hold_seconds: float = 0,
         source: Source | None = None,
     ) -> list[Kept]:
-        """Keep taps and emit them; when this returns they are on disk. A word for each tap comes back.
+        """Sign taps, keep and emit them; when this returns they are on disk. A word for each tap comes back.
+
+        A terminal that was never connected asks for its keys now, and needs no connection from then on: raises NoKeyError.
+        `sign` is for who signs otherwise than with `keys`.
 
         One call costs one write to the disk, so submit in batches where taps are many. `hold_seconds` keeps them back for
         so long, as a validator does that is out of coverage.
@@ -93,10 +100,16 @@ class MerchantClient:
             emit_ms = 0  # the loop takes them from the spool as soon as it may
         else:
             emit_ms = None
-        taking = self._spool.take(taps, sign, emit_ms=emit_ms, source=source)
+        taking = self._spool.take(taps, sign or self._signer_for(taps), emit_ms=emit_ms, source=source)
         if emitter is not None and emit_ms is None:
             emitter.emit(taking.new)
         return taking.kept
+
+    def _signer_for(self, taps: Sequence[Drawn]) -> Callable[[Any, int], SignedRecord]:
+        missing = self.keys.fetch((tap.merchant_id, tap.terminal_id) for tap in taps)
+        for (merchant_id, terminal_id), (reason, _) in missing.items():
+            raise NoKeyError(f"the terminal {terminal_id} of {merchant_id} has no key yet: {reason}")
+        return self.keys.sign
 
     def wait_until_answered(self, timeout_seconds: float) -> bool:
         """Wait until nothing is pending; False when that did not come about in time."""

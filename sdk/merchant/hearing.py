@@ -11,7 +11,7 @@ from typing import Self
 from sdk.merchant.access import Access
 from sdk.merchant.outcomes import OutcomeReader
 from sdk.merchant.spool import Answer, Spool
-from sdk.merchant.subscription import Heard
+from sdk.merchant.subscription import Heard, Renew
 
 log = logging.getLogger("onecard.merchant")
 
@@ -29,10 +29,19 @@ class Hearing:
     So none is missed, whenever this ends: the next one on the spool hears what came meanwhile.
     """
 
-    def __init__(self, access: Access, spool: Spool, on_answers: Callable[[Sequence[Answer]], None] | None = None) -> None:
-        """`on_answers` is called with newly answered transactions by whoever calls `take_in`; it must be quick."""
+    def __init__(
+        self,
+        access: Access,
+        spool: Spool,
+        on_answers: Callable[[Sequence[Answer]], None] | None = None,
+        renew: Renew | None = None,
+    ) -> None:
+        """`on_answers` is called with newly answered transactions by whoever calls `take_in`; it must be quick.
+
+        `renew` is for the keys of the terminals.
+        """
         self._spool = spool
-        self._reader = OutcomeReader(access, spool.merchants, spool.cursor)
+        self._reader = OutcomeReader(access, spool.merchants, spool.cursor, renew)
         self._on_answers = on_answers or (lambda _: None)
         self._kept_at: dict[str, float] = {}
         self._settled_at: dict[str, float] = {}

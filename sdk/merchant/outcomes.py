@@ -11,7 +11,7 @@ from queue import Empty, Full, Queue
 from typing import Self
 
 from sdk.merchant.access import Access
-from sdk.merchant.subscription import Heard, Subscription
+from sdk.merchant.subscription import Heard, Renew, Subscription
 
 log = logging.getLogger("onecard.merchant")
 
@@ -26,14 +26,22 @@ LOOK_AGAIN_SECONDS = 10.0
 class OutcomeReader:
     """A subscription for each merchant; their order is not the order of the taps, and repeats are ordinary."""
 
-    def __init__(self, access: Access, merchants: AbstractSet[str], cursor_of: Callable[[str], bytes | None]) -> None:
+    def __init__(
+        self,
+        access: Access,
+        merchants: AbstractSet[str],
+        cursor_of: Callable[[str], bytes | None],
+        renew: Renew | None = None,
+    ) -> None:
         """`merchants` may be a live set: who comes later is subscribed then.
 
-        `cursor_of` says behind what a merchant's outcomes are to begin; None: with those that come from now on.
+        `cursor_of` says behind what a merchant's outcomes are to begin; None: with those that come from now on. `renew` is
+        for the keys of its terminals.
         """
         self._access = access
         self._merchants = merchants
         self._cursor_of = cursor_of
+        self._renew = renew
         self._heard: Queue[Heard] = Queue(MOST_WAITING)
         self._subscriptions: dict[str, Subscription] = {}
         self._unknown: dict[str, float] = {}
@@ -84,7 +92,7 @@ class OutcomeReader:
         if self._access.has(merchant_id):
             self._unknown.pop(merchant_id, None)
             cursor = self._cursor_of(merchant_id)
-            self._subscriptions[merchant_id] = Subscription(self._access, merchant_id, cursor, self._take)
+            self._subscriptions[merchant_id] = Subscription(self._access, merchant_id, cursor, self._take, self._renew)
             return
         if merchant_id not in self._unknown:
             log.warning("nobody gave us a certificate of %r: its outcomes are not heard", merchant_id)

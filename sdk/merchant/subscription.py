@@ -6,20 +6,22 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import grpc
 
 from onecard.payments.v1.outcome_service_pb2 import BEGIN_NOW, BEGIN_OLDEST, SubscribeRequest, SubscribeResponse
 from onecard.payments.v1.outcome_service_pb2_grpc import OutcomeServiceStub
 from onecard.payments.v1.outcomes_pb2 import Outcome as OutcomeMessage
-from sdk.merchant.access import Access
+from sdk.merchant.access import Access, Line
 from sdk.merchant.spool import Outcome
 
 SILENCE_SECONDS = 15.0
 """The platform says each 5 s that a stream lives; one that is silent for longer leads nowhere any more."""
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
+RENEW_SECONDS = 6 * 3600.0
+"""A connection may stand for weeks: the keys of its terminals are renewed so often meanwhile."""
 NEVER = float("inf")
 
 
@@ -34,11 +36,25 @@ class Heard(NamedTuple):
     """The platform's road has lost what it kept: emit again what has no outcome."""
 
 
+Renew: TypeAlias = Callable[[str, Line, Callable[[], bool]], None]
+"""Renews the keys of a merchant's terminals over a line, until it is to end."""
+
+
 class Subscription:
     """Begins behind a cursor, or with what comes from now on; ends only when it is closed."""
 
-    def __init__(self, access: Access, merchant_id: str, cursor: bytes | None, hand_over: Callable[[Heard], None]) -> None:
-        """`hand_over` is called in the subscription's thread, and may block it: the platform waits then."""
+    def __init__(
+        self,
+        access: Access,
+        merchant_id: str,
+        cursor: bytes | None,
+        hand_over: Callable[[Heard], None],
+        renew: Renew | None = None,
+    ) -> None:
+        """`hand_over` is called in the subscription's thread, and may block it: the platform waits then.
+
+        `renew` is called there too, at each connection and every few hours.
+        """
         self.merchant_id = merchant_id
         self.begun_at = time.monotonic()
         self.down_since: float | None = self.begun_at
@@ -50,6 +66,8 @@ class Subscription:
         self._cursor = cursor or b""
         self._begin = BEGIN_NOW
         self._hand_over = hand_over
+        self._renew = renew or (lambda *_: None)
+        self._renewed_at = self.begun_at
         self._call: grpc.Call | None = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"outcomes of {merchant_id}", daemon=True)
@@ -87,8 +105,10 @@ class Subscription:
             self._ending.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
     def _listen(self) -> None:
-        channel, metadata = self._access.connect(self.merchant_id)
+        line = self._access.connect(self.merchant_id)
+        channel, metadata = line
         try:
+            self._renew_keys(line)
             self._silent_since = time.monotonic()
             request = SubscribeRequest(cursor=self._cursor, begin=self._begin)
             self._call = call = OutcomeServiceStub(channel).Subscribe(request, metadata=metadata)
@@ -98,10 +118,16 @@ class Subscription:
                 self.down_since = None
                 self._silent_since = NEVER  # while we have the word ourselves
                 self._hear(response)
+                if time.monotonic() - self._renewed_at > RENEW_SECONDS:
+                    self._renew_keys(line)
                 self._silent_since = time.monotonic()
         finally:
             self._call = None
             channel.close()
+
+    def _renew_keys(self, line: Line) -> None:
+        self._renewed_at = time.monotonic()
+        self._renew(self.merchant_id, line, self._ending.is_set)
 
     def _hear(self, response: SubscribeResponse) -> None:
         outcomes = [outcome_of(outcome) for outcome in response.outcomes if not outcome.identity.request_id]

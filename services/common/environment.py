@@ -1,6 +1,7 @@
 """Variables of the environment, for the processes of every service."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 
 
 class ConfigError(Exception):
@@ -20,3 +21,13 @@ def whole(env: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdecimal():
         raise ConfigError(f"{name} is {text!r}; it must be a whole number")
     return int(text)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this very machine; an IPv6 address without its brackets."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name may lead anywhere

@@ -22,17 +22,23 @@ from services.common.build import show_build
 from services.common.clock import SHANGHAI, instant, now_ms
 from services.common.database import make_engine
 from services.common.environment import ConfigError
+from services.common.keyvault.commands import vault_commands
+from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
 from services.payments.adapters.checkpoints import read_checkpoints
+from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
 from services.payments.adapters.ledger import BatchKey, Ledger
 from services.payments.adapters.registry import Registry
+from services.payments.adapters.tac import Verifier
 from services.payments.adapters.tariff_file import TariffError
 from services.payments.adapters.tariffs import read_rules
 from services.payments.config import Config
+from services.payments.domain.epoch import current
 from services.payments.domain.verdict import Cause
 from services.payments.handlers import callers as rights
 from services.payments.handlers import check_books as books
 from services.payments.handlers import detach_partitions as archive
+from services.payments.handlers import epochs as periods
 from services.payments.handlers import fold_marks as history
 from services.payments.handlers import open_accounts as openings
 from services.payments.handlers import register_merchants as registration
@@ -40,14 +46,32 @@ from services.payments.handlers.post_taps import PostTaps
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
 from services.payments.handlers.statement import statement as statement_of
 from services.payments.handlers.verify_ledger import verify_ledger
+from services.payments.keys import KEYS, TERMINAL_ROOT
 
 app = typer.Typer(
     help="Payments: the ledger and the stream workers. Settings come from ONECARD_… variables (see config.py).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+epochs = typer.Typer(
+    no_args_is_help=True,
+    help="Epochs of terminals' keys. Terminals fetch the keys of every epoch that counts, and sign with the newest whose time "
+    "has come. To change keys: `epochs add`, wait until it is current and every terminal was connected since, then "
+    "`epochs retire` the old one.",
+)
+app.add_typer(vault_commands("payments", KEYS, lambda *_: _needed_by_epochs()), name="vault")
+app.add_typer(epochs, name="epochs")
 out = Console()
 T = TypeVar("T")
+_DAY_MS = 86_400_000
+_CAN_BE_MENDED = (
+    ConfigError,
+    TariffError,
+    VaultError,
+    periods.EpochError,
+    registration.RegistryFileError,
+    openings.OpeningsFileError,
+)
 
 
 class _RowsASecond(ProgressColumn):
@@ -236,11 +260,14 @@ def replay(cause: Annotated[Cause, typer.Argument(parser=lambda name: Cause[name
     """Decide dead letters of one cause again, once it is mended (a terminal was registered, a tariff added)."""
     set_up_logs("payments-replay")
     config = Config.from_environment()
+    vault = open_terminal_vault(config, on_loopback=config.broker_on_loopback)
 
     async def run(engine: AsyncEngine) -> tuple[int, int]:
-        registry = Registry(engine)
+        registry, keys = Registry(engine), EpochKeys(engine, vault)
+        await keys.begin()
+        verifier = Verifier(keys)
         ledger = Ledger(engine, await read_rules(engine, config), BatchKey(config.batch_key, config.batch_key_version))
-        return await ReplayDeadLetters(engine, PostTaps(ledger, registry), registry).of_cause(cause)
+        return await ReplayDeadLetters(engine, PostTaps(ledger, registry, verifier), registry, verifier).of_cause(cause)
 
     replayed, decided = _with_engine(run)
     out.print(
@@ -288,6 +315,50 @@ def detach_partitions(
         out.print("no month is old enough")
 
 
+@epochs.command("list")
+def list_epochs() -> None:
+    """Which epochs there are, since when terminals sign with them, and which were retired."""
+    found = _with_engine(periods.list_epochs)
+    now = current(found, now_ms())
+    table = Table("epoch", "root version", "valid from", "state", title="epochs of terminals' keys")
+    for epoch in found:
+        state = "retired" if epoch.retired else "current" if epoch == now else "counts" if now and epoch < now else "next"
+        since = f"{instant(epoch.valid_from_ms).astimezone(SHANGHAI):%Y-%m-%d %H:%M}"
+        table.add_row(str(epoch.number), str(epoch.root_version), since, state)
+    out.print(table)
+
+
+@epochs.command("add")
+def add_epoch(
+    days: Annotated[int, typer.Option(min=0, help="From now until terminals sign with it; they must connect meanwhile.")] = 30,
+) -> None:
+    """Add the next epoch, as the owner of the database; its keys are made of the root's current version in the vault.
+
+    Terminals are given its keys at their next connection. One that was not connected when its time comes goes on with the old
+    keys, which count until their epoch is retired.
+    """
+    config = Config.from_environment()
+    version = open_terminal_vault(config, on_loopback=config.broker_on_loopback).current(TERMINAL_ROOT)
+    added = _as_owner(lambda engine: periods.add_epoch(engine, version, now_ms() + days * _DAY_MS))
+    since = f"{instant(added.valid_from_ms).astimezone(SHANGHAI):%Y-%m-%d %H:%M}"
+    out.print(f"epoch {added.number} was added: terminals sign with it from {since} on")
+
+
+@epochs.command("retire")
+def retire_epoch(epoch: Annotated[int, typer.Argument(min=1)]) -> None:
+    """Let what is signed in an epoch count no longer, as the owner of the database; every process hears of it within seconds.
+
+    What terminals have signed with it and send later becomes a dead letter, RETIRED_EPOCH: first see that all sign with a newer
+    one. At once only when its keys were stolen.
+    """
+    new = _as_owner(lambda engine: periods.retire_epoch(engine, epoch, now_ms()))
+    out.print(f"epoch {epoch} {'is retired' if new else 'was retired already'}")
+
+
+def _needed_by_epochs() -> str:
+    return "the epochs that began with it: `epochs list` shows them"
+
+
 def _as_owner(work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
     return _run(_owner_url(), work)
 
@@ -317,7 +388,14 @@ def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         app()
-    except (ConfigError, TariffError, registration.RegistryFileError, openings.OpeningsFileError) as error:
+    except (
+        ConfigError,
+        TariffError,
+        registration.RegistryFileError,
+        openings.OpeningsFileError,
+        periods.EpochError,
+        VaultError,
+    ) as error:
         sys.exit(f"onecard payments: {error}")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from services.common.environment import ConfigError, required, whole
+from services.common.environment import ConfigError, is_loopback, required, whole
 
 BrokerKind = Literal["kafka", "tansu"]
 
@@ -24,6 +24,9 @@ class Config:
     broker: BrokerKind = "kafka"
     redis: str = ""
     """host:port of what processes share; empty: each limits its callers by itself, and nothing is paid by token."""
+    vault: Path | None = None
+    """The service's own token, with the root of terminals' keys; None: it is in a hardware module."""
+    vault_pin: str = field(default="", repr=False)
     metrics_port: int = 0
     """Prometheus endpoint on loopback; 0: none."""
     tariffs: Path = field(default=_REPOSITORY / "tariffs" / "jiangmen")
@@ -62,6 +65,11 @@ class Config:
         return {**self.old_batch_keys, self.batch_key_version: self.batch_key}
 
     @property
+    def broker_on_loopback(self) -> bool:
+        """Whether taps come from this very machine alone."""
+        return all(is_loopback(address.rpartition(":")[0]) for address in self.kafka.split(","))
+
+    @property
     def fetch_max_wait_ms(self) -> int:
         """How long the broker gathers records before it answers a fetch.
 
@@ -81,6 +89,8 @@ class Config:
             kafka=required(env, "ONECARD_KAFKA", "host:port of a Kafka broker"),
             broker="kafka" if broker == "kafka" else "tansu",
             redis=env.get("ONECARD_REDIS", ""),
+            vault=Path(env["ONECARD_VAULT"]) if env.get("ONECARD_VAULT") else None,
+            vault_pin=env.get("ONECARD_VAULT_PIN", ""),
             metrics_port=whole(env, "ONECARD_METRICS_PORT", 0),
             tariffs=Path(env.get("ONECARD_TARIFFS", _REPOSITORY / "tariffs" / "jiangmen")),
             rules=Path(env.get("ONECARD_RULES", _REPOSITORY / "rules" / "jiangmen.toml")),

@@ -13,14 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from onecard.payments.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
 from onecard.payments.v1.outcome_service_pb2_grpc import add_OutcomeServiceServicer_to_server
 from onecard.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
+from onecard.payments.v1.terminal_keys_pb2_grpc import add_TerminalKeyServiceServicer_to_server
 from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
 from services.common.grpc.calls import current_peer
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal
+from services.common.keyvault.process import harden
 from services.payments.adapters.callers import Callers
 from services.payments.adapters.directory import Directory
 from services.payments.adapters.electronic_tokens import ElectronicTokens
+from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
 from services.payments.adapters.freshness import ProjectionFreshness
 from services.payments.adapters.ledger import AtPoint, BatchKey, Ledger, pass_by
 from services.payments.adapters.outcome_feed import OutcomeFeed
@@ -32,6 +35,7 @@ from services.payments.api.desk import Desk
 from services.payments.api.ledger import LedgerService
 from services.payments.api.outcomes import OutcomeService
 from services.payments.api.payments import PaymentsService
+from services.payments.api.terminal_keys import TerminalKeyService
 from services.payments.batcher import Batcher
 from services.payments.config import Config
 from services.payments.domain.book import Rules
@@ -45,11 +49,17 @@ _REVOKED: Final = text("select serial from payments.revoked_certificate")
 
 
 async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
-    """Serve until SIGTERM or SIGINT; `at` is called at the named points of each posting, for tests that stop it there."""
+    """Serve until SIGTERM or SIGINT; `at` is called at the named points of each posting, for tests that stop it there.
+
+    Raises VaultError.
+    """
+    vault = open_terminal_vault(config, on_loopback=listen.on_loopback)
     posting = make_engine(config.database_url, "payments-api-posting", sessions=_LANES)
     engine = make_engine(config.database_url, "payments-api", sessions=_READERS, looked_at=True)
     rules = await _wait_for_rules(engine, config)
     registry = Registry(engine)
+    keys = EpochKeys(engine, vault)
+    await keys.begin()
     callers = Callers(engine, registry)
     await callers.refresh()
     freshness = ProjectionFreshness(engine, config.projection_limit_seconds)
@@ -73,6 +83,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     feed = OutcomeFeed(config.kafka, config.broker)
     outcomes = OutcomeService(feed, OutcomeLog(config.kafka, config.broker), current_peer)
     add_OutcomeServiceServicer_to_server(outcomes, server)
+    add_TerminalKeyServiceServicer_to_server(TerminalKeyService(desk, registry, keys), server)
     await freshness.read()
     try:
         async with asyncio.TaskGroup() as group:
@@ -102,7 +113,8 @@ async def _wait_for_rules(engine: AsyncEngine, config: Config) -> Rules:
 
 
 def run_api(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
-    """Run an API process until SIGTERM or SIGINT."""
+    """Run an API process until SIGTERM or SIGINT. Raises VaultError."""
+    harden()
     if config.metrics_port:
         start_http_server(config.metrics_port, addr="127.0.0.1")
     gc.freeze()

@@ -17,10 +17,14 @@ from services.common import topics
 from services.common.announce import Announcer
 from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
 from services.common.housekeeping import Housekeeping
+from services.common.keyvault.process import harden
+from services.common.keyvault.vault import EpochRoots
 from services.payments.adapters.cards import CardProjection
+from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
 from services.payments.adapters.fetches import FetchSchema, Gathering, Run, deliver_fetches
 from services.payments.adapters.ledger import AtPoint, BatchKey, Ledger, pass_by
 from services.payments.adapters.registry import Registry
+from services.payments.adapters.tac import Verifier
 from services.payments.adapters.tariffs import read_rules
 from services.payments.adapters.wire import SCENE_OF_TOPIC, Received
 from services.payments.config import Config
@@ -51,9 +55,10 @@ class DisklessApp(faust.App):  # type: ignore[misc]  # Faust is untyped
 class StreamWorker:
     """Wires one worker; `at` is called at the named points of each posting, for tests that stop it there."""
 
-    def __init__(self, config: Config, rules: Rules, at: AtPoint = pass_by) -> None:
+    def __init__(self, config: Config, rules: Rules, vault: EpochRoots, at: AtPoint = pass_by) -> None:
         self._config = config
         self._rules = rules
+        self._vault = vault
         self._at = at
         self._announcer = Announcer(config.kafka)
         self._lanes: list[Lane] = []
@@ -91,10 +96,13 @@ class StreamWorker:
         engine = make_engine(self._config.database_url, "payments-streams", sessions=self._config.lanes + 3 + SESSIONS)
         try:
             registry = Registry(engine)
+            keys = EpochKeys(engine, self._vault)
+            await keys.begin()
+            verifier = Verifier(keys)
             key = BatchKey(self._config.batch_key, self._config.batch_key_version)
             ledger = Ledger(engine, self._rules, key, self._at)
-            post = PostTaps(ledger, registry)
-            replay = ReplayDeadLetters(engine, post, registry)
+            post = PostTaps(ledger, registry, verifier)
+            replay = ReplayDeadLetters(engine, post, registry, verifier)
             project = ProjectCards(CardProjection(engine), post, replay)
             await self._announcer.start()
             self._lanes = [self._lane(post) for _ in range(self._config.lanes)]
@@ -163,7 +171,12 @@ async def wait_for_servers(config: Config) -> Rules:
 
 
 def run_worker(config: Config, at: AtPoint = pass_by) -> NoReturn:
-    """Run a worker until SIGTERM or SIGINT; exits with 1 when it crashed, so that its supervisor starts another one."""
+    """Run a worker until SIGTERM or SIGINT; exits with 1 when it crashed, so that its supervisor starts another one.
+
+    Raises VaultError.
+    """
+    harden()
+    vault = open_terminal_vault(config, on_loopback=config.broker_on_loopback)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -171,7 +184,7 @@ def run_worker(config: Config, at: AtPoint = pass_by) -> NoReturn:
     _collect_garbage_seldom()
     if config.metrics_port:
         start_http_server(config.metrics_port, addr="127.0.0.1")
-    app = StreamWorker(config, rules, at).app
+    app = StreamWorker(config, rules, vault, at).app
     BoundedWorker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False).execute_from_commandline()
     raise AssertionError("a Faust worker ends by SystemExit")
 

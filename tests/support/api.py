@@ -39,6 +39,7 @@ from services.payments.serve import run_api
 from tests.support.client import Client
 from tests.support.databases import drop_database, make_database
 from tests.support.edge import SERVICE
+from tests.support.terminal_keys import vault_settings
 from tests.support.town import CAMPUS, FIRST_ACCOUNT, KEY, Database, Town, build_town, now_ms
 from tests.support.waiting import until
 from tests.support.worker import STOP_AT, Stop, Worker
@@ -124,6 +125,7 @@ class Front:
             "ONECARD_DATABASE_URL": self.database.application_url,
             "ONECARD_KAFKA": NOBODY,
             "ONECARD_BATCH_KEY": KEY.key.hex(),
+            **vault_settings(),
             "ONECARD_GRPC_LISTEN": self.address,
             "ONECARD_TLS_CERTIFICATE": str(ours.certificate),
             "ONECARD_TLS_KEY": str(ours.key),

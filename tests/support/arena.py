@@ -123,7 +123,7 @@ async def open_arena(database: Database, runner: asyncio.Runner) -> Arena:
     async with engine.begin() as connection:
         bus = await ensure_terminal(connection, BUS, "BUS-1-T0")
     ledgers = [Ledger(engine, rules, KEY), Ledger(other, rules, KEY)]
-    taps = PostTaps(ledgers[0], office.town.registry)
+    taps = PostTaps(ledgers[0], office.town.registry, office.town.verifier)
     return Arena(office, ledgers, taps, rules, [office.till, office.other_till, office.merchant, bus], [engine, other], runner)
 
 

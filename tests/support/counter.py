@@ -30,6 +30,7 @@ from tests.support.api import NOBODY
 from tests.support.cardholders import CLERK, WANTED, Registry, submission
 from tests.support.edge import SERVICE
 from tests.support.hall import OTHER, Owner
+from tests.support.terminal_keys import vault_settings
 from tests.support.town import KEY, Database, now_ms
 from tests.support.waiting import until
 
@@ -148,7 +149,12 @@ async def open_payments(database: Database, folder: Path, service: str) -> Async
     authority, address = Authority(folder / "authority"), f"{HOST}:{free_port()}"
     theirs, ours = authority.issue(SERVICE, hosts=[HOST]), authority.issue(f"onecard://service/{service}")
     config = Config.from_environment(
-        {"ONECARD_DATABASE_URL": database.application_url, "ONECARD_KAFKA": NOBODY, "ONECARD_BATCH_KEY": KEY.key.hex()}
+        {
+            "ONECARD_DATABASE_URL": database.application_url,
+            "ONECARD_KAFKA": NOBODY,
+            "ONECARD_BATCH_KEY": KEY.key.hex(),
+            **vault_settings(),
+        }
     )
     listen = Listen(address, Tls(theirs.certificate, theirs.key, authority.certificate))
     payments = asyncio.create_task(serve(config, listen))  # in this process: one of its own takes seconds to start

@@ -16,7 +16,8 @@ from typing import Literal
 from sdk.merchant.access import Access
 from sdk.merchant.client import MerchantClient
 from sdk.merchant.spool import Answer, Outcome, Spool
-from sdk.merchant.transaction import BusRide, sign
+from sdk.merchant.transaction import BusRide
+from tests.support.terminal_keys import sign
 
 Point = Literal["heard", "written", "kept"]
 """Outcomes are in our hands; they are written and not committed; they are committed."""

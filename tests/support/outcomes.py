@@ -1,4 +1,4 @@
-"""The outcome service without the rest of the platform: whoever tests it says what was decided."""
+"""What merchants call, without the rest of the platform: whoever tests it says what was decided; every terminal has keys."""
 
 import asyncio
 import os
@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 from onecard.payments.v1.outcome_service_pb2_grpc import add_OutcomeServiceServicer_to_server
 from onecard.payments.v1.outcomes_pb2 import VERDICT_POSTED, Outcome, TransactionIdentity
+from onecard.payments.v1.terminal_keys_pb2 import GetTerminalKeysRequest, GetTerminalKeysResponse, TerminalKey
+from onecard.payments.v1.terminal_keys_pb2_grpc import TerminalKeyServiceServicer, add_TerminalKeyServiceServicer_to_server
 from services.common.grpc.calls import current_peer
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
@@ -16,6 +18,7 @@ from services.payments.adapters.outcome_feed import OutcomeFeed
 from services.payments.adapters.outcome_log import OutcomeLog
 from services.payments.api.outcomes import OutcomeService
 from services.payments.config import BrokerKind
+from tests.support.terminal_keys import key_of
 
 
 def outcome(merchant_id: str, number: int) -> tuple[bytes, bytes]:
@@ -32,6 +35,17 @@ async def nothing_revoked() -> frozenset[str]:
     return frozenset()
 
 
+class KeysForAll(TerminalKeyServiceServicer):
+    """Of the first epoch, for whatever terminal a merchant names."""
+
+    async def GetTerminalKeys(  # noqa: N802 - gRPC's name
+        self, request: GetTerminalKeysRequest, context: object
+    ) -> GetTerminalKeysResponse:
+        peer = current_peer().subject
+        key = key_of(peer.merchant_id, request.terminal_id or peer.terminal_id)
+        return GetTerminalKeysResponse(current_epoch=1, keys=[TerminalKey(epoch=key.epoch, key=key.key)])
+
+
 @asynccontextmanager
 async def outcome_server(bootstrap: str, broker: BrokerKind, listen: Listen) -> AsyncIterator[Server]:
     """Not started yet; the feed runs."""
@@ -40,6 +54,7 @@ async def outcome_server(bootstrap: str, broker: BrokerKind, listen: Listen) -> 
     server = make_server(listen, RevocationList(nothing_revoked))
     service = OutcomeService(feed, OutcomeLog(bootstrap, broker), current_peer)
     add_OutcomeServiceServicer_to_server(service, server)
+    add_TerminalKeyServiceServicer_to_server(KeysForAll(), server)
     try:
         yield server
     finally:

@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cli.servers.postgres import Postgres
 from onecard.card.v1.card_events_pb2 import CardEvent, CardState, CategoryPeriod, StatusPeriod
 from onecard.payments.v1.transactions_pb2 import BusRide, CampusPurchase, ScenicEntry, TransactionBody
-from sdk.merchant.transaction import SignedRecord, seal
+from sdk.merchant.transaction import SignedRecord
 from services.common import topics
 from services.payments.adapters.cards import Beat, CardProjection, decode_card_event
+from services.payments.adapters.epochs import EpochKeys
 from services.payments.adapters.ledger import AtPoint, BatchKey, Ledger, pass_by
 from services.payments.adapters.registry import Registry
+from services.payments.adapters.tac import Verifier
 from services.payments.adapters.tariffs import read_rules
 from services.payments.adapters.wire import Received
 from services.payments.config import Config
@@ -24,6 +26,7 @@ from services.payments.domain.card import CardStatus
 from services.payments.handlers.open_accounts import Opening, open_accounts
 from services.payments.handlers.post_taps import PostTaps
 from services.payments.handlers.register_merchants import RegistryLine, register_merchants
+from tests.support.terminal_keys import sealed, vault
 
 CONFIG = Config(database_url="", kafka="", tariffs=Path(__file__).parent / "tariffs")
 """With plain tariffs: a fare depends on no other tap."""
@@ -88,7 +91,7 @@ _sequences = count(1)
 def bus_ride(
     card: int, *, terminal: int = 0, sequence: int | None = None, at_ms: int | None = None, **body: object
 ) -> SignedRecord:
-    return seal(
+    return sealed(
         _body(BUS, terminal, card, sequence, at_ms, body, bus_ride=BusRide(line_id="L1", stop_id="S1")), topics.TRANSACTIONS_BUS
     )
 
@@ -98,13 +101,13 @@ def purchase(
 ) -> SignedRecord:
     body["price_fen"] = price_fen
     scene = CampusPurchase(outlet_id="O1")
-    return seal(_body(CAMPUS, terminal, card, sequence, at_ms, body, campus_purchase=scene), topics.TRANSACTIONS_CAMPUS)
+    return sealed(_body(CAMPUS, terminal, card, sequence, at_ms, body, campus_purchase=scene), topics.TRANSACTIONS_CAMPUS)
 
 
 def entry(
     card: int, *, terminal: int = 0, sequence: int | None = None, at_ms: int | None = None, **body: object
 ) -> SignedRecord:
-    return seal(
+    return sealed(
         _body(SCENIC, terminal, card, sequence, at_ms, body, scenic_entry=ScenicEntry(gate_id="G1")), topics.TRANSACTIONS_SCENIC
     )
 
@@ -141,6 +144,7 @@ class Town:
     engine: AsyncEngine
     ledger: Ledger
     registry: Registry
+    verifier: Verifier
     post: PostTaps
     projection: CardProjection
     opened_fen: dict[int, int] = field(default_factory=dict)
@@ -157,6 +161,11 @@ class Town:
             return int(row.scalar_one())
 
 
+def make_verifier(engine: AsyncEngine) -> Verifier:
+    """Of codes under keys that the token of the tests makes."""
+    return Verifier(EpochKeys(engine, vault()))
+
+
 async def build_town(engine: AsyncEngine, cards: int, opening_fen: int = 10_000, at: AtPoint = pass_by) -> Town:
     """Cards 0 … n-1 of ordinary grown-ups, each with the same opening."""
     lines = [
@@ -166,9 +175,9 @@ async def build_town(engine: AsyncEngine, cards: int, opening_fen: int = 10_000,
     await register_merchants(engine, lines)
     openings = [Opening(FIRST_ACCOUNT + n, opening_fen) for n in range(cards)]
     await open_accounts(engine, KEY, openings, lambda _: None)
-    registry = Registry(engine)
+    registry, verifier = Registry(engine), make_verifier(engine)
     ledger = Ledger(engine, await read_rules(engine, CONFIG), KEY, at)
-    town = Town(engine, ledger, registry, PostTaps(ledger, registry), CardProjection(engine))
+    town = Town(engine, ledger, registry, verifier, PostTaps(ledger, registry, verifier), CardProjection(engine))
     town.opened_fen = dict.fromkeys(range(cards), opening_fen)
     if cards:
         await town.project(*(card_state(n) for n in range(cards)))

@@ -24,6 +24,7 @@ from services.common.logs import set_up_logs
 from services.payments.adapters.ledger import pass_by
 from services.payments.config import Config
 from services.payments.streams import run_worker
+from tests.support.terminal_keys import vault_settings
 from tests.support.town import KEY
 from tests.support.waiting import until
 
@@ -63,6 +64,7 @@ def settings(database_url: str, broker: Broker) -> dict[str, str]:
         "ONECARD_KAFKA": broker.bootstrap,
         "ONECARD_BROKER": broker.kind,
         "ONECARD_BATCH_KEY": KEY.key.hex(),
+        **vault_settings(),
     }
 
 

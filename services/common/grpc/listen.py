@@ -3,8 +3,9 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
+
+from services.common.environment import is_loopback
 
 
 class ListenError(Exception):
@@ -47,7 +48,7 @@ class Listen:
     @property
     def on_loopback(self) -> bool:
         """Whether only callers of this very machine are heard."""
-        return _is_loopback(split(self.address)[0])
+        return is_loopback(split(self.address)[0])
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> "Listen":
@@ -66,15 +67,6 @@ def split(address: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or int(port) > 65_535:
         raise ListenError(f"{address!r} is no address to listen on; it must be host:port")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False  # a name may lead anywhere
 
 
 def _tls(env: Mapping[str, str]) -> Tls | None:

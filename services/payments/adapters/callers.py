@@ -12,7 +12,7 @@ from services.common.database import DatabaseError, sqlstate_of
 from services.common.errors import Code, DomainError
 from services.common.peer import Subject
 from services.payments.adapters.registry import Registry
-from services.payments.domain.tap import ITSELF, Terminal
+from services.payments.domain.tap import ITSELF, SERVICES, Terminal
 from services.payments.domain.verdict import Cause
 
 log = structlog.get_logger()
@@ -27,12 +27,9 @@ _ITSELF: Final = text(
 _REFRESH_SECONDS: Final = 2.0
 
 
-_SERVICES: Final = "service:"
-
-
 def merchant_of_service(name: str) -> str:
     """The merchant id under which a service acts."""
-    return _SERVICES + name
+    return SERVICES + name
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ class Callers:
 
     async def _look_up(self, subject: Subject) -> Caller:
         merchant_id, terminal_id = _names(subject)
-        if terminal_id == ITSELF and not merchant_id.startswith(_SERVICES) and self._find(subject) is None:
+        if terminal_id == ITSELF and not merchant_id.startswith(SERVICES) and self._find(subject) is None:
             await self._add_itself(merchant_id)
         if (caller := self._find(subject)) is None:
             await self._registry.refresh_if_due()  # at most once a second, whoever asks
@@ -109,7 +106,7 @@ class Callers:
         await self._registry.refresh()
 
     def _find(self, subject: Subject) -> Caller | None:
-        if subject.merchant_id.startswith(_SERVICES):
+        if subject.merchant_id.startswith(SERVICES):
             return None  # no merchant speaks for a service
         terminal = self._registry.find(*_names(subject))
         if isinstance(terminal, Cause):

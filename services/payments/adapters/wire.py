@@ -11,6 +11,7 @@ from onecard.payments.v1.transactions_pb2 import SignedTransaction, TransactionB
 from services.common import topics
 from services.common.clock import LATEST_MS
 from services.payments.adapters.registry import Registry
+from services.payments.adapters.tac import Verifier
 from services.payments.domain.operation import Ruling
 from services.payments.domain.tap import CardForm, Facts, Scene, Side, Tap, Terminal
 from services.payments.domain.verdict import Answer, Cause, Reason, Revised
@@ -58,7 +59,7 @@ class Undecided(NamedTuple):
     sqlstate: str = ""
 
 
-def decode(record: Received, registry: Registry) -> Tap | Undecided:
+def decode(record: Received, registry: Registry, verifier: Verifier) -> Tap | Undecided:
     """Read a record of a transactions topic; whatever is wrong with it becomes a cause, never an exception."""
     try:
         signed = SignedTransaction.FromString(record.value)
@@ -85,6 +86,8 @@ def decode(record: Received, registry: Registry) -> Tap | Undecided:
     body_scene = body.WhichOneof("scene")
     if terminal.scene != scene or body_scene is None or _SCENE_OF_BODY[body_scene] != scene:
         return Undecided(Cause.WRONG_SCENE, *read)
+    if cause := verifier.check(terminal, signed.epoch, body_bytes, signed.tac):
+        return Undecided(cause, *read)
     price_fen = body.price_fen if body.HasField("price_fen") else None
     facts = _facts(body, body_scene)
     if facts is None or (form := _FORM.get(body.card_form)) is None:

@@ -14,6 +14,8 @@ class Scene(IntEnum):
     """The city's own desk: openings and top-ups, never a topic."""
 
 
+SERVICES = "service:"
+"""What the merchant id begins with under which a service acts."""
 ITSELF = "*"
 """The terminal id under which a merchant or a service asks for itself."""
 
@@ -35,6 +37,11 @@ class Terminal(NamedTuple):
     def is_merchant_of(self, merchant_id: str) -> bool:
         """Whether this is the merchant itself, which may act for all of its terminals."""
         return self.terminal_id == ITSELF and self.merchant_id == merchant_id
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it stands for a service of the city, which is no merchant."""
+        return self.merchant_id.startswith(SERVICES)
 
     @property
     def is_window(self) -> bool:

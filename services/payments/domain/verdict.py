@@ -62,6 +62,9 @@ class Cause(IntEnum):
     IDENTITY_CONFLICT = 8
     DATABASE_REJECTED = 9
     NO_TARIFF = 10
+    UNKNOWN_EPOCH = 11
+    RETIRED_EPOCH = 12
+    WRONG_TAC = 13
 
 
 class Verdict(NamedTuple):

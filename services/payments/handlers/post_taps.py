@@ -12,6 +12,7 @@ from services.payments import metrics
 from services.payments.adapters.dead_letters import Entry, outcomes_of
 from services.payments.adapters.ledger import Ledger
 from services.payments.adapters.registry import Registry
+from services.payments.adapters.tac import Verifier
 from services.payments.adapters.wire import CHANNEL_OF_TOPIC, Received, Undecided, decode, encode_dead_letter
 from services.payments.domain.tap import Tap
 from services.payments.domain.verdict import Answer, Cause
@@ -35,23 +36,26 @@ class Owed:
 class PostTaps:
     """Handles records of the transactions topics, whatever is in them."""
 
-    def __init__(self, ledger: Ledger, registry: Registry) -> None:
+    def __init__(self, ledger: Ledger, registry: Registry, verifier: Verifier) -> None:
         self._ledger = ledger
         self._registry = registry
+        self._verifier = verifier
 
     async def __call__(self, records: Sequence[Received]) -> Owed:
         """Give every record a verdict or a dead letter. Returns once that is committed, however long the database is away."""
-        await self._refresh_registry()
-        entries = [(record, decode(record, self._registry)) for record in records]
+        await self._refresh()
+        entries = [(record, decode(record, self._registry, self._verifier)) for record in records]
         decided = await self.settle(entries)
         _count(decided)
         return self._owed(decided)
 
-    async def _refresh_registry(self) -> None:
+    async def _refresh(self) -> None:
+        """What terminals there are, and what they sign with."""
         pause = Pause(self._ledger.place)
         while True:
             try:
-                return await self._registry.refresh_if_due()
+                await self._registry.refresh_if_due()
+                return await self._verifier.refresh_if_due()
             except DatabaseError as error:
                 if trouble(error) is Trouble.REJECTED:
                     raise

@@ -8,6 +8,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.payments.adapters.registry import Registry
+from services.payments.adapters.tac import Verifier
 from services.payments.adapters.wire import Received, decode
 from services.payments.domain.verdict import Cause
 from services.payments.handlers.post_taps import PostTaps
@@ -41,10 +42,11 @@ where d.resolved_time is null and d.sequence is not null and d.cause <> 8 and d.
 class ReplayDeadLetters:
     """Posts them again; their merchants are told through the outbox, for no fetch began this."""
 
-    def __init__(self, engine: AsyncEngine, post: PostTaps, registry: Registry) -> None:
+    def __init__(self, engine: AsyncEngine, post: PostTaps, registry: Registry, verifier: Verifier) -> None:
         self._engine = engine
         self._post = post
         self._registry = registry
+        self._verifier = verifier
 
     async def of_cards(self, card_identifiers: Sequence[str]) -> int:
         """Taps of cards that have just become known."""
@@ -84,7 +86,8 @@ class ReplayDeadLetters:
 
     async def _replay(self, records: Sequence[Received]) -> int:
         await self._registry.refresh_if_due()
-        entries = [(record, decode(record, self._registry)) for record in records]
+        await self._verifier.refresh_if_due()
+        entries = [(record, decode(record, self._registry, self._verifier)) for record in records]
         answers = await self._post.settle(entries, replay=True)
         decided = sum(answer.verdict is not None for _, answer in answers)
         log.info("dead_letters_replayed", records=len(records), decided=decided)

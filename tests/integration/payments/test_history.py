@@ -45,7 +45,8 @@ class History:
         """As a worker would whose clock stands there."""
         town = self.books.office.town
         await town.registry.refresh_if_due()
-        entries = [(record, decode(record, town.registry)) for record in received(records)]
+        await town.verifier.refresh_if_due()
+        entries = [(record, decode(record, town.registry, town.verifier)) for record in received(records)]
         assert all(isinstance(read, Tap) for _, read in entries)
         return await town.ledger.post(entries, at_ms, read_all=True)
 

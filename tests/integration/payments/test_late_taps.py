@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.payments.v1.outcomes_pb2 import Outcome
 from onecard.payments.v1.transactions_pb2 import RIDE_SIDE_ENTRY, RIDE_SIDE_EXIT, BusRide, TransactionBody
-from sdk.merchant.transaction import SignedRecord, seal
+from sdk.merchant.transaction import SignedRecord
 from services.common import topics
 from services.common.database import driver_session
 from services.payments.adapters.ledger import Ledger
@@ -27,6 +27,7 @@ from services.payments.handlers.end_rides import EndRides
 from services.payments.handlers.post_taps import Owed, PostTaps
 from services.payments.handlers.verify_ledger import verify_ledger
 from tests.support.one_thread import OneThread
+from tests.support.terminal_keys import sealed
 from tests.support.town import BUS, CONFIG, KEY, Town, build_town, card_identifier, card_state, now_ms, received
 
 TARIFFS = Path(__file__).parents[3] / "tariffs"
@@ -45,14 +46,14 @@ def ride(
         event_time_ms=at_ms,
         bus_ride=BusRide(line_id=line, stop_id=stop, vehicle_id=f"V{sequence}", side=side),  # type: ignore[arg-type]
     )
-    return seal(body, topics.TRANSACTIONS_BUS)
+    return sealed(body, topics.TRANSACTIONS_BUS)
 
 
 async def town_of(engine: AsyncEngine, city: str, cards: int = 1, opening_fen: int = 10_000) -> tuple[Town, Rules]:
     town = await build_town(engine, cards, opening_fen)
     rules = await read_rules(engine, replace(CONFIG, tariffs=TARIFFS / city))
     town.ledger = Ledger(engine, rules, KEY)
-    town.post = PostTaps(town.ledger, town.registry)
+    town.post = PostTaps(town.ledger, town.registry, town.verifier)
     return town, rules
 
 
@@ -209,7 +210,7 @@ async def in_order(town: Town, rules: Rules, records: Sequence[SignedRecord]) ->
         assert isinstance(account, HolderAccount)
         account.usage, account.available_fen = {}, 10**7
     thread = OneThread(rules, now_ms(), Book(locked.by_card, locked.by_id))
-    taps = [tap for record in received(records) if isinstance(tap := decode(record, town.registry), Tap)]
+    taps = [tap for record in received(records) if isinstance(tap := decode(record, town.registry, town.verifier), Tap)]
     taps.sort(key=lambda tap: tap.place)
     charged = {}
     for tap in taps:

@@ -71,7 +71,7 @@ async def test_the_city_pays_what_an_elder_does_not(engine: AsyncEngine, birth_d
     await town.project(card_state(0, birth_date=birth_date, version=2))
     first_of_june_2021 = 1_622_520_000_000
     rules = await read_rules(engine, replace(CONFIG, acceptance_horizon_days=100_000))
-    town.post = PostTaps(Ledger(engine, rules, KEY), town.registry)
+    town.post = PostTaps(Ledger(engine, rules, KEY), town.registry, town.verifier)
     owed = await town.post(received([bus_ride(0, at_ms=first_of_june_2021)]))
     (outcome,) = outcomes(owed)
     assert (outcome.fare.amount_fen, outcome.charged.amount_fen) == (200, charged_fen)
@@ -84,7 +84,9 @@ async def test_a_tariff_may_name_any_fund_of_the_ledger(engine: AsyncEngine, tmp
     (tmp_path / "bus.toml").write_text(bus.replace("concession_fund", "hotlist_losses"), encoding="utf-8")
     town = await build_town(engine, 1)
     await town.project(card_state(0, birth_date=date(1950, 1, 1), version=2))
-    town.post = PostTaps(Ledger(engine, await read_rules(engine, replace(CONFIG, tariffs=tmp_path)), KEY), town.registry)
+    town.post = PostTaps(
+        Ledger(engine, await read_rules(engine, replace(CONFIG, tariffs=tmp_path)), KEY), town.registry, town.verifier
+    )
     (outcome,) = outcomes(await town.post(received([bus_ride(0)])))
     assert (outcome.fare.amount_fen, outcome.charged.amount_fen) == (200, 0)
     books = await check_books(engine)
@@ -206,7 +208,7 @@ async def test_an_unknown_card_is_decided_by_itself_once_it_is_known(engine: Asy
     ride, same_again = bus_ride(5), bus_ride(6)
     records = received([ride, same_again, same_again])
     assert (await town.post(records)).outcomes == []
-    replay = ReplayDeadLetters(engine, town.post, town.registry)
+    replay = ReplayDeadLetters(engine, town.post, town.registry, town.verifier)
     new = await town.project(card_state(5), card_state(6))
     assert sorted(new) == [card_identifier(5), card_identifier(6)]
     assert await replay.of_cards(new) == 3
@@ -266,7 +268,7 @@ async def test_a_terminal_registered_a_moment_ago_is_found(engine: AsyncEngine) 
             {"m": BUS},
         )
     await asyncio.sleep(1.1)
-    replay = ReplayDeadLetters(engine, town.post, town.registry)
+    replay = ReplayDeadLetters(engine, town.post, town.registry, town.verifier)
     assert await replay.of_cause(Cause.UNKNOWN_TERMINAL) == (1, 1)
     assert await dead_letters(engine) == [("UNKNOWN_TERMINAL", True)]
     assert await town.balance(0) == 9_800
@@ -285,6 +287,6 @@ async def test_a_letter_closes_when_its_tap_was_sent_again_and_decided(engine: A
         )
     await asyncio.sleep(1.1)
     await town.post(received([ride]))
-    replay = ReplayDeadLetters(engine, town.post, town.registry)
+    replay = ReplayDeadLetters(engine, town.post, town.registry, town.verifier)
     assert await replay.close_decided() == 1
     assert sorted(await dead_letters(engine)) == [("UNKNOWN_TERMINAL", False), ("UNKNOWN_TERMINAL", True)]

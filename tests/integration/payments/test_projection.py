@@ -19,7 +19,7 @@ def beat(partition: int, at_ms: int, partitions: int) -> Received:
 
 async def test_heartbeats_are_kept_by_partition_and_never_go_back(engine: AsyncEngine) -> None:
     town = await build_town(engine, 0)
-    project = ProjectCards(town.projection, town.post, ReplayDeadLetters(engine, town.post, town.registry))
+    project = ProjectCards(town.projection, town.post, ReplayDeadLetters(engine, town.post, town.registry, town.verifier))
     await project([beat(p, 5_000 + p, 12) for p in range(12)])
     await project([beat(0, 4_000, 12)])
 
@@ -38,7 +38,7 @@ async def test_heartbeats_are_kept_by_partition_and_never_go_back(engine: AsyncE
 
 async def test_a_card_event_that_says_nothing_usable_is_a_dead_letter_and_holds_up_nothing(engine: AsyncEngine) -> None:
     town = await build_town(engine, 0)
-    project = ProjectCards(town.projection, town.post, ReplayDeadLetters(engine, town.post, town.registry))
+    project = ProjectCards(town.projection, town.post, ReplayDeadLetters(engine, town.post, town.registry, town.verifier))
     bad_birth, low_account, good = card_state(1), card_state(2), card_state(3)
     bad_birth.birth_date = "1990-13-01"
     low_account.account_id = 5

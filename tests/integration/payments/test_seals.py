@@ -69,7 +69,7 @@ async def slow_posting(town: Town, engine: AsyncEngine, card: int) -> tuple[Gate
     """A batch that has its number and is not committed."""
     gate = Gate()
     ledger = Ledger(engine, town.ledger._rules, KEY, gate)
-    task = asyncio.create_task(PostTaps(ledger, town.registry)(received([bus_ride(card)])))
+    task = asyncio.create_task(PostTaps(ledger, town.registry, town.verifier)(received([bus_ride(card)])))
     await gate.reached.wait()
     return gate, task
 

@@ -12,9 +12,10 @@ from cli.servers.broker import Broker, Kind, make_broker
 from sdk.merchant.client import MerchantClient
 from sdk.merchant.outcomes import OutcomeReader
 from sdk.merchant.spool import Answer, Kept, Outcome, Spool
-from sdk.merchant.transaction import BusRide, SignedRecord, sign
+from sdk.merchant.transaction import BusRide, SignedRecord
 from tests.integration.sdk.platform import Responder, create_topics, eventually
 from tests.support.outcome_api import OutcomeApi
+from tests.support.terminal_keys import sign
 
 # kafka-python leaves the sockets of failed attempts to the garbage collector, and its log records hold on to them.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

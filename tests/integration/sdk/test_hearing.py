@@ -19,11 +19,11 @@ from sdk.merchant.access import Access, credentials_in
 from sdk.merchant.client import MerchantClient
 from sdk.merchant.hearing import Hearing
 from sdk.merchant.spool import Spool
-from sdk.merchant.transaction import sign
 from tests.integration.sdk.platform import Responder, create_topics, eventually
 from tests.integration.sdk.test_client import answered, rides
 from tests.support.merchant import Point
 from tests.support.outcome_api import OutcomeApi
+from tests.support.terminal_keys import sign
 
 pytestmark = [pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"), pytest.mark.timeout(90)]
 

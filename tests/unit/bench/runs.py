@@ -19,6 +19,7 @@ from bench.programs.copy_only import Copied
 from bench.programs.ledger_only import Posted
 from bench.programs.look_up import LookedUp
 from bench.programs.steps import STEPS, StepTime
+from bench.programs.verify import Verified
 
 MACHINE = Machine(2, "a processor", 24.0, "kafka", "Apache Kafka 4.1.1", 12, "18.6", 1.0)
 
@@ -107,6 +108,7 @@ def measured() -> Measured:
     run.ledger = [ledger_round(2_000.0, 1.0), ledger_round(1_000.0, 0.5), ledger_round(4_000.0, 0.9)]
     names = dict.fromkeys(name for name, _, _ in STEPS)
     run.steps = [StepTime(name, 1.0, 2.0) for name in names]
+    run.codes = Verified(50_000, 0.1)
     run.card = card_measured()
     run.issuance = issuance_measured()
     return run

@@ -56,6 +56,7 @@ def test_the_flat_figures_have_the_names_that_others_read(figures: Figures) -> N
         "cores",
         "taps_per_second",
         "taps_per_worker_cpu_second",
+        "tac_per_core_second",
         "tap_to_outcome_p50_ms_at_2000",
         "tap_to_outcome_p99_ms_at_2000",
         "tap_to_outcome_p99_ms_at_10000",

@@ -12,6 +12,7 @@ from bench.programs.steps import STEPS, Stopwatch
 from bench.statistics import percentile
 from bench.taps import Place, taps
 from onecard.payments.v1.transactions_pb2 import SignedTransaction, TransactionBody
+from tests.support.terminal_keys import key_of
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
@@ -30,7 +31,7 @@ def test_a_share_leaves_about_as_many_records_in_every_partition() -> None:
 
 
 def test_every_tap_has_its_own_number_and_lies_where_its_card_belongs() -> None:
-    loads = list(taps(1000, 500, partitions=12))
+    loads = list(taps(1000, 500, 12, key_of))
     bodies = [TransactionBody.FromString(SignedTransaction.FromString(load.value).body) for load in loads]
     assert [body.terminal_sequence for body in bodies] == list(range(1000, 1500))
     assert [load.key.decode() for load in loads] == [body.card_identifier for body in bodies]

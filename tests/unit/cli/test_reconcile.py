@@ -8,7 +8,8 @@ from cli.city.reconcile import report_of
 from cli.city.sets import Decided, Sets
 from onecard.payments.v1.dead_letters_pb2 import CAUSE_IDENTITY_CONFLICT, CAUSE_UNDECODABLE, CAUSE_UNKNOWN_CARD
 from sdk.merchant.spool import Spool
-from sdk.merchant.transaction import SignedRecord, sign
+from sdk.merchant.transaction import SignedRecord
+from tests.support.terminal_keys import sign
 from tests.unit.sdk.taps import outcome_of, ride, signed
 
 NOISE = b"\xff\xff noise"

@@ -26,6 +26,7 @@ def state(runner: Mark) -> State:
         clerks="/clerks",
         card={"ONECARD_VAULT": "/token"},
         issuance={"ONECARD_VAULT": "/other-token"},
+        payments={"ONECARD_VAULT": "/third-token"},
         metrics={"payments-1": "http://127.0.0.1:20002/metrics"},
     )
 

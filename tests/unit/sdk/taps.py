@@ -1,5 +1,6 @@
 from sdk.merchant.spool import Outcome
-from sdk.merchant.transaction import BusRide, SignedRecord, sign
+from sdk.merchant.transaction import BusRide, SignedRecord
+from tests.support.terminal_keys import sign
 
 NOON_MS = 1_767_672_000_000
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from sdk.merchant.spool import Answer, Kept, Outcome, Source, Spool, SpoolInUseError
-from sdk.merchant.transaction import SignedRecord, identity_of, sign
+from sdk.merchant.transaction import SignedRecord, identity_of
+from tests.support.terminal_keys import sign
 from tests.unit.sdk.taps import outcome_of, ride, signed
 
 

@@ -3,7 +3,8 @@ from hashlib import sha256
 import pytest
 
 from onecard.payments.v1.transactions_pb2 import SignedTransaction, TransactionBody
-from sdk.merchant.transaction import BusRide, CampusPurchase, ScenicEntry, identity_of, sign
+from sdk.merchant.transaction import BusRide, CampusPurchase, ScenicEntry, identity_of
+from tests.support.terminal_keys import sign
 from tests.unit.sdk.taps import NOON_MS, ride
 
 COMMON = {"merchant_id": "M", "terminal_id": "T", "card_identifier": "CARD1", "event_time_ms": NOON_MS}

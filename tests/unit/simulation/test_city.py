@@ -11,7 +11,7 @@ import pytest
 
 from onecard.card.v1.card_events_pb2 import CARD_STATUS_CANCELLED, CARD_STATUS_FORMALLY_LOST, CARD_STATUS_NORMAL
 from sdk.merchant.files import TransactionsFile
-from sdk.merchant.transaction import BusRide, CampusPurchase, Scene, ScenicEntry, identity_of, sign
+from sdk.merchant.transaction import BusRide, CampusPurchase, Scene, ScenicEntry, identity_of
 from simulation.city import HANDHELD, MERCHANTS, SPARE
 from simulation.example import write_example
 from simulation.files import write_files
@@ -20,6 +20,7 @@ from simulation.happenings import LOSS_EVERY_MS, NEWCOMER_EVERY_MS, losses, newc
 from simulation.registry import changes, first_state, states_of_loss
 from simulation.riders import FIRST_ACCOUNT, RESERVE, card_identifier, rider
 from simulation.vandal import Fault, make_bad, sign_bad, undecodable
+from tests.support.terminal_keys import key_of, sign
 
 NOW_MS = 1_800_000_000_000
 REPOSITORY = Path(__file__).parents[3]
@@ -106,7 +107,7 @@ def test_nothing_that_happens_is_published_twice_or_left_out() -> None:
 def test_bad_transactions_have_an_identity_of_their_own(fault: Fault) -> None:
     victim = sign(Life(10, Random(1)).ride(card_identifier(1), rider(1), NOW_MS), 77)
     bad = make_bad(fault, 3, NOW_MS, victim)
-    record = sign_bad(bad, bad.terminal_sequence or 1)
+    record = sign_bad(bad, bad.terminal_sequence or 1, key_of(bad.merchant_id, bad.terminal_id))
     found = identity_of(record.record)
     assert found == (record.merchant_id, record.terminal_id, record.terminal_sequence, record.digest)
     assert (found[:3] == victim[:3]) == (fault is Fault.IDENTITY_REUSED)
