@@ -9,6 +9,7 @@ from onecard.payments.v1.outcome_service_pb2_grpc import add_OutcomeServiceServi
 from onecard.payments.v1.outcomes_pb2 import VERDICT_POSTED, Outcome, TransactionIdentity
 from onecard.payments.v1.terminal_keys_pb2 import GetTerminalKeysRequest, GetTerminalKeysResponse, TerminalKey
 from onecard.payments.v1.terminal_keys_pb2_grpc import TerminalKeyServiceServicer, add_TerminalKeyServiceServicer_to_server
+from services.common.errors import Code, DomainError
 from services.common.grpc.calls import current_peer
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
@@ -35,13 +36,18 @@ async def nothing_revoked() -> frozenset[str]:
     return frozenset()
 
 
+UNREGISTERED = "UNREGISTERED"
+
+
 class KeysForAll(TerminalKeyServiceServicer):
-    """Of the first epoch, for whatever terminal a merchant names."""
+    """Of the first epoch, for whatever terminal a merchant names but one."""
 
     async def GetTerminalKeys(  # noqa: N802 - gRPC's name
         self, request: GetTerminalKeysRequest, context: object
     ) -> GetTerminalKeysResponse:
         peer = current_peer().subject
+        if request.terminal_id == UNREGISTERED:
+            raise DomainError(Code.NOT_FOUND, "UNKNOWN_TERMINAL", "this merchant has no such terminal")
         key = key_of(peer.merchant_id, request.terminal_id or peer.terminal_id)
         return GetTerminalKeysResponse(current_epoch=1, keys=[TerminalKey(epoch=key.epoch, key=key.key)])
 

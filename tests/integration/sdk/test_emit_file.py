@@ -10,6 +10,7 @@ from cli.merchant import app
 from cli.servers.broker import Broker, Kind, make_broker
 from tests.integration.sdk.platform import Responder, create_topics, eventually
 from tests.support.outcome_api import OutcomeApi
+from tests.support.outcomes import UNREGISTERED
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
@@ -101,6 +102,22 @@ def test_bad_lines_are_named_and_kept_and_stop_nothing(broker: Broker, api: Outc
     kept = file.with_name("taps.csv.rejects").read_text().splitlines()
     assert [row.split(",")[0] for row in kept] == ["reject_line", "42", "44"]
     assert len(known) == 41
+
+
+def test_lines_of_a_terminal_that_is_given_no_keys_are_kept(broker: Broker, api: OutcomeApi, known: Known, file: Path) -> None:
+    with file.open("a") as lines:
+        lines.write(f"scenic,SITE,{UNREGISTERED},CARD1,2026-03-02T12:00:00,,,EAST,\n")
+    result = emit(broker, api, file)
+    assert result.exit_code == 1
+    assert f"line 42: {UNREGISTERED} has no key to sign with" in result.output
+    assert len(known) == 40
+
+
+def test_without_the_api_nothing_can_be_signed_for_the_first_time(broker: Broker, api: OutcomeApi, file: Path) -> None:
+    api.kill()
+    result = emit(broker, api, file)
+    assert result.exit_code == 2
+    assert "nobody gave T-1 a key to sign with" in result.output
 
 
 def test_what_came_while_nobody_waited_is_shown(broker: Broker, api: OutcomeApi, file: Path) -> None:
