@@ -28,12 +28,14 @@ from services.common.logs import set_up_logs
 from services.payments.adapters.checkpoints import read_checkpoints
 from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
 from services.payments.adapters.ledger import BatchKey, Ledger
+from services.payments.adapters.progress import list_gaps
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.tac import Verifier
 from services.payments.adapters.tariff_file import TariffError
 from services.payments.adapters.tariffs import read_rules
 from services.payments.config import Config
 from services.payments.domain.epoch import current
+from services.payments.domain.gap import Gap
 from services.payments.domain.verdict import Cause
 from services.payments.handlers import callers as rights
 from services.payments.handlers import check_books as books
@@ -273,6 +275,27 @@ def replay(cause: Annotated[Cause, typer.Argument(parser=lambda name: Cause[name
     out.print(
         f"{replayed} dead letters were replayed, {decided} of them have a verdict; the stream workers tell their merchants"
     )
+
+
+@app.command()
+def gaps(
+    most: Annotated[int, typer.Option(min=1, help="How many terminals to list, those with the most gaps first.")] = 50,
+) -> None:
+    """List terminals of whose numbers some have no verdict: never sent, on their way, or among the dead letters.
+
+    A terminal counts without a gap. What comes late fills its place; what lies below a terminal's mark (`fold-marks`) is not
+    looked for any more. It is counted by the elected worker, some seconds behind.
+    """
+
+    async def read(engine: AsyncEngine) -> list[Gap]:
+        async with engine.connect() as connection:
+            return await list_gaps(connection, most)
+
+    found = _with_engine(read)
+    table = Table("merchant", "terminal", "missing", "highest", title="gaps in the numbers of terminals")
+    for gap in found:
+        table.add_row(gap.merchant_id, gap.terminal_id, f"{gap.missing:,}", f"{gap.highest:,}")
+    out.print(table if found else "no terminal has a gap")
 
 
 @app.command()

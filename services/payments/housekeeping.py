@@ -1,4 +1,4 @@
-"""What one worker of all does: seal batches, relay the outbox, roll up accruals, audit the books, make partitions."""
+"""What one worker of all does: seal batches, relay the outbox, roll up accruals, audit the books, follow numbers."""
 
 import time
 from pathlib import Path
@@ -16,6 +16,7 @@ from services.payments.adapters.spent_tokens import forget_spent_tokens
 from services.payments.handlers.audit_books import AuditBooks
 from services.payments.handlers.check_books import read_imbalances
 from services.payments.handlers.end_rides import EndRides
+from services.payments.handlers.follow_sequences import FollowSequences
 from services.payments.handlers.publish_checkpoints import PublishCheckpoints
 from services.payments.handlers.relay_outbox import relay_outbox
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
@@ -49,7 +50,11 @@ def duties(
             Duty(3600, make_partitions),
             Duty(60, forget_spent_tokens),
         ],
-        [Duty(1, AuditBooks(), _A_FIFTIETH, share_behind=_A_TENTH), Duty(5, _measure_imbalance, _A_FIFTIETH)],
+        [
+            Duty(1, AuditBooks(), _A_FIFTIETH, share_behind=_A_TENTH),
+            Duty(2, FollowSequences(), _A_FIFTIETH, share_behind=_A_TENTH),
+            Duty(5, _measure_imbalance, _A_FIFTIETH),
+        ],
         [Duty(5, lambda _: replay.of_known_cards()), Duty(5, lambda _: replay.close_decided())],
         [Duty(1, sweep.holds), Duty(5, sweep.purses), Duty(5, rides.without_exit), Duty(3600, rides.forget)],
     ]

@@ -33,6 +33,10 @@ SEALED_BATCH = Gauge("onecard_ledger_sealed_batch", "The highest batch that is s
 SEALED_AT = Gauge("onecard_ledger_seal_timestamp_seconds", "When the newest seal was made")
 UNSEALED_AGE = Gauge("onecard_ledger_unsealed_age_seconds", "Age of the oldest batch that is not sealed; 0: there is none")
 PROJECTION_AGE = Gauge("onecard_card_projection_age_seconds", "Age of the oldest partition of the card projection")
+TERMINALS_WITH_GAPS = Gauge("onecard_terminals_with_gaps", "Terminals of whose numbers some have no verdict")
+MISSING_SEQUENCES = Gauge(
+    "onecard_missing_sequences", "Numbers of all terminals that have no verdict, below each one's highest"
+)
 RATE_LIMITS_LOCAL = Gauge("onecard_rate_limits_local", "1 while each process limits callers by itself, without Redis")
 OUTCOME_SUBSCRIBERS = Gauge("onecard_outcome_subscribers", "Streams of outcomes that merchants have open")
 OUTCOMES_SENT = Counter("onecard_outcomes_sent_total", "Outcomes sent to merchants, repeats included")

@@ -17,7 +17,8 @@ DAYS_BEYOND_THE_HORIZON: Final = 30
 
 _THROUGH: Final = text("""
 select coalesce(max(number), 0) from payments.batch
-where now < cast(:before as timestamptz) and number <= (select max(last_batch) from payments.seal)""")
+where now < cast(:before as timestamptz)
+      and number <= (select max(last_batch) from payments.seal where number <= (select seal from payments.progress))""")
 _RIPE: Final = text("""
 select terminal from payments.terminal_mark where create_time < now() - interval '1 hour' order by terminal""")
 _RECORD: Final = text("""
@@ -27,6 +28,7 @@ _DELETE: Final = text("""
 delete from payments.verdict v using payments.terminal_mark k, payments.batch b
 where k.terminal = :terminal and v.terminal = k.terminal and v.sequence <= k.sequence
       and v.batch <= :through and b.number = v.batch and b.now < cast(:before as timestamptz)""")
+# What the mark swallows is counted in terminal_progress by then, and is not any more: gaps are looked for above it alone.
 # The highest old sequence below the lowest that is not old. A mark never goes into numbers that may still be on their way: what
 # a terminal sent before something old is itself too old to be accepted.
 _MARK: Final = text("""
@@ -47,9 +49,18 @@ with open as (
     from open o left join kept using (terminal)
     where o.old and o.sequence < coalesce(kept.sequence, 9223372036854775807)
     group by o.terminal
+), marked as (
+    insert into payments.terminal_mark as k (terminal, sequence) select terminal, sequence from marks
+    on conflict (terminal) do update set sequence = excluded.sequence, create_time = now()
+    returning terminal
+), followed as (
+    update payments.terminal_progress p set received = p.received - behind.numbers
+    from (select m.terminal, count(*) as numbers
+          from marks m join open o on o.terminal = m.terminal and o.sequence <= m.sequence
+          group by m.terminal) behind
+    where p.terminal = behind.terminal
 )
-insert into payments.terminal_mark as k (terminal, sequence) select terminal, sequence from marks
-on conflict (terminal) do update set sequence = excluded.sequence, create_time = now()""")
+select count(*) from marked""")
 
 
 class Folded(NamedTuple):
@@ -69,7 +80,7 @@ async def fold_marks(engine: AsyncEngine, horizon_days: int, progress: Callable[
         try:
             old = {"before": before, "through": await connection.scalar(_THROUGH, {"before": before})}
             verdicts = await _delete(connection, old, progress)
-            marks = (await connection.execute(_MARK, old)).rowcount
+            marks = await connection.scalar(_MARK, old)
         finally:
             await connection.invalidate()
     return Folded(marks, verdicts, before)

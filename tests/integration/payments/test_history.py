@@ -13,6 +13,7 @@ from sdk.merchant.transaction import SignedRecord
 from services.common.clock import instant, milliseconds
 from services.common.database import make_engine, sqlstate_of
 from services.common.errors import DomainError
+from services.payments.adapters.progress import list_gaps
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.wire import decode
 from services.payments.domain.tap import Tap
@@ -24,6 +25,7 @@ from services.payments.handlers.check_books import check_books
 from services.payments.handlers.detach_partitions import detach_partition, old_partitions
 from services.payments.handlers.entries import read_entries
 from services.payments.handlers.fold_marks import Folded, fold_marks
+from services.payments.handlers.follow_sequences import FollowSequences
 from services.payments.handlers.roll_up_accruals import roll_up_accruals
 from tests.support.sealing import Books, autocommit, sealed_books
 from tests.support.town import FIRST_ACCOUNT, Database, bus_ride, now_ms, purchase, received
@@ -54,6 +56,8 @@ class History:
         return [answer.verdict and answer.verdict.reason for answer in await self.post(records, at_ms)]
 
     async def fold(self) -> Folded:
+        async with autocommit(self.books.engine) as session:
+            await FollowSequences()(session)
         folded = await fold_marks(self.owner, HORIZON_DAYS, lambda done, total: None)
         self.books.office.town.registry = Registry(self.books.engine)
         return folded
@@ -91,6 +95,16 @@ def old_taps() -> list[SignedRecord]:
 
 
 POSTED = [Reason.NONE, Reason.INSUFFICIENT_FUNDS, Reason.NONE]
+
+
+async def test_no_gaps_are_looked_for_in_what_was_folded_and_nothing_is_folded_that_was_not_counted(history: History) -> None:
+    assert await history.reasons(old_taps(), LAST_YEAR_MS) == POSTED
+    await history.books.seal()
+    assert (await fold_marks(history.owner, HORIZON_DAYS, lambda done, total: None)).marks == 0
+    assert (await history.fold()).marks == 1
+    assert await history.count("terminal_progress where highest = 14 and received = 0") == 1
+    async with history.owner.connect() as connection:
+        assert await list_gaps(connection, 10) == []
 
 
 async def test_what_was_posted_in_month_1_and_comes_again_in_month_14_posts_nothing(history: History) -> None:
