@@ -61,7 +61,6 @@ epochs = typer.Typer(
     "has come. To change keys: `epochs add`, wait until it is current and every terminal was connected since, then "
     "`epochs retire` the old one.",
 )
-app.add_typer(vault_commands("payments", KEYS, lambda *_: _needed_by_epochs()), name="vault")
 app.add_typer(epochs, name="epochs")
 out = Console()
 T = TypeVar("T")
@@ -74,6 +73,16 @@ _CAN_BE_MENDED = (
     registration.RegistryFileError,
     openings.OpeningsFileError,
 )
+
+
+def _needed_by_epochs(_: str, version: int) -> str:
+    """Asked of the database: without the root nobody could verify what terminals sign in its epochs."""
+    found = _with_engine(periods.list_epochs)
+    needed = [str(epoch.number) for epoch in found if epoch.root_version == version and not epoch.retired]
+    return f"epoch {', '.join(needed)} of terminals' keys, which counts" if needed else ""
+
+
+app.add_typer(vault_commands("payments", KEYS, _needed_by_epochs), name="vault")
 
 
 class _RowsASecond(ProgressColumn):
@@ -376,10 +385,6 @@ def retire_epoch(epoch: Annotated[int, typer.Argument(min=1)]) -> None:
     """
     new = _as_owner(lambda engine: periods.retire_epoch(engine, epoch, now_ms()))
     out.print(f"epoch {epoch} {'is retired' if new else 'was retired already'}")
-
-
-def _needed_by_epochs() -> str:
-    return "the epochs that began with it: `epochs list` shows them"
 
 
 def _as_owner(work: Callable[[AsyncEngine], Awaitable[T]]) -> T:

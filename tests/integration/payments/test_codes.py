@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -14,13 +15,14 @@ from onecard.payments.v1.transactions_pb2 import SignedTransaction, TransactionB
 from sdk.merchant.transaction import SignedRecord, seal
 from services.common import topics
 from services.common.database import make_engine
+from services.payments.adapters.epochs import read_epochs
 from services.payments.adapters.wire import Received
 from services.payments.domain.verdict import Cause
 from services.payments.handlers.check_books import check_books
 from services.payments.handlers.epochs import EpochError, add_epoch, list_epochs, retire_epoch
 from services.payments.handlers.post_taps import Owed
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
-from tests.support.terminal_keys import key_of, vault_settings
+from tests.support.terminal_keys import PIN, key_of, vault_settings
 from tests.support.town import (
     BUS,
     KEY,
@@ -193,7 +195,7 @@ async def test_the_application_may_read_epochs_and_change_none(engine: AsyncEngi
                 await connection.execute(text(statement))
 
 
-def run(database: Database, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+def run(database: Database, *arguments: str, typed: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": "/usr/bin:/bin",
         "ONECARD_DATABASE_URL": database.application_url,
@@ -206,7 +208,9 @@ def run(database: Database, *arguments: str, **more: str) -> subprocess.Complete
         **more,
     }
     command = [sys.executable, "-m", "services.payments", *arguments]
-    return subprocess.run(command, env=environment, cwd=paths.ROOT, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        command, env=environment, cwd=paths.ROOT, capture_output=True, text=True, check=False, timeout=60, input=typed
+    )
 
 
 @pytest.mark.parametrize("what", [("streams",), ("serve",), ("replay", "WRONG_TAC"), ("epochs", "add")])
@@ -229,6 +233,28 @@ async def test_the_commands_add_list_and_retire(database: Database) -> None:
     listed = await asyncio.to_thread(say, "list")
     assert "retired" in listed
     assert "current" in listed
+
+
+async def test_a_root_that_epochs_need_is_named_before_it_is_destroyed(database: Database, tmp_path: Path) -> None:
+    settings = {
+        "ONECARD_VAULT": str(tmp_path / "payments.token"),
+        "ONECARD_VAULT_PIN": PIN,
+        "ONECARD_VAULT_SO_PIN": "another pin",
+    }
+
+    def say(*arguments: str, typed: str = "") -> str:
+        ended = run(database, "vault", *arguments, typed=typed, **settings)
+        return ended.stdout + ended.stderr
+
+    assert "terminal-root" in await asyncio.to_thread(say, "create", "--development")
+    assert "version 2" in await asyncio.to_thread(say, "add-version", "terminal-root")
+    assert "version 2" in await asyncio.to_thread(say, "activate", "terminal-root", "2")
+    assert "epoch 1 of terminals' keys" in await asyncio.to_thread(say, "destroy", "terminal-root", "1", typed="no\n")
+    added = await asyncio.to_thread(run, database, "epochs", "add", **settings)
+    assert "epoch 2 was added" in added.stdout
+    async with make_engine(database.application_url, "tests", sessions=1).connect() as connection:
+        epochs = await read_epochs(connection)
+    assert [(epoch.number, epoch.root_version) for epoch in epochs] == [(1, 1), (2, 2)]
 
 
 async def test_a_record_of_the_topic_that_nobody_signed_is_no_transaction(town: Town) -> None:

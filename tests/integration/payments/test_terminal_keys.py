@@ -20,6 +20,7 @@ from services.payments.handlers.epochs import add_epoch
 from services.payments.handlers.register_merchants import ensure_merchant, ensure_terminal
 from tests.support.api import BACK_OFFICE, Api, service_subject, terminal_subject
 from tests.support.client import Client, refused
+from tests.support.edge import reason_of
 from tests.support.terminal_keys import key_of
 from tests.support.town import BUS, CAMPUS, card_identifier, now_ms, received
 from tests.support.waiting import until
@@ -109,6 +110,13 @@ async def test_the_sdk_signs_with_what_it_was_given_over_mutual_tls(api: Api, tm
     )
     assert len((await api.town.post(received([held.sign(ride, 1)]))).outcomes) == 1
     assert await api.town.balance(card) == 9_800
+
+
+async def test_who_asks_too_often_is_told_so(api: Api) -> None:
+    till = api.till(7)
+    endings = await asyncio.gather(*(keys(till) for _ in range(900)), return_exceptions=True)
+    refusals = {reason_of(ending) for ending in endings if isinstance(ending, grpc.aio.AioRpcError)}
+    assert refusals == {"RATE_LIMITED"}
 
 
 async def test_the_next_epochs_key_comes_before_its_time_and_no_log_has_any_key(api: Api, owner: AsyncEngine) -> None:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdk.merchant.transaction import TerminalKey
+from services.common.keyvault.hardware import open_hardware
 from services.common.keyvault.software import Hardness, create_token
-from services.common.keyvault.vault import VaultError
+from services.common.keyvault.vault import EpochRoots, Purpose, VaultError
 from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
 from services.payments.adapters.tac import Verifier, terminal_key
 from services.payments.config import Config
@@ -20,6 +21,7 @@ from services.payments.domain.epoch import Epoch
 from services.payments.domain.tap import Scene, Terminal
 from services.payments.domain.verdict import Cause
 from services.payments.keys import TERMINAL_ROOT
+from tests.support import tokens_of_chips
 from tests.support.terminal_keys import PIN, key_of, vault
 
 TERMINAL = Terminal(7, "BUS-1", "BUS-1-T0", Scene.BUS, 1, False)
@@ -50,8 +52,8 @@ def cmac(key: bytes, message: bytes) -> bytes:
 class Keys(EpochKeys):
     """Of epochs that a test names, without a database."""
 
-    def __init__(self, *epochs: Epoch) -> None:
-        super().__init__(None, vault())  # type: ignore[arg-type]  # nothing is read
+    def __init__(self, *epochs: Epoch, through: EpochRoots | None = None) -> None:
+        super().__init__(None, through or vault())  # type: ignore[arg-type]  # nothing is read
         self.told = epochs
         self.asked = 0
 
@@ -166,6 +168,25 @@ async def test_an_epoch_whose_root_came_later_is_unknown_until_the_next_start() 
     made = await verifier(Epoch(1, 1, 0), Epoch(2, 5, 0))
     assert made.check(TERMINAL, 1, BODY, key_of("BUS-1", "BUS-1-T0").tac(BODY)) is None
     assert made.check(TERMINAL, 2, BODY, key_of("BUS-1", "BUS-1-T0", 2).tac(BODY)) is Cause.UNKNOWN_EPOCH
+
+
+async def test_a_hardware_module_makes_keys_that_verify_as_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tokens_of_chips.softhsm()
+    monkeypatch.setenv("SOFTHSM2_CONF", "")
+    tokens_of_chips.set_up_token(tmp_path, "payments")
+    tokens_of_chips.unload(library)
+    monkeypatch.setenv("ONECARD_PKCS11_MODULE", str(library))
+    monkeypatch.setenv("ONECARD_PKCS11_TOKEN", "payments")
+    administered = open_hardware(str(library), "payments", tokens_of_chips.PIN)
+    administered.add_version(TERMINAL_ROOT, Purpose.TERMINAL)
+    administered.close()
+    module = open_terminal_vault(Config(database_url="", kafka="", vault_pin=tokens_of_chips.PIN), on_loopback=False)
+    keys = Keys(Epoch(1, 1, 0), through=module)
+    made = Verifier(keys)
+    await made.refresh_if_due()
+    key = terminal_key(keys.of(1), TERMINAL.merchant_id, TERMINAL.terminal_id)
+    assert made.check(TERMINAL, 1, BODY, TerminalKey(1, key).tac(BODY)) is None
+    assert made.check(TERMINAL, 1, BODY, key_of("BUS-1", "BUS-1-T0").tac(BODY)) is Cause.WRONG_TAC
 
 
 def test_without_its_vault_nothing_begins_and_a_development_token_stays_on_its_machine(tmp_path: Path) -> None:
