@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from cli.city.sets import Decided, Problem, Sets
+from cli.city.sets import Adjusted, Decided, Problem, Sets
 from onecard.payments.v1.dead_letters_pb2 import Cause
 from onecard.payments.v1.outcomes_pb2 import Reason
 from services.payments.domain.tap import Scene
@@ -27,6 +28,8 @@ VERDICTS = """
 select v.terminal, v.sequence, v.body_digest, v.outcome, v.reason, v.fare_fen, v.charged_fen, v.batch, v.row
 from payments.verdict v join payments.terminal t on t.id = v.terminal join payments.merchant m on m.id = t.merchant
 where m.scene <> $1"""
+# [kind, terminal, sequence, revision, fare, charged, …], as the ledger keeps what it did.
+ADJUSTMENTS = "select body, batch, row from payments.operation where kind = 10"
 DEAD_LETTERS = "select record, cause from payments.dead_letter where topic like 'transactions.%' and resolved_time is null"
 
 
@@ -105,11 +108,18 @@ async def _add_ledger(sets: Sets, url: str) -> None:
             terminals = {number: sets.terminal(*name) for number, *name in await connection.fetch(TERMINALS)}
             async for rows in _batches(connection, VERDICTS, Scene.OFFICE.value):
                 sets.add_decided(Decided(terminals[terminal], *rest) for terminal, *rest in rows)
+            async for rows in _batches(connection, ADJUSTMENTS):
+                sets.add_adjusted(_adjusted(terminals, *row) for row in rows)
             async for rows in _batches(connection, DEAD_LETTERS):
                 for record, cause in rows:
                     sets.add_aside(record, cause)
     finally:
         await connection.close()
+
+
+def _adjusted(terminals: Mapping[int, int], body: bytes, batch: int, row: int) -> Adjusted:
+    _, terminal, sequence, revision, fare_fen, charged_fen, *_ = msgspec.msgpack.decode(body)
+    return Adjusted(terminals[terminal], sequence, revision, fare_fen, charged_fen, batch, row)
 
 
 async def _batches(connection: asyncpg.Connection[Any], query: str, *arguments: object) -> AsyncIterator[list[asyncpg.Record]]:

@@ -26,8 +26,8 @@ create table emitted (          -- by a spool, with the outcome that came back
     verdict integer, reason integer, fare_fen integer, charged_fen integer, batch integer, row integer,
     primary key (terminal, sequence, digest)
 ) without rowid;
-create table decided (          -- by the ledger
-    terminal integer, sequence integer, digest blob,
+create table decided (          -- by the ledger, with the latest adjustment
+    terminal integer, sequence integer, digest blob, revision integer not null default 0,
     verdict integer, reason integer, fare_fen integer, charged_fen integer, batch integer, row integer,
     primary key (terminal, sequence, digest)
 ) without rowid;
@@ -72,9 +72,7 @@ class Check(NamedTuple):
 
 SAME = "using (terminal, sequence, digest)"
 NAMED = "join terminal on terminal.id = terminal"
-FIELDS = "e.verdict, e.reason, e.batch, e.row"
-# An adjustment changes what is charged, and with it the revision, but never the verdict.
-CHARGE = "e.revision = 0 and (e.fare_fen, e.charged_fen) is not (d.fare_fen, d.charged_fen)"
+FIELDS = "{0}.verdict, {0}.reason, {0}.revision, {0}.fare_fen, {0}.charged_fen, {0}.batch, {0}.row"
 CHECKS = (
     Check(
         "emitted, but neither decided nor put aside",
@@ -85,9 +83,9 @@ CHECKS = (
     Check("put aside, but never emitted", f"aside a {NAMED} left join emitted e {SAME} where e.terminal is null"),
     Check("decided, but its outcome never came back", f"decided d {NAMED} join emitted e {SAME} where e.verdict is null"),
     Check(
-        "the outcome is not the verdict",
+        "the outcome is not the verdict, or not its latest adjustment",
         f"decided d {NAMED} join emitted e {SAME} where e.verdict is not null"
-        f" and (({FIELDS}) is not (d.verdict, d.reason, d.batch, d.row) or {CHARGE})",
+        f" and ({FIELDS.format('e')}) is not ({FIELDS.format('d')})",
     ),
     Check(
         "a conflict whose outcome never came back, or says something else",
@@ -135,6 +133,24 @@ class Decided(NamedTuple):
     row: int
 
 
+class Adjusted(NamedTuple):
+    """What a tap costs after another one has changed its fare."""
+
+    terminal: int
+    """As `Sets.terminal` numbers it."""
+    sequence: int
+    revision: int
+    fare_fen: int
+    charged_fen: int
+    batch: int
+    row: int
+
+
+ADJUST = """
+update decided set revision = ?3, fare_fen = ?4, charged_fen = ?5, batch = ?6, row = ?7
+where terminal = ?1 and sequence = ?2 and revision < ?3"""
+
+
 class Sets:
     """What was emitted, what was decided, what was put aside. `with Sets() as sets:` removes the file afterwards."""
 
@@ -167,7 +183,13 @@ class Sets:
     def add_decided(self, verdicts: Iterable[Decided]) -> None:
         """Verdicts, thousands at once."""
         self._db.execute("begin")
-        self._db.executemany("insert into decided values (?, ?, ?, ?, ?, ?, ?, ?, ?)", verdicts)
+        self._db.executemany("insert into decided values (?, ?, ?, 0, ?, ?, ?, ?, ?, ?)", verdicts)
+        self._db.execute("commit")
+
+    def add_adjusted(self, adjustments: Iterable[Adjusted]) -> None:
+        """Adjustments of verdicts that are there, in any order."""
+        self._db.execute("begin")
+        self._db.executemany(ADJUST, adjustments)
         self._db.execute("commit")
 
     def add_aside(self, record: bytes, cause: int) -> None:

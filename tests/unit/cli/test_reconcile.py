@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.city.reconcile import report_of
-from cli.city.sets import Decided, Sets
+from cli.city.sets import Adjusted, Decided, Sets
 from onecard.payments.v1.dead_letters_pb2 import CAUSE_IDENTITY_CONFLICT, CAUSE_UNDECODABLE, CAUSE_UNKNOWN_CARD
 from sdk.merchant.spool import Spool
 from sdk.merchant.transaction import SignedRecord
@@ -36,6 +36,7 @@ class Town:
                     outcome_of(signed(4, 4), verdict=2, reason=12, fare_fen=0),
                 ]
             )
+        self.adjusted: list[Adjusted] = []
         self.noise = folder / "vandal.raw"
         with sqlite3.connect(self.noise) as db:
             db.execute("create table raw (digest blob)")
@@ -55,9 +56,13 @@ class Town:
         sets.add_noise(self.noise)
         terminal = sets.terminal("BUS", "V-1")
         sets.add_decided(decided._replace(terminal=terminal) for decided in self.decided)
+        sets.add_adjusted(adjusted._replace(terminal=terminal) for adjusted in self.adjusted)
         for record, cause in self.aside:
             sets.add_aside(record, cause)
         return sets
+
+
+NOT_THE_VERDICT = "the outcome is not the verdict, or not its latest adjustment"
 
 
 @pytest.fixture
@@ -109,13 +114,19 @@ def test_a_missing_outcome_is_found(agreeing: Town) -> None:
 )
 def test_an_outcome_that_is_not_the_verdict_is_found(agreeing: Town, changed: dict[str, int]) -> None:
     agreeing.decided[0] = agreeing.decided[0]._replace(**changed)  # type: ignore[arg-type]  # all of these are numbers
-    assert agreeing.broken_rules() == {"the outcome is not the verdict": 1}
+    assert agreeing.broken_rules() == {NOT_THE_VERDICT: 1}
 
 
-def test_an_adjusted_charge_may_differ_from_the_verdict(agreeing: Town) -> None:
+def test_an_outcome_must_be_the_latest_adjustment(agreeing: Town) -> None:
+    outcome = outcome_of(signed(1, 1), revision=2, fare_fen=100)
+    second = Adjusted(0, 1, 2, outcome.fare_fen, outcome.charged_fen, outcome.batch, outcome.row)
+    agreeing.adjusted = [second, second._replace(revision=1, fare_fen=50)]
+    assert agreeing.broken_rules() == {NOT_THE_VERDICT: 1}
     with Spool(agreeing.spool) as spool:
-        spool.answer([outcome_of(signed(1, 1), revision=1, fare_fen=100)])
+        spool.answer([outcome])
     assert agreeing.broken_rules() == {}
+    agreeing.adjusted = []
+    assert agreeing.broken_rules() == {NOT_THE_VERDICT: 1}
 
 
 def test_a_conflict_without_its_outcome_is_found(agreeing: Town) -> None:
