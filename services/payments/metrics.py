@@ -16,6 +16,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # the library forgot
 TAPS = Counter("onecard_taps_total", "Taps decided, by what became of them", ["channel", "outcome", "reason"])
 DEAD_LETTERS = Counter("onecard_dead_letters_total", "Records without a verdict", ["topic", "reason"])
 ADJUSTMENTS = Counter("onecard_adjustments_total", "Fares that a late tap has changed, repeats included")
+LATE_TAPS = Counter("onecard_late_taps_total", "Accepted taps that were put before other rides of their holder")
 OPERATIONS = Counter("onecard_operations_total", "Online operations, by what became of them", ["kind", "outcome", "reason"])
 BATCHES = Counter("onecard_batches_total", "Posting transactions committed")
 DATABASE_TROUBLE = Counter("onecard_database_trouble_total", "Posting transactions that failed", ["sqlstate", "then"])

@@ -74,12 +74,14 @@ def decode(record: Received, registry: Registry, verifier: Verifier) -> Tap | Un
         return Undecided(Cause.UNDECODABLE, digest=digest)
     if not 0 < event_time_ms <= LATEST_MS:  # later is no time; clocks that are off are the rules' to refuse
         return Undecided(Cause.UNDECODABLE, digest=digest)
-    if not _are_identifiers(merchant_id, terminal_id, card_identifier):
+    terminal = registry.find(merchant_id, terminal_id)
+    if not _is_identifier(card_identifier, _LONGEST_CARD_IDENTIFIER):
         return Undecided(Cause.BAD_TEXT, digest=digest)
     read = (merchant_id, terminal_id, sequence, digest, card_identifier)
-    terminal = registry.find(merchant_id, terminal_id)
     if isinstance(terminal, Cause):
-        return Undecided(terminal, *read)
+        if _is_identifier(merchant_id, _LONGEST_IDENTIFIER) and _is_identifier(terminal_id, _LONGEST_IDENTIFIER):
+            return Undecided(terminal, *read)
+        return Undecided(Cause.BAD_TEXT, digest=digest)
     if signed.terminal_id != terminal_id:
         return Undecided(Cause.UNKNOWN_TERMINAL, *read)
     scene = SCENE_OF_TOPIC[record.topic]
@@ -135,13 +137,9 @@ def _facts(body: TransactionBody, scene: str) -> Facts | None:
     return facts if len(text) <= _LONGEST_FACTS and text.isprintable() else None
 
 
-def _are_identifiers(merchant_id: str, terminal_id: str, card_identifier: str) -> bool:
+def _is_identifier(text: str, longest: int) -> bool:
     """Visible ASCII without blanks: what validators write, and what every column and log can carry."""
-    text = merchant_id + terminal_id + card_identifier
-    if not (text.isascii() and text.isprintable()) or " " in text:
-        return False
-    longest = max(len(merchant_id), len(terminal_id))
-    return longest <= _LONGEST_IDENTIFIER and len(card_identifier) <= _LONGEST_CARD_IDENTIFIER
+    return len(text) <= longest and text.isascii() and text.isprintable() and " " not in text
 
 
 class Outcomes:

@@ -45,12 +45,13 @@ def decide(taps: Sequence[Tap], operations: Sequence[Operation], book: Book, rul
         verdict = Verdict(tap.digest, reason, fare.fare_fen, fare.charged_fen, batch, row, now_ms)
         book.verdicts[identity] = verdict
         journal.decided.append(Decided(tap, account.id, verdict))
-        adjusted: tuple[Adjusted, ...] = ()
-        if journal.disturbed is not None:
-            history, at = journal.disturbed
-            journal.disturbed = None
-            adjusted = rate_again(history, at, tap.terminal, tap.sequence, account, book, rules, journal, batch, now_ms)
-        journal.answers.append(Answer(verdict, adjusted=tuple(one.revised for one in adjusted)))
+        if journal.disturbed is None:
+            journal.answers.append(Answer(verdict))
+            continue
+        history, at = journal.disturbed
+        journal.disturbed = None
+        adjusted = rate_again(history, at, tap.terminal, tap.sequence, account, book, rules, journal, batch, now_ms)
+        journal.answers.append(Answer(verdict, adjusted=tuple(one.revised for one in adjusted), late=True))
     return journal
 
 

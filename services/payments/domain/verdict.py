@@ -109,3 +109,5 @@ class Answer(NamedTuple):
     repeated: bool = False
     adjusted: tuple[Revised, ...] = ()
     """Fares of other taps that this one has changed."""
+    late: bool = False
+    """Whether it was put among rides that had to be read again."""

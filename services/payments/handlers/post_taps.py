@@ -100,9 +100,10 @@ def _count(decided: Sequence[Settled]) -> None:
     taps: Counter[tuple[str, str, str]] = Counter()
     latencies: dict[str, list[float]] = {}
     now = now_ms()
-    adjusted = 0
-    for (record, read), (verdict, cause, repeated, revised) in decided:
+    adjusted = late = 0
+    for (record, read), (verdict, cause, repeated, revised, came_late) in decided:
         adjusted += len(revised)
+        late += came_late
         channel = CHANNEL_OF_TOPIC[record.topic]
         if cause is not None:
             metrics.DEAD_LETTERS.labels(record.topic, cause.name).inc()
@@ -113,8 +114,8 @@ def _count(decided: Sequence[Settled]) -> None:
             reason = verdict.reason
             taps[channel, "refused" if reason else "posted", reason.name if reason else ""] += 1
             latencies.setdefault(channel, []).append((now - read.event_time_ms) / 1000)
-    if adjusted:
-        metrics.ADJUSTMENTS.inc(adjusted)
+    metrics.ADJUSTMENTS.inc(adjusted)
+    metrics.LATE_TAPS.inc(late)
     for labels, n in taps.items():
         metrics.TAPS.labels(*labels).inc(n)
     for channel, seconds in latencies.items():
