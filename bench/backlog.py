@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Final, NamedTuple
@@ -15,6 +16,7 @@ from bench.outcomes import OutcomeReader
 from bench.stage import Stage
 from bench.taps import Place
 from cli.servers.child import Child
+from cli.servers.ports import free_port
 
 _PATIENCE_SECONDS: Final = 60.0
 _ASK_SECONDS: Final = 0.1
@@ -51,6 +53,11 @@ class Drain(NamedTuple):
     second_half: Span
     """The same, from the batch on that begins the second half: when several processes share the work, all are at it by then."""
     refused: int
+    late: int
+    """Taps that took the slow way, by the workers' own counter; 0 where nobody counts."""
+
+
+LATE_TAPS: Final = "onecard_late_taps_total"
 
 
 async def drain(stage: Stage, contender: Contender, reader: OutcomeReader, begin: Mapping[Place, int]) -> Drain:
@@ -58,12 +65,17 @@ async def drain(stage: Stage, contender: Contender, reader: OutcomeReader, begin
     taps = sum(stage.ends.values()) - sum(begin.values())
     begin_at(stage.broker.bootstrap, contender.group, begin)
     async with stage.ledger() as ledger:
+        ports = [free_port() for _ in range(contender.processes)]
         with ExitStack() as stack:
             children = [
                 stack.enter_context(
-                    stage.process(f"posting-{number}", *contender.command, env=stage.environment(ledger, number))
+                    stage.process(
+                        f"posting-{number}",
+                        *contender.command,
+                        env=stage.environment(ledger, number) | {"ONECARD_METRICS_PORT": str(port)},
+                    )
                 )
-                for number in range(1, contender.processes + 1)
+                for number, port in enumerate(ports, 1)
             ]
             meter = CpuMeter(
                 {
@@ -75,6 +87,7 @@ async def drain(stage: Stage, contender: Contender, reader: OutcomeReader, begin
             async with meter.watching():
                 await posted(ledger, children, taps)
                 appended = await reader.appended(taps)
+            late = sum([await _late_taps(port) for port in ports]) if contender.counts else 0
         await reader.skip_rest()
         journal = await ledger.journal()
         working = len({batch.key_version for batch in journal})
@@ -82,7 +95,16 @@ async def drain(stage: Stage, contender: Contender, reader: OutcomeReader, begin
             raise BenchError(f"{contender.name}: only {working} of {contender.processes} processes posted anything")
         refused = await ledger.reconcile(taps)
     end = max(appended.values())
-    return Drain(_span(journal, 0, end, meter), _span(journal, taps // 2, end, meter), refused)
+    return Drain(_span(journal, 0, end, meter), _span(journal, taps // 2, end, meter), refused, late)
+
+
+async def _late_taps(port: int) -> int:
+    def read() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            return str(answer.read(), "utf-8")
+
+    lines = (await asyncio.to_thread(read)).splitlines()
+    return round(sum(float(line.split()[1]) for line in lines if line.startswith(LATE_TAPS)))
 
 
 def _span(journal: Sequence[BatchRow], behind: int, end: float, meter: CpuMeter) -> Span:

@@ -14,10 +14,12 @@ class Contender:
     command: tuple[str, ...]
     group: str
     processes: int = 1
+    counts: bool = False
+    """Whether it counts what it does, as the worker does."""
 
 
-WORKER: Final = Contender("worker", ("services.payments", "streams"), GROUP)
-TWO_WORKERS: Final = Contender("two workers", WORKER.command, GROUP, processes=2)
+WORKER: Final = Contender("worker", ("services.payments", "streams"), GROUP, counts=True)
+TWO_WORKERS: Final = Contender("two workers", WORKER.command, GROUP, processes=2, counts=True)
 PLAIN_CONSUMER: Final = Contender("plain aiokafka consumer", ("bench.programs.plain_consumer",), "bench-plain-consumer")
 PER_RECORD_FAUST: Final = Contender("per-record Faust", ("bench.programs.per_record_faust",), "bench-per-record-faust")
 ALL: Final = (WORKER, TWO_WORKERS, PLAIN_CONSUMER, PER_RECORD_FAUST)

@@ -58,6 +58,21 @@ class Figures:
         return 1 / self._worker_over(contenders.TWO_WORKERS, lambda drain: drain.second_half.taps_per_second)
 
     @property
+    def late_taps_per_second(self) -> float:
+        """Where some taps come late."""
+        return median([drain.whole.taps_per_second for drain in self.measured.late])
+
+    @property
+    def late_over_in_order(self) -> float:
+        """What is left of the speed then."""
+        return self.late_taps_per_second / self.speed(contenders.WORKER)
+
+    @property
+    def late_share(self) -> float:
+        """The part of those taps that took the slow way, by the worker's own counter."""
+        return median([drain.late / drain.whole.taps for drain in self.measured.late])
+
+    @property
     def worker_rss_mb(self) -> float:
         """The most that the worker held while its memory was watched."""
         return max(held.rss_mb for held in self.measured.memory)
@@ -100,6 +115,11 @@ class Figures:
         }
         for family in FAMILIES:
             flat[f"{family}_cpu_us_per_tap"] = self.cpu_us(contenders.WORKER, family)
+        flat |= {
+            "late_taps_per_second": self.late_taps_per_second,
+            "late_over_in_order": self.late_over_in_order,
+            "late_share": self.late_share,
+        }
         for waits in measured.waits:
             flat[f"tap_to_outcome_p50_ms_at_{waits.rate}"] = waits.p50_ms
             flat[f"tap_to_outcome_p99_ms_at_{waits.rate}"] = waits.p99_ms

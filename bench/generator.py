@@ -4,9 +4,9 @@ from bench.programs.load import Sent, read_sent
 from bench.stage import LINGER_MS, Stage
 
 
-async def fill(stage: Stage, taps: int) -> None:
+async def fill(stage: Stage, taps: int, late_percent: int = 0) -> None:
     """Put so many new taps into the topics, as fast as the broker takes them."""
-    await _generate(stage, "fill", {"count": taps})
+    await _generate(stage, "fill", {"count": taps, "late-percent": late_percent})
 
 
 async def emit_steadily(stage: Stage, rate: int, taps: int) -> Sent:

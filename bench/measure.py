@@ -18,7 +18,7 @@ from bench.online import OnlineRound, measure_online
 from bench.outcomes import OutcomeReader
 from bench.pace import SteadyWorker, Waits, steady_worker
 from bench.parts import measure_codes, measure_steps
-from bench.plan import RATES, Plan
+from bench.plan import LATE_PERCENT, RATES, Plan
 from bench.programs.steps import StepTime
 from bench.programs.verify import Verified
 from bench.registry import CardOffice
@@ -36,6 +36,8 @@ class Measured:
     plan: Plan
     drains: dict[str, list[Drain]] = field(default_factory=lambda: defaultdict(list))
     """By contender, a drain a round."""
+    late: list[Drain] = field(default_factory=list)
+    """The worker, with a backlog in which some taps come late; one a round."""
     waits: list[Waits] = field(default_factory=list)
     """By rate."""
     memory: list[Held] = field(default_factory=list)
@@ -86,6 +88,12 @@ async def _empty_backlogs(stage: Stage, reader: OutcomeReader, measured: Measure
             begin = share if contender is contenders.PER_RECORD_FAUST else everything
             with show.step(f"backlog, round {number + 1} of {plan.pairs}: {contender.name}"):
                 measured.drains[contender.name].append(await drain(stage, contender, reader, begin))
+    with show.step(f"fill the topics with {plan.backlog:,} taps more, of which {LATE_PERCENT} % happened long ago"):
+        await fill(stage, plan.backlog, LATE_PERCENT)
+    late = last_share(stage.ends, plan.backlog)
+    for number in range(plan.pairs):
+        with show.step(f"late backlog, round {number + 1} of {plan.pairs}: {contenders.WORKER.name}"):
+            measured.late.append(await drain(stage, contenders.WORKER, reader, late))
 
 
 async def _answer_calls(stage: Stage, measured: Measured, show: Steps) -> None:

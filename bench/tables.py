@@ -18,7 +18,7 @@ from bench.online import TLS_IN_FLIGHT, TWO_PROCESSES_IN_FLIGHT, State
 from bench.online_figures import OnlineFigures, Value, api_cpu_us, p50_ms, p99_ms, per_second, postgresql_cpu_us
 from bench.plan import CALLS_IN_FLIGHT, STREAMS_IN_FLIGHT, VIEWS_IN_FLIGHT
 from bench.programs.steps import DIGEST
-from bench.statistics import percentile
+from bench.statistics import median, percentile
 from bench.targets import targets
 
 Rows = Sequence[Sequence[str]]
@@ -72,6 +72,15 @@ def _backlog(figures: Figures) -> Rows:
         )
         for contender in contenders.ALL
     ]
+    late = [drain.whole for drain in figures.measured.late]
+    rows.append(
+        (
+            f"worker, {figures.late_share:.0%} of the taps on the slow way".replace("%", " %"),
+            f"{figures.late_taps_per_second:,.0f}",
+            f"{median([span.taps_per_cpu_second for span in late]):,.0f}",
+            *(f"{median([span.cpu_us_per_tap(family) for span in late]):.1f}" for family in FAMILIES),
+        )
+    )
     return [header, *rows]
 
 
@@ -85,6 +94,7 @@ def _ratios(figures: Figures) -> Rows:
         ("", "by the clock", "by CPU second"),
         ("two workers over one", f"{figures.two_workers_over_one:.2f} ×", ""),
         ("worker over a plain aiokafka consumer", *_both(figures, contenders.PLAIN_CONSUMER)),
+        ("worker with late taps over all in order", f"{figures.late_over_in_order:.2f} ×", ""),
         ("worker over per-record Faust", *_both(figures, contenders.PER_RECORD_FAUST)),
     ]
 

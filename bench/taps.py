@@ -5,8 +5,9 @@ A tap's sequence number is its number in the whole load, over all terminals: an 
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from aiokafka.partitioner import murmur2
 
@@ -32,12 +33,22 @@ class Load(NamedTuple):
     value: bytes
 
 
-def taps(first: int, count: int, partitions: int, key_of: KeyOf) -> Iterator[Load]:
-    """Taps with the numbers from `first` on, made now. The same numbers are the same riders' doings in every run."""
+LATEST_MS: Final = 48 * 3_600_000
+"""How long ago a late tap may have happened."""
+
+
+def taps(first: int, count: int, partitions: int, key_of: KeyOf, late_percent: int = 0) -> Iterator[Load]:
+    """Taps with the numbers from `first` on, made now. The same numbers are the same riders' doings in every run.
+
+    Of the late ones a validator tells only now: they happened up to two days ago.
+    """
+    chance = Random(-first)
     life = Life(CARDS, Random(first))
     hashes: dict[bytes, int] = {}
     for number in range(first, first + count):
         tap = life.next_tap(time.time_ns() // 1_000_000)
+        if late_percent and chance.randrange(100) < late_percent:
+            tap = replace(tap, event_time_ms=tap.event_time_ms - chance.randrange(LATEST_MS))
         record = sign(tap, number, key_of(tap.merchant_id, tap.terminal_id))
         key = record.key
         place = hashes.get(key)

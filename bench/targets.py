@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.contenders import WORKER
 from bench.figures import Figures
 from bench.issuance_figures import MOST
 from bench.online import State
@@ -69,7 +70,14 @@ def targets(figures: Figures) -> list[Target]:
     def over(state: State, in_flight: int, value: Value = per_second) -> float | None:
         return figures.online.over(state, in_flight, value) if figures.online else None
 
+    waits = {wait.rate: wait.p99_ms for wait in figures.measured.waits}
     return [
+        Target("taps a second, signed and fully rated", 22_000, figures.speed(WORKER), unit="/s"),
+        Target("taps a second of the worker's CPU", 30_000, figures.thrift(WORKER), unit="/s"),
+        Target("late taps over all in order", 0.7, figures.late_over_in_order),
+        Target("of those on the slow way", 0.1, figures.late_share, unit="%"),
+        Target("p99 from tap to outcome at 2,000 a second", 150, waits.get(2_000), at_least=False, unit="ms"),
+        Target("p99 from tap to outcome at 10,000 a second", 150, waits.get(10_000), at_least=False, unit="ms"),
         Target("payments a second over empty calls, 256 in flight", 0.85, over(State.EMPTY_RPC, 256)),
         Target("payments a second over one transaction a call, 64 in flight", 3, over(State.ONE_TX, 64)),
         Target("p50 of a single payment over one transaction a call", 1.2, over(State.ONE_TX, 1, p50_ms), at_least=False),

@@ -80,9 +80,9 @@ class Batches:
             self._sent = [future for future in self._sent if not (future.done() and future.exception() is None)]
 
 
-async def _fill(producer: AIOKafkaProducer, first: int, count: int, partitions: int) -> Sent:
+async def _fill(producer: AIOKafkaProducer, first: int, count: int, partitions: int, late_percent: int) -> Sent:
     batches = Batches(producer)
-    for load in taps(first, count, partitions, keys_from_environment()):
+    for load in taps(first, count, partitions, keys_from_environment(), late_percent):
         await batches.add(load)
     await batches.flush()
     await batches.confirmed()
@@ -123,9 +123,16 @@ _Number = Annotated[int, typer.Option()]
 
 
 @app.command()
-def fill(bootstrap: _Bootstrap, partitions: _Number, first: _Number, count: _Number, result: Path) -> None:
+def fill(
+    bootstrap: _Bootstrap,
+    partitions: _Number,
+    first: _Number,
+    count: _Number,
+    result: Path,
+    late_percent: Annotated[int, typer.Option(help="how many of a hundred happened long ago")] = 0,
+) -> None:
     """Put a backlog into the topics, as fast as the broker takes it."""
-    _send(bootstrap, result, lambda producer: _fill(producer, first, count, partitions))
+    _send(bootstrap, result, lambda producer: _fill(producer, first, count, partitions, late_percent))
 
 
 @app.command()

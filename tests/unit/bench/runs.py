@@ -30,9 +30,9 @@ def span(taps_per_second: float, worker_cpu_seconds: float = 10.0) -> Span:
     return Span(round(taps_per_second * 10), 10.0, cpu)
 
 
-def drain(taps_per_second: float, second_half: float | None = None, worker_cpu_seconds: float = 10.0) -> Drain:
+def drain(taps_per_second: float, second_half: float | None = None, worker_cpu_seconds: float = 10.0, late: int = 0) -> Drain:
     half = span(taps_per_second if second_half is None else second_half, worker_cpu_seconds)
-    return Drain(span(taps_per_second, worker_cpu_seconds), half, refused=1000)
+    return Drain(span(taps_per_second, worker_cpu_seconds), half, refused=1000, late=late)
 
 
 def load(per_second: float, p50_ms: float = 10.0) -> Load:
@@ -102,6 +102,7 @@ def measured() -> Measured:
     run.drains[contenders.TWO_WORKERS.name] = [drain(10_000, 36_000), drain(10_000, 25_000), drain(10_000, 31_000)]
     run.drains[contenders.PLAIN_CONSUMER.name] = [drain(15_000, None, 5.0), drain(10_000, None, 5.0), drain(15_500, None, 5.0)]
     run.drains[contenders.PER_RECORD_FAUST.name] = [drain(5_000), drain(4_000), drain(5_000)]
+    run.late = [drain(24_000, late=36_000), drain(12_000, late=18_000), drain(27_000, late=27_000)]
     run.waits = [Waits(rate, 50.0, 120.0, 3.0) for rate in (500, 2_000, 5_000, 10_000)]
     run.memory = [Held(2_000, 110.0), Held(500_000, 180.0), Held(1_000_000, 170.0)]
     run.online = [online_round(1.0), online_round(0.5), online_round(1.1)]

@@ -50,6 +50,11 @@ def test_the_worker_is_told_by_the_median_round(figures: Figures) -> None:
     assert flat["worker_rss_mb"] == 180.0
 
 
+def test_late_taps_are_told_beside_those_in_order(figures: Figures) -> None:
+    flat = figures.flat()
+    assert (flat["late_taps_per_second"], flat["late_over_in_order"], flat["late_share"]) == (24_000, 0.8, 0.15)
+
+
 def test_the_flat_figures_have_the_names_that_others_read(figures: Figures) -> None:
     assert figures.flat().keys() >= {
         "broker",
