@@ -13,7 +13,17 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from sdk.merchant.transaction import BusRide, CampusPurchase, Scene, ScenicEntry, Tap
+from sdk.merchant.transaction import (
+    BusRide,
+    CampusEntry,
+    CampusLoan,
+    CampusPurchase,
+    CardForm,
+    RideSide,
+    Scene,
+    ScenicEntry,
+    Tap,
+)
 
 CITY_TIME = ZoneInfo("Asia/Shanghai")
 REJECTS_SUFFIX = ".rejects"
@@ -34,20 +44,32 @@ class Row(msgspec.Struct, forbid_unknown_fields=True):
     shown_fen: int | None = None
     outlet_id: str | None = None
     gate_id: str | None = None
+    card_form: CardForm | None = None
+    vehicle_id: str | None = None
+    side: RideSide | None = None
+    riders: int | None = None
+    door_id: str | None = None
+    item_id: str | None = None
+    returned: bool | None = None
+    ticket: str | None = None
     reject_line: int | None = None
     reject_reason: str | None = None
 
 
-OWN_FIELDS = {
-    Scene.BUS: ("line_id", "stop_id", "shown_fen"),
-    Scene.CAMPUS: ("outlet_id", "price_fen"),
-    Scene.SCENIC: ("gate_id",),
-}
-TAP_OF_SCENE: dict[Scene, Callable[..., Tap]] = {
-    Scene.BUS: BusRide,
-    Scene.CAMPUS: CampusPurchase,
-    Scene.SCENIC: ScenicEntry,
-}
+class Kind(NamedTuple):
+    """A kind of tap, and the fields of its own."""
+
+    make: Callable[..., Tap]
+    needed: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+
+RIDE = Kind(BusRide, ("line_id", "stop_id"), ("shown_fen", "vehicle_id", "side", "riders"))
+PURCHASE = Kind(CampusPurchase, ("outlet_id", "price_fen"))
+DOOR = Kind(CampusEntry, ("door_id",))
+LOAN = Kind(CampusLoan, ("outlet_id", "item_id"), ("returned",))
+GATE = Kind(ScenicEntry, ("gate_id",), ("ticket",))
+OWN_FIELDS = frozenset(field for kind in (RIDE, PURCHASE, DOOR, LOAN, GATE) for field in (*kind.needed, *kind.optional))
 COLUMNS = frozenset(Row.__struct_fields__)
 NEEDED_COLUMNS = frozenset({"scene", "terminal_id", "card_identifier", "event_time"})
 
@@ -152,13 +174,14 @@ def tap_of(row: Row, merchant_id: str | None = None) -> Tap:
     merchant_id = row.merchant_id or merchant_id
     if merchant_id is None:
         raise ValueError("merchant_id is missing")
-    for scene, fields in OWN_FIELDS.items():
-        for field in fields:
-            given = getattr(row, field) is not None
-            if given and scene is not row.scene:
-                raise ValueError(f"{field} does not belong to scene {row.scene.value}")
-            if not given and scene is row.scene and field != "shown_fen":
-                raise ValueError(f"{field} is missing")
+    kind = _kind_of(row)
+    own = {field: given for field in sorted(OWN_FIELDS) if (given := getattr(row, field)) is not None}
+    for field in own:
+        if field not in kind.needed and field not in kind.optional:
+            raise ValueError(f"{field} does not belong to scene {row.scene.value}{_beside(row)}")
+    for field in kind.needed:
+        if field not in own:
+            raise ValueError(f"{field} is missing")
     # A time without an offset is the city's.
     at = row.event_time if row.event_time.tzinfo else row.event_time.replace(tzinfo=CITY_TIME)
     common = {
@@ -167,9 +190,29 @@ def tap_of(row: Row, merchant_id: str | None = None) -> Tap:
         "card_identifier": row.card_identifier,
         "event_time_ms": round(at.timestamp() * 1000),
         "terminal_sequence": row.terminal_sequence,
+        "card_form": row.card_form,
     }
-    own = {field: getattr(row, field) for field in OWN_FIELDS[row.scene]}
-    return TAP_OF_SCENE[row.scene](**common, **own)
+    return kind.make(**common, **own)
+
+
+def _kind_of(row: Row) -> Kind:
+    """On a campus, what is named says whether it is a purchase, a door or a loan."""
+    match row.scene:
+        case Scene.BUS:
+            return RIDE
+        case Scene.SCENIC:
+            return GATE
+        case Scene.CAMPUS if row.door_id is not None:
+            return DOOR
+        case Scene.CAMPUS:
+            return PURCHASE if row.item_id is None else LOAN
+
+
+def _beside(row: Row) -> str:
+    """What else in the row makes a field one too many."""
+    if row.scene is not Scene.CAMPUS:
+        return ""
+    return " beside door_id" if row.door_id is not None else " beside item_id" if row.item_id is not None else ""
 
 
 class Rejects:

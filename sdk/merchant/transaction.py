@@ -10,14 +10,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from cryptography.hazmat.primitives.ciphers.algorithms import SM4
 from cryptography.hazmat.primitives.cmac import CMAC
 from google.protobuf.message import DecodeError
 
 from onecard.payments.v1.transactions_pb2 import BusRide as BusRideBody
+from onecard.payments.v1.transactions_pb2 import CampusEntry as CampusEntryBody
+from onecard.payments.v1.transactions_pb2 import CampusLoan as CampusLoanBody
 from onecard.payments.v1.transactions_pb2 import CampusPurchase as CampusPurchaseBody
+from onecard.payments.v1.transactions_pb2 import CardForm as CardFormNumber
+from onecard.payments.v1.transactions_pb2 import RideSide as RideSideNumber
 from onecard.payments.v1.transactions_pb2 import ScenicEntry as ScenicEntryBody
 from onecard.payments.v1.transactions_pb2 import SignedTransaction, TransactionBody
 
@@ -78,6 +82,21 @@ class SignedRecord(NamedTuple):
     """The serialized SignedTransaction."""
 
 
+class CardForm(StrEnum):
+    """What was held to the terminal."""
+
+    SECOND_GENERATION = "second-generation"
+    THIRD_GENERATION = "third-generation"
+    ELECTRONIC = "electronic"
+
+
+class RideSide(StrEnum):
+    """Which tap of a ride it is, where the fare depends on both."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tap:
     merchant_id: str
@@ -87,6 +106,8 @@ class _Tap:
     """The terminal's clock at the tap, UTC milliseconds since 1970."""
     terminal_sequence: int | None = None
     """Given only when the terminal counts itself; otherwise the spool counts for it."""
+    card_form: CardForm | None = None
+    """None: a card of the third generation."""
 
     def __post_init__(self) -> None:
         _identifier("merchant_id", self.merchant_id, LONGEST_IDENTIFIER)
@@ -107,11 +128,20 @@ class BusRide(_Tap):
     stop_id: str
     shown_fen: int | None = None
     """What the validator showed the rider, for comparison only."""
+    vehicle_id: str = ""
+    side: RideSide | None = None
+    """None: the only tap of the ride."""
+    riders: int = 1
+    """How many ride on this one card."""
 
     def __post_init__(self) -> None:
         _Tap.__post_init__(self)
         _name("line_id", self.line_id)
         _name("stop_id", self.stop_id)
+        if self.vehicle_id:
+            _name("vehicle_id", self.vehicle_id)
+        if not 1 <= self.riders < 2**31:
+            raise ValueError("riders must be at least 1")
         if self.shown_fen is not None and not 0 <= self.shown_fen < 2**63:
             raise ValueError("shown_fen must not be negative")
 
@@ -132,18 +162,51 @@ class CampusPurchase(_Tap):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CampusEntry(_Tap):
+    """One entry into a building of a campus: a library, a dormitory. It costs what the tariff says, usually nothing."""
+
+    scene: ClassVar = Scene.CAMPUS
+    door_id: str
+
+    def __post_init__(self) -> None:
+        _Tap.__post_init__(self)
+        _name("door_id", self.door_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampusLoan(_Tap):
+    """A thing that a library lends, or takes back."""
+
+    scene: ClassVar = Scene.CAMPUS
+    outlet_id: str
+    item_id: str
+    returned: bool = False
+
+    def __post_init__(self) -> None:
+        _Tap.__post_init__(self)
+        _name("outlet_id", self.outlet_id)
+        _name("item_id", self.item_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScenicEntry(_Tap):
     """One entry at a gate. It carries no price: the ticket is the tariff's to say."""
 
     scene: ClassVar = Scene.SCENIC
     gate_id: str
+    ticket: str = ""
+    """The kind of ticket, or the pass that is bought with this tap; empty: the ordinary ticket."""
 
     def __post_init__(self) -> None:
         _Tap.__post_init__(self)
         _name("gate_id", self.gate_id)
+        if self.ticket:
+            _name("ticket", self.ticket)
 
 
-Tap: TypeAlias = BusRide | CampusPurchase | ScenicEntry
+Tap: TypeAlias = BusRide | CampusPurchase | CampusEntry | CampusLoan | ScenicEntry
+_FORM: dict[CardForm, Any] = {form: CardFormNumber.Value(f"CARD_FORM_{form.name}") for form in CardForm}
+_SIDE: dict[RideSide, Any] = {side: RideSideNumber.Value(f"RIDE_SIDE_{side.name}") for side in RideSide}
 
 
 def sign(tap: Tap, terminal_sequence: int, key: TerminalKey) -> SignedRecord:
@@ -155,14 +218,26 @@ def sign(tap: Tap, terminal_sequence: int, key: TerminalKey) -> SignedRecord:
         card_identifier=tap.card_identifier,
         event_time_ms=tap.event_time_ms,
     )
+    if tap.card_form is not None:
+        body.card_form = _FORM[tap.card_form]
     match tap:
         case BusRide():
-            body.bus_ride.MergeFrom(BusRideBody(line_id=tap.line_id, stop_id=tap.stop_id, shown_fen=tap.shown_fen))
+            ride = BusRideBody(line_id=tap.line_id, stop_id=tap.stop_id, shown_fen=tap.shown_fen, vehicle_id=tap.vehicle_id)
+            if tap.side is not None:
+                ride.side = _SIDE[tap.side]
+            if tap.riders > 1:
+                ride.riders = tap.riders
+            body.bus_ride.MergeFrom(ride)
         case CampusPurchase():
             body.price_fen = tap.price_fen
             body.campus_purchase.MergeFrom(CampusPurchaseBody(outlet_id=tap.outlet_id))
+        case CampusEntry():
+            body.campus_entry.MergeFrom(CampusEntryBody(door_id=tap.door_id))
+        case CampusLoan():
+            loan = CampusLoanBody(outlet_id=tap.outlet_id, item_id=tap.item_id, returned=tap.returned)
+            body.campus_loan.MergeFrom(loan)
         case ScenicEntry():
-            body.scenic_entry.MergeFrom(ScenicEntryBody(gate_id=tap.gate_id))
+            body.scenic_entry.MergeFrom(ScenicEntryBody(gate_id=tap.gate_id, ticket=tap.ticket))
     return seal(body, tap.scene.topic, key)
 
 

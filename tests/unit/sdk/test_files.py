@@ -1,11 +1,12 @@
 import json
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sdk.merchant.files import CITY_TIME, Line, Rejects, TransactionsFile, UnreadableFileError
-from sdk.merchant.transaction import BusRide, CampusPurchase, ScenicEntry
+from sdk.merchant.transaction import BusRide, CampusEntry, CampusLoan, CampusPurchase, CardForm, RideSide, ScenicEntry
 
 HEADER = "scene,merchant_id,terminal_id,card_identifier,event_time,price_fen,line_id,stop_id,outlet_id,gate_id"
 RIDE = "bus,BUS,V-1,CARD1,2026-03-02T07:30:00+08:00,,L1,S1,,"
@@ -58,6 +59,36 @@ def test_columns_may_come_in_any_order_and_optional_ones_be_missing(tmp_path: Pa
     (line,) = lines_of(csv_file(tmp_path, "2026-03-02T15:00:00Z,C,EAST,G-1,scenic,12", header=header), merchant_id="SITE")
     assert line.tap is not None
     assert (line.tap.merchant_id, line.tap.terminal_sequence) == ("SITE", 12)
+
+
+def test_what_a_tariff_asks_for_can_be_written_down(tmp_path: Path) -> None:
+    header = (
+        "scene,merchant_id,terminal_id,card_identifier,event_time,line_id,stop_id,vehicle_id,side,riders,door_id,outlet_id,item_id,"
+        "returned,gate_id,ticket,card_form"
+    )
+    common = "M,T,C,2026-03-02T15:00:00Z"
+    rows = [
+        f"bus,{common},L,S,V,entry,2,,,,,,,electronic",
+        f"campus,{common},,,,,,DORM,,,,,,",
+        f"campus,{common},,,,,,,LIB,BOOK,true,,,",
+        f"scenic,{common},,,,,,,,,,EAST,annual pass,",
+    ]
+    at: dict[str, Any] = {"merchant_id": "M", "terminal_id": "T", "card_identifier": "C", "event_time_ms": 1_772_463_600_000}
+    assert [line.tap for line in lines_of(csv_file(tmp_path, *rows, header=header))] == [
+        BusRide(**at, line_id="L", stop_id="S", vehicle_id="V", side=RideSide.ENTRY, riders=2, card_form=CardForm.ELECTRONIC),
+        CampusEntry(**at, door_id="DORM"),
+        CampusLoan(**at, outlet_id="LIB", item_id="BOOK", returned=True),
+        ScenicEntry(**at, gate_id="EAST", ticket="annual pass"),
+    ]
+    wrong = [
+        f"campus,{common},,,,,,DORM,LIB,,,,,",
+        f"campus,{common},,,,,,,LIB,BOOK,perhaps,,,",
+        f"bus,{common},L,S,V,middle,2,,,,,,,",
+        f"bus,{common},L,S,V,,0,,,,,,,",
+    ]
+    found = reasons(csv_file(tmp_path, *wrong, header=header))
+    said = ["outlet_id does not belong to scene campus beside door_id", "returned", "side", "riders must be at least 1"]
+    assert all(what in reason for what, reason in zip(said, found, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,15 @@
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
 
-from onecard.payments.v1.transactions_pb2 import SignedTransaction, TransactionBody
-from sdk.merchant.transaction import BusRide, CampusPurchase, ScenicEntry, identity_of
+from onecard.payments.v1.transactions_pb2 import (
+    CARD_FORM_SECOND_GENERATION,
+    RIDE_SIDE_ENTRY,
+    SignedTransaction,
+    TransactionBody,
+)
+from sdk.merchant.transaction import BusRide, CampusLoan, CampusPurchase, CardForm, RideSide, ScenicEntry, identity_of
 from tests.support.terminal_keys import sign
 from tests.unit.sdk.taps import NOON_MS, ride
 
@@ -29,6 +35,16 @@ def test_a_purchase_carries_its_price_and_an_entry_none() -> None:
     assert TransactionBody.FromString(SignedTransaction.FromString(purchase.record).body).price_fen == 1250
     assert not TransactionBody.FromString(SignedTransaction.FromString(entry.record).body).HasField("price_fen")
     assert (purchase.topic, entry.topic) == ("transactions.campus", "transactions.scenic")
+
+
+def test_what_a_tariff_asks_for_is_carried() -> None:
+    enter = replace(ride(1), vehicle_id="V", side=RideSide.ENTRY, riders=2, card_form=CardForm.SECOND_GENERATION)
+    body = TransactionBody.FromString(SignedTransaction.FromString(sign(enter, 1).record).body)
+    assert (body.bus_ride.vehicle_id, body.bus_ride.side, body.bus_ride.riders) == ("V", RIDE_SIDE_ENTRY, 2)
+    assert body.card_form == CARD_FORM_SECOND_GENERATION
+    loan = CampusLoan(**COMMON, outlet_id="O", item_id="B")  # type: ignore[arg-type]
+    body = TransactionBody.FromString(SignedTransaction.FromString(sign(loan, 1).record).body)
+    assert (body.campus_loan.item_id, body.campus_loan.returned) == ("B", False)
 
 
 def test_the_same_tap_gives_the_same_bytes() -> None:
