@@ -27,6 +27,17 @@ def check() -> None:
 
 
 @app.command()
+def fares() -> None:
+    """Rate every holder's rides again in the order of their times; the exit status is 1 where something else is posted.
+
+    Example, while a city runs in another terminal:
+
+        onecard ledger fares
+    """
+    payments_of_the_city("check-fares")
+
+
+@app.command()
 def verify(
     checkpoints: Annotated[
         Path | None,

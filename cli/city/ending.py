@@ -34,11 +34,12 @@ def everything_is_accounted_for(city: City, console: Console) -> bool:
     counted = _plastic_agrees(city, console)
     environment = {**os.environ, **city.environment}
     balanced = run_payments(["check"], environment) == 0
+    rated = run_payments(["check-fares"], environment) == 0
     whole = run_card(["verify-audit"], {**environment, **city.card_environment}) == 0
     issuance = {**environment, **city.issuance_environment}
     sealed = run_issuance(["verify-audit"], issuance) == 0
     moved = run_issuance(["check-blanks"], issuance) == 0
-    return balanced and whole and sealed and agreed and counted and moved and not report.problems
+    return balanced and rated and whole and sealed and agreed and counted and moved and not report.problems
 
 
 def _cards_agree(city: City, console: Console) -> bool:

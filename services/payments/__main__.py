@@ -39,6 +39,7 @@ from services.payments.domain.gap import Gap
 from services.payments.domain.verdict import Cause
 from services.payments.handlers import callers as rights
 from services.payments.handlers import check_books as books
+from services.payments.handlers import check_fares as fares
 from services.payments.handlers import detach_partitions as archive
 from services.payments.handlers import epochs as periods
 from services.payments.handlers import fold_marks as history
@@ -171,6 +172,27 @@ def check() -> None:
         out.print(f"[bold red]the books do not balance[/]: {found.problem or 'debits and credits differ'}")
         raise typer.Exit(1)
     out.print("[green]the books balance[/]")
+
+
+@app.command()
+def check_fares() -> None:
+    """Rate every holder's rides again in the order of their times; ends with 1 where something else is posted."""
+    config = Config.from_environment()
+
+    async def run(engine: AsyncEngine) -> fares.Fares:
+        rules = await read_rules(engine, config)
+        with Progress(console=out, transient=True) as progress:
+            task = progress.add_task("rating again", total=None)
+            return await fares.check_fares(
+                engine, rules, lambda done, total: progress.update(task, completed=done, total=total)
+            )
+
+    found = _with_engine(run)
+    out.print(f"{found.holders} holders, {found.rides} rides, {found.adjusted} of them adjusted after they were posted")
+    if found.problem:
+        out.print(f"[bold red]a fare is not what its rides make it[/]: {found.problem}")
+        raise typer.Exit(1)
+    out.print("[green]every fare is what the rides make it in the order of their times[/]")
 
 
 @app.command()

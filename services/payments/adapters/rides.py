@@ -26,14 +26,18 @@ _PG_EPOCH_MS: Final = 946_684_800_000
 _encode = msgspec.msgpack.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
-_READ: Final = """
+_FACTS: Final = """
 select r.account_id, r.tariff_key, r.body, r.before, r.rated,
-       t.id, m.merchant_id, t.terminal_id, m.scene, m.payable_account
+       t.id, m.merchant_id, t.terminal_id, m.scene, m.payable_account"""
+_WHOSE: Final = """
+join payments.terminal t on t.id = r.terminal
+join payments.merchant m on m.id = t.merchant"""
+_IN_ORDER: Final = "order by r.account_id, r.tariff_key, r.event_time, r.terminal, r.sequence"
+_READ: Final = f"""{_FACTS}
 from unnest($1::bigint[], $2::text[], $3::timestamptz[]) as asked(account_id, tariff_key, since)
 join payments.ride r on r.account_id = asked.account_id and r.tariff_key = asked.tariff_key and r.event_time >= asked.since
-join payments.terminal t on t.id = r.terminal
-join payments.merchant m on m.id = t.merchant
-order by r.account_id, r.tariff_key, r.event_time, r.terminal, r.sequence"""
+{_WHOSE} {_IN_ORDER}"""
+_READ_ALL: Final = f"{_FACTS} from payments.ride r {_WHOSE} where r.account_id = any($1::bigint[]) {_IN_ORDER}"
 
 _CHANGE: Final = """
 update payments.ride r set before = n.before, rated = n.rated
@@ -104,17 +108,29 @@ async def read_histories(driver: "asyncpg.Connection[Any]", wanted: Wanted) -> d
 async def _read(driver: "asyncpg.Connection[Any]", wanted: Wanted) -> dict[tuple[int, str], list[Ride]]:
     asked = [(account_id, key, instant(since_ms)) for (account_id, key), since_ms in wanted.items()]
     histories: dict[tuple[int, str], list[Ride]] = {place: [] for place in wanted}
-    for account_id, key, body, before, rated, number, merchant_id, terminal_id, scene, payee in await driver.fetch(
-        _READ, *columns(asked)
-    ):
-        terminal = Terminal(number, merchant_id, terminal_id, Scene(scene), payee, retired=False)
-        how = _decode_rated(rated)
-        ride = Ride(
-            tap_of_body(terminal, body), account_id, key, _decode_state(before), how.fare, how.parts, how.short_fen,
-            how.unmatched, how.revision, stored=True,
-        )  # fmt: skip
-        histories[account_id, key].append(ride)
+    for row in await driver.fetch(_READ, *columns(asked)):
+        ride = _ride_of(row)
+        histories[ride.account_id, ride.key].append(ride)
     return histories
+
+
+async def read_all_rides(driver: "asyncpg.Connection[Any]", accounts: Sequence[int]) -> dict[tuple[int, str], list[Ride]]:
+    """Everything that is kept of these accounts, in order, to be looked at."""
+    histories: dict[tuple[int, str], list[Ride]] = {}
+    for row in await driver.fetch(_READ_ALL, accounts):
+        ride = _ride_of(row)
+        histories.setdefault((ride.account_id, ride.key), []).append(ride)
+    return histories
+
+
+def _ride_of(row: Sequence[Any]) -> Ride:
+    account_id, key, body, before, rated, number, merchant_id, terminal_id, scene, payee = row
+    terminal = Terminal(number, merchant_id, terminal_id, Scene(scene), payee, retired=False)
+    how = _decode_rated(rated)
+    return Ride(
+        tap_of_body(terminal, body), account_id, key, _decode_state(before), how.fare, how.parts, how.short_fen,
+        how.unmatched, how.revision, stored=True,
+    )  # fmt: skip
 
 
 async def change_rides(driver: "asyncpg.Connection[Any]", rides: Sequence[Ride]) -> None:

@@ -143,6 +143,28 @@ class History:
         account.use({**account.usage, rides[-1].key: [*rides[-1].place, state]})
         return fares
 
+    def disagreement(self, account: HolderAccount, key: str, tariffs: Tariffs) -> str:
+        """What of these rides, which reach to the last one, does not follow from the others; empty: nothing."""
+        held: Held | None = account.usage.get(key)
+        if held is None or self.rides[-1].place != (held[0], held[1], held[2]):
+            return f"account {account.id}, {key}: what is remembered is not of its last ride"
+        state = self.rides[0].before
+        for ride in self.rides:
+            number, sequence = ride.tap.identity
+            if ride.before != state:
+                return f"tap {number}/{sequence}: {ride.before} was remembered before it, and it is {state}"
+            tariff = tariffs.in_force(ride.tap)
+            if tariff is None:
+                continue
+            if tariff.looks_back(ride.tap, state) is not None:
+                return f"tap {number}/{sequence}: the entry before it is not told that this is its next tap"
+            fare, state = tariff.rate(ride.tap, account.card(ride.tap.card_identifier), state, unmatched=ride.unmatched)
+            if fare != ride.fare:
+                return f"tap {number}/{sequence}: {ride.fare} is posted, and it costs {fare}"
+        if state != state_of(held):
+            return f"account {account.id}, {key}: what is remembered does not follow from its last ride"
+        return ""
+
 
 def state_of(held: Held) -> State:
     """The state after the last ride."""

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,6 +25,7 @@ from services.payments.domain.account import HolderAccount
 from services.payments.domain.book import Book, Rules
 from services.payments.domain.tap import Tap
 from services.payments.handlers.check_books import check_books
+from services.payments.handlers.check_fares import check_fares
 from services.payments.handlers.end_rides import EndRides
 from services.payments.handlers.post_taps import Owed, PostTaps
 from services.payments.handlers.verify_ledger import verify_ledger
@@ -199,6 +202,31 @@ async def test_many_lanes_in_any_order_charge_what_one_does_in_order(engine: Asy
     spent = [10**7 - await town.balance(n) for n in range(3)]
     assert sum(spent) == sum(ordered.values())
     await holds_together(engine)
+    fares = await check_fares(engine, rules)
+    assert not fares.problem
+    assert fares.rides == len(accepted)
+    assert fares.adjusted == sum(map(bool, told.revisions.values()))
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [
+        "update payments.ride set rated = (select rated from payments.ride where sequence = 2) where sequence = 1",
+        "update payments.ride set before = (select before from payments.ride where sequence = 1) where sequence = 2",
+        "delete from payments.ride where sequence = 2",
+        "delete from payments.ride where sequence = 1",
+    ],
+)
+async def test_a_fare_that_is_not_what_the_rides_make_it_is_found(
+    engine: AsyncEngine, owner: "asyncpg.Connection[Any]", tampered: str
+) -> None:
+    town, rules = await town_of(engine, "hangzhou")
+    now = now_ms()
+    rides = [ride(0, n, now - (4 - n) * 20 * MINUTE, str(n)) for n in (1, 2, 3)]
+    await town.post(received(rides))
+    assert not (await check_fares(engine, rules)).problem
+    await owner.execute(tampered)
+    assert bool((await check_fares(engine, rules)).problem) == ("sequence = 1" not in tampered or "update" in tampered)
 
 
 async def in_order(town: Town, rules: Rules, records: Sequence[SignedRecord]) -> dict[int, int]:
