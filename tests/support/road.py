@@ -18,7 +18,10 @@ from onecard.card.v1.card_events_pb2 import CardEvent, CardState, Heartbeat
 from onecard.payments.v1.dead_letters_pb2 import DeadLetter
 from sdk.merchant.transaction import SignedRecord
 from services.common import topics
+from services.payments.adapters.tariffs import read_rules
+from services.payments.config import Config
 from services.payments.handlers.check_books import check_books
+from services.payments.handlers.check_fares import Fares, check_fares
 from services.payments.streams import GROUP
 from tests.support.terminals import Placed, Terminals
 from tests.support.town import Database, Town, bus_ride, card_event, entry, purchase
@@ -29,6 +32,8 @@ CONSUMED = (topics.TRANSACTIONS_BUS, topics.TRANSACTIONS_CAMPUS, topics.TRANSACT
 HEARTBEAT = b"heartbeat"
 PARTITIONS = 4
 """Of each topic, as the fixture `broker` makes them."""
+OF_WORKERS = Config(database_url="", kafka="")
+"""Their tariffs are the simulated city's."""
 SILENT_POLLS = 5
 FIRST_RECORD_SECONDS = 30
 
@@ -99,12 +104,19 @@ class Road:
             return int((await connection.execute(text(f"select count(*) from payments.{what}"))).scalar_one())
 
     async def exactly(self) -> Report:
-        """Everything that was emitted is decided or put aside, once; each verdict came back; the books balance."""
+        """Everything that was emitted is decided or put aside, once; each verdict came back; books and fares are right."""
         report = await asyncio.to_thread(reconcile, self.terminals.spools, self.database.application_url)
         assert report.agrees, report.plain()
         books = await check_books(self.engine)
         assert books.balance, books.problem or books.imbalance_fen
+        await self.fares()
         return report
+
+    async def fares(self) -> Fares:
+        """Every fare is what its holder's rides make it in the order of their times."""
+        found = await check_fares(self.engine, await read_rules(self.engine, OF_WORKERS))
+        assert not found.problem, found.problem
+        return found
 
     async def acknowledged(self, within: float = 180) -> None:
         """Every record is committed in the group, and every open dead letter has been announced."""

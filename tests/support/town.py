@@ -89,11 +89,16 @@ _sequences = count(1)
 
 
 def bus_ride(
-    card: int, *, terminal: int = 0, sequence: int | None = None, at_ms: int | None = None, **body: object
+    card: int,
+    *,
+    line: str = "L1",
+    terminal: int = 0,
+    sequence: int | None = None,
+    at_ms: int | None = None,
+    **body: object,
 ) -> SignedRecord:
-    return sealed(
-        _body(BUS, terminal, card, sequence, at_ms, body, bus_ride=BusRide(line_id="L1", stop_id="S1")), topics.TRANSACTIONS_BUS
-    )
+    ride = BusRide(line_id=line, stop_id="S1")
+    return sealed(_body(BUS, terminal, card, sequence, at_ms, body, bus_ride=ride), topics.TRANSACTIONS_BUS)
 
 
 def purchase(

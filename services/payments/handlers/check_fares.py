@@ -54,7 +54,8 @@ async def check_fares(
     """
     found = Fares()
     async with driver_session(engine) as driver, driver.transaction(isolation="repeatable_read", readonly=True):
-        await driver.execute("set local transaction_timeout = 0")
+        # Between two questions it rates for as long as it takes.
+        await driver.execute("set local transaction_timeout = 0; set local idle_in_transaction_session_timeout = 0")
         total = await driver.fetchval(_COUNT)
         async for holders in _holders(driver):
             histories = await read_all_rides(driver, list(holders))
