@@ -8,6 +8,7 @@ TRANSACTIONS_SCENIC: Final = "transactions.scenic"
 CARD_EVENTS: Final = "card.events"
 OUTCOMES: Final = "payments.outcomes"
 DEAD_LETTERS: Final = "payments.dead-letters"
+ALERTS: Final = "payments.alerts"
 SEALS: Final = "ledger.seals"
 AUDIT_SEALS: Final = "audit.seals"
 CARD_DELETIONS: Final = "card.deletions"
@@ -20,9 +21,16 @@ ALL: Final = (
     CARD_EVENTS,
     OUTCOMES,
     DEAD_LETTERS,
+    ALERTS,
     SEALS,
     AUDIT_SEALS,
     CARD_DELETIONS,
     ISSUANCE_EVENTS,
 )
 COMPACTED: Final = frozenset({CARD_EVENTS, CARD_DELETIONS})
+
+LIVE: Final = "payments-live"
+"""The group that keeps the live windows; its tables lie in topics named after it."""
+LIVE_TABLES: Final = ("riders", "takings", "taps", "cards", "terminals", "whereabouts")
+CHANGELOGS: Final = tuple(f"{LIVE}-{table}-changelog" for table in LIVE_TABLES)
+"""What Faust rebuilds its tables from, compacted; where the broker compacts nothing, there are none."""

@@ -28,6 +28,7 @@ from services.common.logs import set_up_logs
 from services.payments.adapters.checkpoints import read_checkpoints
 from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
 from services.payments.adapters.ledger import BatchKey, Ledger
+from services.payments.adapters.live_file import LiveFileError
 from services.payments.adapters.progress import list_gaps
 from services.payments.adapters.registry import Registry
 from services.payments.adapters.tac import Verifier
@@ -145,6 +146,16 @@ def streams() -> None:
     set_up_logs("payments-streams")
     show_build()
     run_worker(Config.from_environment())
+
+
+@app.command()
+def live() -> None:
+    """Work: count taps in live windows and raise alerts, until SIGTERM. One process, on Apache Kafka alone."""
+    from services.payments.live import run_live  # noqa: PLC0415
+
+    set_up_logs("payments-live")
+    show_build()
+    run_live(Config.from_environment())
 
 
 @app.command()
@@ -440,6 +451,7 @@ def main() -> None:
         app()
     except (
         ConfigError,
+        LiveFileError,
         TariffError,
         registration.RegistryFileError,
         openings.OpeningsFileError,

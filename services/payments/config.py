@@ -33,6 +33,8 @@ class Config:
     """The folder of the city's tariff files."""
     rules: Path = field(default=_REPOSITORY / "rules" / "jiangmen.toml")
     """Limits of online payments, and what bound purses pay for."""
+    live: Path = field(default=_REPOSITORY / "rules" / "jiangmen-live.toml")
+    """What the live windows take for unusual, and where merchants are."""
     batch_key: bytes = b""
     """Key of the batch digests (HMAC-SM3), 16 bytes or more."""
     batch_key_version: int = 1
@@ -94,6 +96,7 @@ class Config:
             metrics_port=whole(env, "ONECARD_METRICS_PORT", 0),
             tariffs=Path(env.get("ONECARD_TARIFFS", _REPOSITORY / "tariffs" / "jiangmen")),
             rules=Path(env.get("ONECARD_RULES", _REPOSITORY / "rules" / "jiangmen.toml")),
+            live=Path(env.get("ONECARD_LIVE", _REPOSITORY / "rules" / "jiangmen-live.toml")),
             batch_key=_key(env, "ONECARD_BATCH_KEY"),
             batch_key_version=whole(env, "ONECARD_BATCH_KEY_VERSION", 1),
             old_batch_keys=_old_keys(env, "ONECARD_BATCH_KEYS_OLD"),

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import accumulate
 from time import time
@@ -41,6 +41,9 @@ MISSING_SEQUENCES = Gauge(
 RATE_LIMITS_LOCAL = Gauge("onecard_rate_limits_local", "1 while each process limits callers by itself, without Redis")
 OUTCOME_SUBSCRIBERS = Gauge("onecard_outcome_subscribers", "Streams of outcomes that merchants have open")
 OUTCOMES_SENT = Counter("onecard_outcomes_sent_total", "Outcomes sent to merchants, repeats included")
+
+LIVE_RECORDS = Counter("onecard_live_records_total", "Records that the live windows looked at, repeats included", ["outcome"])
+LIVE_ALERTS = Counter("onecard_live_alerts_total", "Alerts raised by the live windows", ["kind"])
 
 
 @cache
@@ -115,7 +118,46 @@ class ConsumerLag(Collector):
         yield family
 
 
+OTHER = "other"
+_MOST_NAMES = 50
+
+
+def busiest(counts: Mapping[str, int]) -> dict[str, int]:
+    """The 50 greatest by name, and what the rest amount to: names come from terminals, and each is a time series."""
+    if len(counts) <= _MOST_NAMES:
+        return dict(counts)
+    names = sorted(counts, key=lambda name: (-counts[name], name))
+    found = {name: counts[name] for name in names[:_MOST_NAMES]}
+    found[OTHER] = found.get(OTHER, 0) + sum(counts[name] for name in names[_MOST_NAMES:])
+    return found
+
+
+class Busiest(Collector):
+    """A figure of each of the busiest, set anew as a whole: who is no longer among them is not shown."""
+
+    def __init__(self, name: str, documentation: str, label: str) -> None:
+        self._name, self._documentation, self._label = name, documentation, label
+        self._figures: Mapping[str, int] = {}
+
+    def set(self, counts: Mapping[str, int]) -> None:
+        """What is shown from now on."""
+        self._figures = busiest(counts)
+
+    def collect(self) -> Iterable[Metric]:
+        """As a gauge."""
+        family = GaugeMetricFamily(self._name, self._documentation, labels=[self._label])
+        for name, figure in self._figures.items():
+            family.add_metric([name], figure)
+        yield family
+
+
+LINE_RIDERS = Busiest("onecard_live_line_riders", "Riders of the last full minute, of the busiest lines", "line")
+MERCHANT_TAKINGS = Busiest("onecard_live_merchant_takings_fen", "Prices that merchants named today", "merchant")
+MERCHANT_TAPS = Busiest("onecard_live_merchant_taps", "Taps at merchants today", "merchant")
 TAP_TO_LEDGER = TapToLedger()
 CONSUMER_LAG = ConsumerLag()
 REGISTRY.register(TAP_TO_LEDGER)
 REGISTRY.register(CONSUMER_LAG)
+REGISTRY.register(LINE_RIDERS)
+REGISTRY.register(MERCHANT_TAKINGS)
+REGISTRY.register(MERCHANT_TAPS)

@@ -72,6 +72,7 @@ class Worker:
     """One worker; it ends with the test process whatever happens, frozen or not."""
 
     module = "tests.support.worker"
+    arguments: tuple[str, ...] = ()
 
     def __init__(self, name: str, folder: Path, environment: Mapping[str, str]) -> None:
         self.name = name
@@ -83,7 +84,7 @@ class Worker:
     def start(self, stop: Stop | None = None) -> None:
         """Begin a life of this worker, perhaps one that ends at a named point."""
         environment = {**self._environment, "ONECARD_METRICS_PORT": str(self._metrics_port), STOP_AT: str(stop or "")}
-        command = [sys.executable, "-m", self.module]
+        command = [sys.executable, "-m", self.module, *self.arguments]
         self._child = Child(self.name, self._folder, command, env=environment, cwd=paths.ROOT)
         self._child.start()
 

@@ -226,10 +226,10 @@ class _GatheringThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # 
         return consumer
 
 
-def deliver_fetches(app: faust.App, gathering: Gathering) -> None:
+def deliver_fetches(app: faust.App, gathering: Gathering, consumer: type[FetchConsumer] = FetchConsumer) -> None:
     """Make an app read its topics a fetch at a time. Call it before the app starts."""
 
-    class Consumer(FetchConsumer):
+    class Consumer(consumer):  # type: ignore[misc,valid-type]  # a class of this app's own, for it carries the setting
         """The consumer of this app."""
 
     Consumer.gathering = gathering

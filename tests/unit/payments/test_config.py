@@ -4,6 +4,7 @@ import pytest
 
 from services.common.environment import ConfigError
 from services.payments.config import Config
+from services.payments.live import run_live
 
 ENVIRONMENT = {
     "ONECARD_DATABASE_URL": "x",
@@ -23,6 +24,11 @@ def test_old_keys_stand_beside_the_one_in_use() -> None:
 def test_an_old_key_that_cannot_be_one_is_refused(keys: str) -> None:
     with pytest.raises(ConfigError, match="ONECARD_BATCH_KEYS_OLD"):
         Config.from_environment({**ENVIRONMENT, "ONECARD_BATCH_KEYS_OLD": keys})
+
+
+def test_live_windows_are_refused_on_a_broker_that_keeps_no_tables() -> None:
+    with pytest.raises(ConfigError, match="Apache Kafka"):
+        run_live(Config.from_environment({**ENVIRONMENT, "ONECARD_BROKER": "tansu"}))
 
 
 def test_how_often_callers_may_ask_is_set() -> None:
