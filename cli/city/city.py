@@ -36,6 +36,7 @@ PAYMENTS = "services.payments"
 CARD = "services.card"
 SIMULATION = "simulation"
 API = "payments-api"
+LIVE = "payments-live"
 CARD_API = "card-api"
 SMS = "sms"
 OUTLET = "440703-01"
@@ -43,6 +44,7 @@ OWN_HOLDERS = "alter sequence card.holder_id restart with 1099511627776"
 """The simulated registry's holders lie below: the card service registers its own beside them."""
 BANK_EVERY_SECONDS = "5"
 """A city that shows itself does not gather applications for half an hour."""
+NO_LIVE_WINDOWS = "no live windows: they need Apache Kafka (BROKER=kafka), for Tansu compacts no topic"
 READY_SECONDS = 60.0
 FIRST_SECONDS = 120.0
 CARDS_KNOWN_SECONDS = 180.0
@@ -73,7 +75,8 @@ class City:
         self._broker = make_broker(plan.broker, folder)
         self._valkey = Valkey(folder)
         self._workers = [f"payments-{number}" for number in range(1, plan.workers + 1)]
-        shown = [*self._workers, API, CARD_API, ISSUANCE_API, ISSUANCE_VAULT, SMS, "taps", "windows"]
+        live = [LIVE] if plan.broker == "kafka" else []
+        shown = [*self._workers, *live, API, CARD_API, ISSUANCE_API, ISSUANCE_VAULT, SMS, "taps", "windows"]
         self._ports = {name: free_port() for name in shown}
         self._api_port, self._card_port, self._sms_port = free_port(), free_port(), free_port()
         self._issuance_port = free_port()
@@ -154,6 +157,7 @@ class City:
         self._wait_for_cards()
         # Whoever waits sees taps first: the card service would take the processor from what they need.
         self._await(self._begin(self._start_taps), self._begin(self._start_card_service))
+        self._start_live()
         self._start_bank()
         self._start_issuance()
         self._start_windows()
@@ -385,6 +389,16 @@ class City:
         with self._steps.step(f"worker {name}"):
             env = {**self._state.payments, "ONECARD_METRICS_PORT": str(port)}
             child = self._processes.keep(name, PAYMENTS, "streams", env=env)
+            child.wait_ready(lambda: scrape(port) is not None, f"it showed metrics on {address(port)}", READY_SECONDS)
+
+    def _start_live(self) -> None:
+        """Nobody waits for its figures: it starts when taps are on their way, and what it missed it reads."""
+        if LIVE not in self._ports:
+            self._steps.say(NO_LIVE_WINDOWS)
+            return
+        port = self._ports[LIVE]
+        with self._steps.step("live windows"):
+            child = self._processes.keep(LIVE, PAYMENTS, "live", env={"ONECARD_METRICS_PORT": str(port)})
             child.wait_ready(lambda: scrape(port) is not None, f"it showed metrics on {address(port)}", READY_SECONDS)
 
     def _start_taps(self) -> None:

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from cli.city.city import Plan
+from cli.city.city import NO_LIVE_WINDOWS, Plan
 from cli.city.ending import CARDS_AGREE
 from cli.city.reconcile import AGREED
 from cli.city.run import run_city
@@ -26,5 +26,6 @@ def test_a_city_taps_accounts_for_everything_and_leaves_nothing_behind(servers_f
     assert AGREED in said, said
     assert CARDS_AGREE in said, said
     assert re.search(r"^[1-9][\d,]* cards of the registry", said, re.MULTILINE), said
+    assert ("✓ live windows" if broker_kind == "kafka" else NO_LIVE_WINDOWS) in said, said
     assert "was started again" not in said, said
     assert not [line for p in psutil.process_iter(["cmdline"]) if str(folder) in (line := " ".join(p.info["cmdline"] or ()))]
