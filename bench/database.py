@@ -13,7 +13,7 @@ _DECIDED: Final = "select coalesce(sum(verdicts), 0)::bigint from payments.batch
 _JOURNAL: Final = "select now, verdicts, key_version from payments.batch where number > $1 order by now, number"
 _STORED: Final = """
 select (select count(*) from payments.verdict where batch > $1), (select count(*) from payments.dead_letter),
-       (select count(*) from payments.operation where batch > $1),
+       (select count(*) from payments.operation where batch > $1 and kind <> 10),
        (select count(*) from payments.verdict where batch > $1 and outcome = 2)"""
 
 _DECLINED: Final = "select count(*) from payments.operation where batch > $1 and outcome = 2"

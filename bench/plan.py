@@ -25,8 +25,8 @@ STREAMS_IN_FLIGHT: Final = (1, 16, 200)
 """Cards in the making at once."""
 CITY: Final = 4_600_000
 """Holders of a whole city."""
-LATE_PERCENT: Final = 20
-"""Of the taps of the late backlog; half of them and more find rides of their holder behind them."""
+LATE_PERCENT: Final = 30
+"""Of the taps of the late backlog; not all of them find rides of their holder behind them."""
 PGBENCH_SCALE: Final = 20
 PGBENCH_CLIENTS: Final = 16
 
