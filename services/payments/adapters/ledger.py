@@ -29,7 +29,7 @@ from services.payments.adapters.rows import batch_digest, copy_rows, operation_r
 from services.payments.adapters.spent_tokens import read_spent, write_spent
 from services.payments.adapters.wire import Outcomes
 from services.payments.domain.account import FIRST_PURSE_ACCOUNT, Account, AccountKind, HolderAccount
-from services.payments.domain.book import Book, Journal, Rules
+from services.payments.domain.book import Book, Journal, Rules, Sitting
 from services.payments.domain.operation import (
     Adjust,
     Answered,
@@ -179,6 +179,7 @@ class Ledger:
         async with driver_transaction(self._engine) as driver:
             locked = await lock_accounts(driver, [], list({entry.account_id for entry in entries}))
             book, journal = Book(locked.by_card, locked.by_id), Journal()
+            sitting = Sitting(book, self._rules, journal, locked.batch, now_ms)
             open_ = [entry for entry in entries if awaited(entry, locked.by_id)]
             wanted = {(entry.account_id, entry.tariff_key): milliseconds(entry.event_time) for entry in open_}
             if wanted:
@@ -187,10 +188,10 @@ class Ledger:
                 account = locked.by_id[entry.account_id]
                 assert isinstance(account, HolderAccount)
                 history = book.histories[entry.account_id, entry.tariff_key]
-                end_ride(history, (entry.terminal, entry.sequence), account, book, self._rules, journal, locked.batch, now_ms)
+                end_ride(history, (entry.terminal, entry.sequence), account, sitting)
             await self._write(driver, journal, book, locked.batch, now_ms, tell_adjusted=True)
             await let_rest(driver, entries)
-        changed = Counter((one.account_id, one.cause.number, one.cause_sequence) for one in journal.adjusted)
+        changed = Counter((one.account_id, *one.cause.identity) for one in journal.adjusted)
         return [changed[entry.account_id, entry.terminal, entry.sequence] for entry in entries]
 
     async def _post(

@@ -147,9 +147,9 @@ def adjustment(adjusted: Adjusted) -> Ruled:
     """An adjustment as it stands in the journal, under (cause, tap). Blanks keep its name apart from what callers choose."""
     tap, fare = adjusted.tap, adjusted.fare
     number, sequence = tap.identity
-    name = f"adjust {adjusted.cause_sequence} {number} {sequence}"
+    name = f"adjust {adjusted.cause.sequence} {number} {sequence}"
     body = _encode([Kind.ADJUST, number, sequence, adjusted.revision, fare.fare_fen, fare.charged_fen, fare.shares])
-    request = Request(adjusted.cause, name, tap.digest, body)
+    request = Request(adjusted.cause.terminal, name, tap.digest, body)
     ruling = Ruling(
         tap.digest, Kind.ADJUST, Reason.NONE, fare.charged_fen, adjusted.moved_fen, adjusted.account_id, None, adjusted.batch,
         adjusted.row, adjusted.decide_time_ms,

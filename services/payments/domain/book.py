@@ -113,3 +113,13 @@ class Journal:
     def row(self) -> int:
         """The next row of the batch."""
         return len(self.decided) + len(self.ruled) + len(self.barred) + len(self.adjusted)
+
+
+class Sitting(NamedTuple):
+    """A batch while it is decided: on what, by which rules, and what has come of it so far."""
+
+    book: Book
+    rules: Rules
+    journal: Journal
+    batch: int
+    now_ms: int

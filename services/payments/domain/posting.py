@@ -6,14 +6,14 @@ Pure; runs under the locks of its accounts.
 from collections.abc import Sequence
 
 from services.payments.domain.account import AccountStatus, HolderAccount
-from services.payments.domain.book import Book, Decided, Journal, Rules
+from services.payments.domain.book import Book, Decided, Journal, Rules, Sitting
 from services.payments.domain.card import LOST, Card, CardStatus
 from services.payments.domain.online import REASON_OF_ACCOUNT, decide_operation
 from services.payments.domain.operation import Operation
 from services.payments.domain.rating.price import Identity
 from services.payments.domain.rating.rule import Fare, State
 from services.payments.domain.ride import Adjusted, Held, History, Parts, Ride, adjust, state_of, wanted_since
-from services.payments.domain.tap import Tap, Terminal
+from services.payments.domain.tap import Tap
 from services.payments.domain.tariff import Tariff
 from services.payments.domain.transfer import Code, Leg
 from services.payments.domain.verdict import Answer, Cause, Reason, Verdict
@@ -22,6 +22,7 @@ from services.payments.domain.verdict import Answer, Cause, Reason, Verdict
 def decide(taps: Sequence[Tap], operations: Sequence[Operation], book: Book, rules: Rules, batch: int, now_ms: int) -> Journal:
     """Decide taps and operations in order. A known identity is answered before anything is rated."""
     journal = Journal()
+    sitting = Sitting(book, rules, journal, batch, now_ms)
     for operation in operations:
         journal.answered.append(decide_operation(operation, book, rules, journal, batch, now_ms))
     for tap in taps:
@@ -39,7 +40,7 @@ def decide(taps: Sequence[Tap], operations: Sequence[Operation], book: Book, rul
             journal.answers.append(Answer(None, Cause.NO_TARIFF))
             continue
         row = journal.row
-        accepted = _accept(tap, account, tariff, book, rules, now_ms, row, journal)
+        accepted = _accept(tap, account, tariff, sitting)
         fare = accepted if isinstance(accepted, Fare) else _NO_FARE
         reason = Reason.NONE if isinstance(accepted, Fare) else accepted
         verdict = Verdict(tap.digest, reason, fare.fare_fen, fare.charged_fen, batch, row, now_ms)
@@ -50,7 +51,7 @@ def decide(taps: Sequence[Tap], operations: Sequence[Operation], book: Book, rul
             continue
         history, at = journal.disturbed
         journal.disturbed = None
-        adjusted = rate_again(history, at, tap.terminal, tap.sequence, account, book, rules, journal, batch, now_ms)
+        adjusted = _rate_again(history, at, tap, account, sitting)
         journal.answers.append(Answer(verdict, adjusted=tuple(one.revised for one in adjusted), late=True))
     return journal
 
@@ -75,36 +76,17 @@ def histories_wanted(taps: Sequence[Tap], book: Book, rules: Rules) -> dict[tupl
     return wanted
 
 
-def end_ride(
-    history: History,
-    entry: Identity,
-    account: HolderAccount,
-    book: Book,
-    rules: Rules,
-    journal: Journal,
-    batch: int,
-    now_ms: int,
-) -> None:
+def end_ride(history: History, entry: Identity, account: HolderAccount, sitting: Sitting) -> None:
     """No exit of an entry came in time: it counts as one without, until the exit comes after all."""
     at = history.entry(entry)
     ride = history.rides[at]
     ride.unmatched = ride.changed = True
-    rate_again(history, at, ride.tap.terminal, ride.tap.sequence, account, book, rules, journal, batch, now_ms)
+    _rate_again(history, at, ride.tap, account, sitting)
 
 
-def rate_again(
-    history: History,
-    at: int,
-    cause: Terminal,
-    cause_sequence: int,
-    account: HolderAccount,
-    book: Book,
-    rules: Rules,
-    journal: Journal,
-    batch: int,
-    now_ms: int,
-) -> tuple[Adjusted, ...]:
+def _rate_again(history: History, at: int, cause: Tap, account: HolderAccount, sitting: Sitting) -> tuple[Adjusted, ...]:
     """Rate rides again from one on, because of a tap, and adjust those whose fares have changed."""
+    book, rules, journal, batch, now_ms = sitting
     adjusted = []
     for place, fare in sorted(history.rate_from(at, account, rules.tariffs).items()):
         ride = history.rides[place]
@@ -114,9 +96,7 @@ def rate_again(
         moved_fen = adjust(
             ride, fare, account, book.locked, rules.purposes, rules.fare_shortfalls_account, row, journal.legs
         )  # fmt: skip
-        one = Adjusted(
-            cause, cause_sequence, ride.tap, account.id, ride.revision, fare, moved_fen, batch, row, now_ms
-        )  # fmt: skip
+        one = Adjusted(cause, ride.tap, account.id, ride.revision, fare, moved_fen, batch, row, now_ms)
         journal.adjusted.append(one)
         adjusted.append(one)
     return tuple(adjusted)
@@ -137,10 +117,9 @@ _REASON_OF_STATUS = {
 }
 
 
-def _accept(
-    tap: Tap, account: HolderAccount, tariff: Tariff, book: Book, rules: Rules, now_ms: int, row: int, journal: Journal
-) -> Reason | Fare:
+def _accept(tap: Tap, account: HolderAccount, tariff: Tariff, sitting: Sitting) -> Reason | Fare:
     """Refuse with a reason, or add the legs that pay the merchant."""
+    rules, now_ms = sitting.rules, sitting.now_ms
     if tap.event_time_ms > now_ms + rules.clock_tolerance_ms:
         return Reason.BAD_TIME
     if tap.event_time_ms < now_ms - rules.acceptance_horizon_ms or tap.sequence <= tap.terminal.mark:
@@ -155,21 +134,20 @@ def _accept(
         published_ms = period.hotlist_published_ms
         if published_ms and tap.event_time_ms >= published_ms + rules.hotlist_grace_ms:
             return Reason.HOTLISTED
-        return _pay_from_hotlist_losses(tap, account, card, tariff, rules, row, journal.legs)
+        return _pay_from_hotlist_losses(tap, account, card, tariff, sitting)
     if account.status is not AccountStatus.OPEN:
         return REASON_OF_ACCOUNT[account.status]
     if tariff.remembers:
-        return _ride(tap, account, card, tariff, book, rules, row, journal)
+        return _ride(tap, account, card, tariff, sitting)
     fare, _ = tariff.rate(tap, card, _NOTHING)
-    if _pay(tap, account, fare, rules, row, journal.legs) is None:
+    if _pay(tap, account, fare, sitting) is None:
         return Reason.INSUFFICIENT_FUNDS
     return fare
 
 
-def _ride(
-    tap: Tap, account: HolderAccount, card: Card, tariff: Tariff, book: Book, rules: Rules, row: int, journal: Journal
-) -> Reason | Fare:
+def _ride(tap: Tap, account: HolderAccount, card: Card, tariff: Tariff, sitting: Sitting) -> Reason | Fare:
     """Accept a tap among the other rides of its holder. Limits and funds are judged once, on what is accepted by now."""
+    book, journal = sitting.book, sitting.journal
     key = tariff.key
     held: Held | None = account.usage.get(key)
     place = tap.place
@@ -189,7 +167,7 @@ def _ride(
         if refusal := limit.refuse(tap, counted):
             return refusal
     fare, after = tariff.rate(tap, card, before)
-    parts = _pay(tap, account, fare, rules, row, journal.legs)
+    parts = _pay(tap, account, fare, sitting)
     if parts is None:
         return Reason.INSUFFICIENT_FUNDS
     ride = Ride(tap, account.id, key, before, fare, parts)
@@ -203,13 +181,14 @@ def _ride(
     return fare
 
 
-def _pay(tap: Tap, account: HolderAccount, fare: Fare, rules: Rules, row: int, legs: list[Leg]) -> Parts | None:
+def _pay(tap: Tap, account: HolderAccount, fare: Fare, sitting: Sitting) -> Parts | None:
     """Pay the merchant out of the purses that may, and funds what the holder does not; None when they do not bear it."""
+    row, legs = sitting.journal.row, sitting.journal.legs
     number, payee, event_ms = tap.terminal.number, tap.terminal.payable_account, tap.event_time_ms
     leg = 0
     parts: Parts = ()
     if account.purses:
-        shares = account.split(fare.charged_fen, tap.terminal, rules.purposes, event_ms, overdraft=True)
+        shares = account.split(fare.charged_fen, tap.terminal, sitting.rules.purposes, event_ms, overdraft=True)
         if shares is None:
             return None
         for purse, share in shares:
@@ -230,9 +209,7 @@ def _pay(tap: Tap, account: HolderAccount, fare: Fare, rules: Rules, row: int, l
     return parts
 
 
-def _pay_from_hotlist_losses(
-    tap: Tap, account: HolderAccount, card: Card, tariff: Tariff, rules: Rules, row: int, legs: list[Leg]
-) -> Fare:
+def _pay_from_hotlist_losses(tap: Tap, account: HolderAccount, card: Card, tariff: Tariff, sitting: Sitting) -> Fare:
     """After the report and before the hotlist took effect the merchant is paid, and never from the purse.
 
     It is rated by what is remembered of the holder, and nothing is remembered of it: it was not the holder's.
@@ -240,8 +217,9 @@ def _pay_from_hotlist_losses(
     held: Held | None = account.usage.get(tariff.key)
     fare_fen = tariff.rate(tap, card, _NOTHING if held is None else state_of(held))[0].fare_fen
     if fare_fen:
-        payee, number, losses = tap.terminal.payable_account, tap.terminal.number, rules.hotlist_losses_account
-        legs.append(
+        payee, number, losses = tap.terminal.payable_account, tap.terminal.number, sitting.rules.hotlist_losses_account
+        row = sitting.journal.row
+        sitting.journal.legs.append(
             Leg(number, tap.sequence, tap.event_time_ms, row, 0, Code.HOTLIST_LOSS, losses, payee, fare_fen, account.id)
         )
     return Fare(fare_fen, 0)

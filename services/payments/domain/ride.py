@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from services.payments.domain.account import Account, AccountStatus, HolderAccount, Purpose, Purse
 from services.payments.domain.rating.price import JOURNEY, Identity
 from services.payments.domain.rating.rule import Fare, Rule, State
-from services.payments.domain.tap import Tap, Terminal
+from services.payments.domain.tap import Tap
 from services.payments.domain.tariff import Tariff, Tariffs
 from services.payments.domain.transfer import Code, Leg
 from services.payments.domain.verdict import Revised
@@ -59,9 +59,8 @@ _place: Final = attrgetter("place")
 class Adjusted(NamedTuple):
     """A fare that another tap has changed, to be stored and told."""
 
-    cause: Terminal
-    """With the sequence: the tap that changed it; the tap itself where no other one did."""
-    cause_sequence: int
+    cause: Tap
+    """That changed it; the tap itself where no other one did."""
     tap: Tap
     account_id: int
     revision: int
