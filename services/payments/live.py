@@ -62,25 +62,7 @@ class LiveWorker:
 
     def _make_app(self) -> faust.App:
         config = self._config
-        app = DisklessApp(
-            topics.LIVE,
-            broker=[f"kafka://{address}" for address in config.kafka.split(",")],
-            key_serializer="raw",
-            value_serializer="raw",
-            store="memory://",
-            topic_allow_declare=False,
-            topic_disable_leader=True,
-            table_standby_replicas=0,
-            consumer_auto_offset_reset="earliest",
-            broker_session_timeout=6,
-            broker_heartbeat_interval=1,
-            broker_max_poll_records=8000,
-            broker_commit_interval=0.5,
-            stream_wait_empty=False,
-            stream_buffer_maxsize=32,
-            stream_recovery_delay=0,
-            web_enabled=False,
-        )
+        app = DisklessApp.of(topics.LIVE, config, stream_recovery_delay=0)
         deliver_fetches(app, Gathering(500_000, config.fetch_max_wait_ms, passes_over=False), TableConsumer)
         source = app.topic(*SCENE_OF_TOPIC, schema=FetchSchema())
         app.agent(source, name="live", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._take_fetches)

@@ -51,6 +51,29 @@ class DisklessApp(faust.App):  # type: ignore[misc]  # Faust is untyped
     def _create_directories(self) -> None:
         pass
 
+    @classmethod
+    def of(cls, group: str, config: Config, **more: object) -> "DisklessApp":
+        """With the settings under which a fetch is one event: raw bytes, few commits, nothing that Faust declares or keeps."""
+        return cls(
+            group,
+            broker=[f"kafka://{address}" for address in config.kafka.split(",")],
+            key_serializer="raw",
+            value_serializer="raw",
+            store="memory://",
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            table_standby_replicas=0,
+            consumer_auto_offset_reset="earliest",
+            broker_session_timeout=6,
+            broker_heartbeat_interval=1,
+            broker_max_poll_records=8000,
+            broker_commit_interval=0.5,
+            stream_wait_empty=False,
+            stream_buffer_maxsize=32,
+            web_enabled=False,
+            **more,
+        )
+
 
 class StreamWorker:
     """Wires one worker; `at` is called at the named points of each posting, for tests that stop it there."""
@@ -67,24 +90,7 @@ class StreamWorker:
 
     def _make_app(self) -> faust.App:
         config = self._config
-        app = DisklessApp(
-            GROUP,
-            broker=[f"kafka://{address}" for address in config.kafka.split(",")],
-            key_serializer="raw",
-            value_serializer="raw",
-            store="memory://",
-            topic_allow_declare=False,
-            topic_disable_leader=True,
-            table_standby_replicas=0,
-            consumer_auto_offset_reset="earliest",
-            broker_session_timeout=6,
-            broker_heartbeat_interval=1,
-            broker_max_poll_records=8000,
-            broker_commit_interval=0.5,
-            stream_wait_empty=False,
-            stream_buffer_maxsize=32,
-            web_enabled=False,
-        )
+        app = DisklessApp.of(GROUP, config)
         deliver_fetches(app, Gathering(500_000, config.fetch_max_wait_ms, passes_over=config.broker == "tansu"))
         source = app.topic(*SCENE_OF_TOPIC, topics.CARD_EVENTS, schema=FetchSchema())
         app.agent(source, name="fetches", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._take_fetches)
