@@ -14,6 +14,7 @@ from cli import paths
 from cli.city.state import read_state
 from cli.merchant.catching_up import catch_up
 from cli.merchant.emission import Emission, Platform
+from cli.merchant.pull import PullError, pull_once
 from cli.merchant.show import REASONS, listing, summary
 from sdk.merchant.access import Access, credentials_in
 from sdk.merchant.files import TransactionsFile, UnreadableFileError
@@ -122,6 +123,38 @@ def outcomes(
     console.print(summary(tallies))
     if limit:
         console.print(listing(reader.latest(limit)))
+
+
+@app.command()
+def hotlist(
+    file: Annotated[Path | None, typer.Option(metavar="PATH", help="the list's file; by default one beside the spool")] = None,
+    merchant: Annotated[str, typer.Option(metavar="MERCHANT", help="whose certificate fetches it")] = "BUS-HARBOUR",
+    card_api: Annotated[
+        str | None,
+        typer.Option(
+            "--card-api", metavar="HOST:PORT", envvar="ONECARD_CARD_API", help="the card service; by default the running city's"
+        ),
+    ] = None,
+    certificates: CertificatesOption = None,
+) -> None:
+    """Bring a terminal's hotlist up to date once, and say which version it is, how old, and how many cards it names.
+
+    Example, while a city runs in another terminal: onecard merchant hotlist
+    """
+    _console()
+    if card_api is None and (state := read_state()):
+        card_api, certificates = state.card_api, certificates or Path(state.certificates)
+    access = _access(card_api, certificates) if card_api else None
+    if access is None:
+        asked = "the card service with --card-api HOST:PORT --certificates FOLDER"
+        typer.echo(f"no city runs here: start one with `onecard city run`, or name {asked}", err=True)
+        raise typer.Exit(2)
+    path = file or _spool_path(None).with_name("merchant.hotlist")
+    try:
+        typer.echo(pull_once(path, access, merchant))
+    except PullError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from None
 
 
 def _platform(kafka: str | None, access: Access | None) -> Platform:
