@@ -38,3 +38,5 @@ EVENTS_SENT = Counter("onecard_card_events_sent_total", "Rows of the outbox whos
 RELAYED_UP_TO = Gauge("onecard_card_relayed_timestamp_seconds", "All that was committed up to then has been published")
 HOTLIST_PUBLISHED = Gauge("onecard_hotlist_published_timestamp_seconds", "All cards barred by then stand on the newest hotlist")
 HOTLIST_ENTRIES = Gauge("onecard_hotlist_entries", "Cards on the newest hotlist")
+HOTLIST_SENT = Counter("onecard_hotlist_sent_total", "Updates of the hotlist that its topic has taken", ["kind"])
+HOTLIST_PULLS = Counter("onecard_hotlist_pulls_total", "Who asked for the hotlist, by what they were given", ["kind"])

@@ -15,6 +15,7 @@ from onecard.card.v1.approvals_pb2_grpc import add_ApprovalServiceServicer_to_se
 from onecard.card.v1.bank_pb2_grpc import add_BankServiceServicer_to_server
 from onecard.card.v1.cards_pb2_grpc import add_CardServiceServicer_to_server
 from onecard.card.v1.electronic_pb2_grpc import add_ElectronicCardServiceServicer_to_server
+from onecard.card.v1.hotlist_pb2_grpc import add_HotlistServiceServicer_to_server
 from onecard.card.v1.kits_pb2_grpc import add_KitServiceServicer_to_server
 from onecard.card.v1.privacy_pb2_grpc import add_PrivacyServiceServicer_to_server
 from onecard.card.v1.production_pb2_grpc import add_ProductionServiceServicer_to_server
@@ -39,6 +40,7 @@ from services.card.api.approvals import ApprovalService
 from services.card.api.bank import BankService
 from services.card.api.cards import CardService
 from services.card.api.electronic import ElectronicCardService
+from services.card.api.hotlist import HotlistService
 from services.card.api.kits import KitService
 from services.card.api.privacy import PrivacyService
 from services.card.api.production import ProductionService
@@ -58,6 +60,7 @@ from services.card.handlers.notify import Notify
 from services.card.handlers.open_session import OpenSession
 from services.card.handlers.pins import Pins
 from services.card.handlers.relay_events import RelayEvents
+from services.card.handlers.relay_hotlist import RelayHotlist
 from services.card.handlers.retain import Retain
 from services.card.handlers.settle_money import SettleMoney
 from services.card.handlers.sign_in import Accounts, SignIn
@@ -93,6 +96,7 @@ def duties(
     """What one process of all does; each group has a session of its own."""
     return [
         [Duty(0.05, RelayEvents(engine, sealing, announcer, at))],
+        [Duty(0.2, RelayHotlist(announcer, settings.hotlist, at))],
         [
             Duty(1, KeepTime(engine, sealing, settings)),
             Duty(10, watch_ends),
@@ -156,6 +160,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     add_SessionServiceServicer_to_server(SessionService(actors, opening), server)
     terminals = TerminalService(engine, sealing, settings.terminal, actors, issuer)
     add_TerminalServiceServicer_to_server(terminals, server)
+    add_HotlistServiceServicer_to_server(HotlistService(engine, settings.hotlist), server)
     add_ApprovalServiceServicer_to_server(ApprovalService(engine, actors), server)
     add_BankServiceServicer_to_server(BankService(engine, sealing, settings, actors), server)
     add_PrivacyServiceServicer_to_server(PrivacyService(engine, sealing, settings, actors, payments), server)

@@ -11,6 +11,7 @@ DEAD_LETTERS: Final = "payments.dead-letters"
 ALERTS: Final = "payments.alerts"
 SEALS: Final = "ledger.seals"
 AUDIT_SEALS: Final = "audit.seals"
+CARD_HOTLIST: Final = "card.hotlist"
 CARD_DELETIONS: Final = "card.deletions"
 ISSUANCE_EVENTS: Final = "issuance.events"
 
@@ -19,6 +20,7 @@ ALL: Final = (
     TRANSACTIONS_CAMPUS,
     TRANSACTIONS_SCENIC,
     CARD_EVENTS,
+    CARD_HOTLIST,
     OUTCOMES,
     DEAD_LETTERS,
     ALERTS,

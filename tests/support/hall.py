@@ -18,6 +18,7 @@ from onecard.card.v1.approvals_pb2_grpc import ApprovalServiceStub, add_Approval
 from onecard.card.v1.bank_pb2_grpc import BankServiceStub, add_BankServiceServicer_to_server
 from onecard.card.v1.cards_pb2_grpc import CardServiceStub, add_CardServiceServicer_to_server
 from onecard.card.v1.electronic_pb2_grpc import ElectronicCardServiceStub, add_ElectronicCardServiceServicer_to_server
+from onecard.card.v1.hotlist_pb2_grpc import add_HotlistServiceServicer_to_server
 from onecard.card.v1.kits_pb2_grpc import KitServiceStub, add_KitServiceServicer_to_server
 from onecard.card.v1.privacy_pb2_grpc import PrivacyServiceStub, add_PrivacyServiceServicer_to_server
 from onecard.card.v1.production_pb2_grpc import ProductionServiceStub, add_ProductionServiceServicer_to_server
@@ -38,6 +39,7 @@ from services.card.api.approvals import ApprovalService
 from services.card.api.bank import BankService
 from services.card.api.cards import CardService
 from services.card.api.electronic import ElectronicCardService
+from services.card.api.hotlist import HotlistService
 from services.card.api.kits import KitService
 from services.card.api.privacy import PrivacyService
 from services.card.api.production import ProductionService
@@ -184,6 +186,7 @@ async def open_hall(
     opening = OpenSession(*parts[:2], registry.settings.session, pins, electronic)
     add_SessionServiceServicer_to_server(SessionService(parts[-1], opening), server)
     add_PrivacyServiceServicer_to_server(PrivacyService(*parts, payments), server)
+    add_HotlistServiceServicer_to_server(HotlistService(registry.engine, registry.settings.hotlist), server)
     add_ApprovalServiceServicer_to_server(ApprovalService(registry.engine, parts[-1]), server)
     passwords = Passwords(registry.vault, PasswordHasher(1, 64, 1))
     accounts = Accounts(registry.engine, registry.vault, passwords)

@@ -25,6 +25,8 @@ insert into card.hotlist (epoch, version, entries)
 select i.epoch, coalesce(n.version, 0) + 1, coalesce(n.entries, 0) + $1
 from card.installation i left join ({_NEWEST}) n on true
 returning version, publish_time"""  # noqa: S608  # a statement of ours
+_RESTORED: Final = f"""
+select i.epoch > 1 and i.epoch > coalesce(n.epoch, 0) from card.installation i left join ({_NEWEST}) n on true"""  # noqa: S608
 _LEAVE: Final = "update card.hotlist_entry set left_in = $2 where card = any($1::bigint[]) and left_in is null"
 _COME: Final = """
 insert into card.hotlist_entry (card, version, publish_time, came_in)
@@ -49,9 +51,13 @@ async def newest_hotlist(driver: "asyncpg.Connection[Any]") -> Hotlist:
 
 
 async def publish_hotlist(driver: "asyncpg.Connection[Any]", cards: Iterable[int]) -> None:
-    """The next version, if one of these cards was barred or released since the newest; in a transaction of the caller's."""
+    """The next version, if one of these cards was barred or released since the newest, or the installation was restored.
+
+    In a transaction of the caller's.
+    """
     changed = await driver.fetch(_CHANGED, sorted(set(cards)))
-    if not changed:
+    # Terminals may hold versions that a restored database does not know: only a version of the new epoch brings them back.
+    if not changed and not await driver.fetchval(_RESTORED):
         return
     leaving = [card for card, listed, _ in changed if listed is not None]
     coming = [(card, barred) for card, _, barred in changed if barred is not None]

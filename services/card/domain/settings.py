@@ -105,6 +105,20 @@ class ElectronicRules:
 
 
 @dataclass(frozen=True, slots=True)
+class HotlistRules:
+    """How often the whole hotlist is published beside what changes on it, and may be asked for."""
+
+    snapshot_versions: int
+    snapshot_hours: int
+    pulls_per_minute: int
+    """Of one certificate's subject, at one process."""
+
+    def __post_init__(self) -> None:
+        if min(self.snapshot_versions, self.snapshot_hours, self.pulls_per_minute) < 1:
+            raise ValueError("snapshot_versions, snapshot_hours, pulls_per_minute: 1 at least")
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How long things are kept."""
 
@@ -135,6 +149,7 @@ class CitySettings:
     terminal: TerminalRules
     session: SessionRules
     electronic: ElectronicRules
+    hotlist: HotlistRules
     notification: SendingRules
     message: Texts
     retention: Retention

@@ -3,13 +3,15 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.card import metrics
 from services.card.adapters.events import HEARTBEAT_KEY, event_of, heartbeat, mark_sent, read_states, read_unsent
 from services.card.adapters.hotlist import newest_hotlist, publish_hotlist
+from services.card.adapters.hotlist_relay import note_complete
 from services.card.adapters.sealing import Sealing
 from services.common.announce import Announcer
 from services.common.database import DatabaseError, Pause, Trouble, driver_of, driver_session, place_of, trouble
@@ -70,7 +72,7 @@ class RelayEvents:
         behind = len(unsent.rows) == _MOST
         if not behind:
             metrics.HOTLIST_PUBLISHED.set(unsent.seen_ms / 1000)
-            await self._beat(unsent.seen_ms)
+            await self._beat(driver, unsent.seen_ms)
         return not behind
 
     async def _sent(self) -> None:
@@ -100,7 +102,7 @@ class RelayEvents:
                     raise
                 await pause.wait(error)
 
-    async def _beat(self, committed_up_to_ms: int) -> None:
+    async def _beat(self, driver: "asyncpg.Connection[Any]", committed_up_to_ms: int) -> None:
         """All that was committed by then has left."""
         now = self._clock()
         if now - self._beat_at >= _BEAT_SECONDS:
@@ -108,4 +110,5 @@ class RelayEvents:
                 CARD_EVENTS, HEARTBEAT_KEY, lambda partitions: heartbeat(committed_up_to_ms, partitions)
             )
             self._beat_at = now
+            await note_complete(driver, committed_up_to_ms)
             metrics.RELAYED_UP_TO.set(committed_up_to_ms / 1000)

@@ -24,6 +24,7 @@ from services.card.domain.life_cycle import Verb
 from services.card.domain.person import Field
 from services.card.handlers.delete_holder import ListDeletions
 from services.card.handlers.relay_events import RelayEvents
+from services.card.handlers.relay_hotlist import RelayHotlist
 from services.common.audit.seal import SealAudit
 from services.common.database import driver_session
 from tests.integration.card.test_deletion import Payments, agreed, chiefs, delete
@@ -267,7 +268,8 @@ async def publish(registry: Registry, broker: Broker) -> None:
     events, seals = RelayEvents(registry.engine, registry.sealing, broker), SealAudit(BOOK, registry.vault, broker)  # type: ignore[arg-type]
     async with registry.engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        for duty in (events, seals, ListDeletions(broker)):  # type: ignore[arg-type]  # a broker in memory
+        hotlist = RelayHotlist(broker, registry.settings.hotlist)  # type: ignore[arg-type]  # a broker in memory
+        for duty in (events, hotlist, seals, ListDeletions(broker)):  # type: ignore[arg-type]
             await duty(connection)
 
 
@@ -302,7 +304,7 @@ async def test_no_marked_value_is_found_where_it_must_not_be(
         assert not [text for text in texts if stands_in(text, content)], place
     with pytest.raises(AssertionError, match="440703-01"):
         await everything_is_clean(owner, ["440703-01"])  # what is there is found
-    assert {topic for topic, _ in broker.sent} == {"card.events", "audit.seals", "card.deletions"}
+    assert {topic for topic, _ in broker.sent} == {"card.events", "card.hotlist", "audit.seals", "card.deletions"}
     for topic, record in broker.sent:
         assert not [text for text in texts if text.encode() in record], topic
     births = {topic for topic, record in broker.sent if BORN.encode() in record or OTHER_BORN.encode() in record}
