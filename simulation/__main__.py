@@ -73,7 +73,7 @@ def taps(
         start_http_server(metrics_port, addr="127.0.0.1")
     linger_ms = linger_ms or (100 if os.environ.get("ONECARD_BROKER") == "tansu" else 30)
     plan = Plan(cards, rate, faults, offline_every, linger_ms, pockets, seed)
-    Street(_bootstrap(), _access(), spools, plan).run(stopping, leaving, seconds)
+    Street(_bootstrap(), _access(), spools, plan, _card_access()).run(stopping, leaving, seconds)
 
 
 @app.command()
@@ -172,6 +172,12 @@ def _bootstrap() -> str:
     if not bootstrap:
         raise typer.BadParameter("set ONECARD_KAFKA to the broker's host:port")
     return bootstrap
+
+
+def _card_access() -> Access | None:
+    """Where validators get their hotlist; None: they have none."""
+    address, folder = os.environ.get("ONECARD_CARD_API"), os.environ.get("ONECARD_CERTIFICATES")
+    return Access(address, credentials_in(Path(folder)) if folder else None) if address else None
 
 
 def _access() -> Access:

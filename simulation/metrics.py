@@ -3,6 +3,7 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 EMITTED = Counter("onecard_simulation_emitted", "Transactions given to the spools", ["channel"])
+HOTLISTED = Counter("onecard_simulation_hotlisted", "Taps that a validator refused by its hotlist", ["channel"])
 FAULTS = Counter("onecard_simulation_faults", "Bad records sent on purpose", ["fault"])
 ANSWERED = Counter("onecard_simulation_answered", "Outcomes that came back", ["channel", "outcome"])
 PENDING = Gauge("onecard_simulation_pending", "Transactions that wait for their outcome")

@@ -23,6 +23,7 @@ from simulation.happenings import LOOK_BACK_MS, LOSS_EVERY_MS, NEWCOMER_EVERY_MS
 from simulation.mischief import Mischief
 from simulation.pockets import PocketReader, Residents
 from simulation.riders import card_identifier, rider
+from simulation.validators import Validators
 
 log = logging.getLogger("onecard.simulation.taps")
 
@@ -107,7 +108,8 @@ class News:
 class Street:
     """The city's terminals, all in one process with one spool."""
 
-    def __init__(self, bootstrap: str, access: Access, spools: Path, plan: Plan) -> None:
+    def __init__(self, bootstrap: str, access: Access, spools: Path, plan: Plan, card_access: Access | None = None) -> None:
+        """`card_access` is where the hotlist comes from; without it no validator has one."""
         self._plan = plan
         self._chance = Random(plan.seed)  # noqa: S311  # a city, not a secret
         self._life = Life(plan.cards, self._chance)
@@ -116,6 +118,7 @@ class Street:
         self._boardings: deque[SignedRecord] = deque(maxlen=200)
         self._spool = Spool(spools / "fleet.spool")
         self._client = MerchantClient(bootstrap, self._spool, access, linger_ms=plan.linger_ms, on_answers=_count_answers)
+        self._validators = Validators(spools / "fleet.hotlist", card_access)
         keys = self._client.keys
         self._mischief = Mischief(bootstrap, access, keys, spools, self._chance, cards=plan.cards, linger_ms=plan.linger_ms)
 
@@ -124,7 +127,7 @@ class Street:
 
         True when every tap has its outcome and all mischief was refused or put aside.
         """
-        with self._spool, self._client, self._mischief:
+        with self._spool, self._client, self._validators, self._mischief:
             self._await_keys(stopping)
             self._tap(stopping, seconds)
             self._spool.release()
@@ -160,6 +163,7 @@ class Street:
             taps = [self._life.next_tap(now_ms) for _ in range(count)] + news.advance(now_ms)
             if self._residents:
                 taps += self._residents.advance(now_ms)
+            taps = [tap for tap in taps if self._validators.accept(tap, now_ms)]
             self._submit(taps, now)
             bad += len(taps) * self._plan.faults
             self._mischief.do(int(bad), now_ms, self._boardings)
