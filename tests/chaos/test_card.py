@@ -9,7 +9,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
+from pathlib import Path
 from signal import SIGKILL, SIGSTOP
 from typing import Any
 
@@ -20,6 +22,9 @@ from cli.servers.broker import Kind, make_broker
 from cli.servers.postgres import Postgres
 from onecard.card.v1 import applications_pb2 as applications
 from onecard.card.v1 import cards_pb2 as cards
+from onecard.card.v1.hotlist_pb2 import HotlistUpdate
+from sdk.merchant.hotlist import Hotlist
+from sdk.merchant.hotlist_update import Step, Version
 from services.card.adapters.people import find_holders
 from services.card.domain.life_cycle import Need, Party, Verb
 from services.card.domain.remainder import PayTo
@@ -28,6 +33,8 @@ from services.card.handlers.rotate import retire_index
 from services.common.database import driver_session, driver_transaction, make_engine
 from services.common.keyvault.software import open_token
 from services.common.keyvault.vault import Purpose
+from services.common.topic_reader import read_topic
+from services.common.topics import CARD_HOTLIST
 from services.payments.adapters.topics import create_topics
 from tests.support.card_api import CardFront, open_card_front
 from tests.support.cardholders import CLERK
@@ -248,6 +255,33 @@ async def test_a_lower_number_that_is_committed_later_leaves_though_the_relay_wa
     await front.at_rest()
     assert (await front.versions(slow))[-1] == 5
     await front.exactly()
+
+
+async def test_a_relay_that_is_killed_before_it_notes_what_it_sent_publishes_each_version_of_the_hotlist_in_order(
+    front: CardFront, tmp_path: Path
+) -> None:
+    card = (await clients(front, 1))[0].card
+    before = await front.owner.fetchval("select version from card.hotlist_relay")
+    relay = front.start(Stop("hotlist sent"), Stop("hotlist sent", arrival=3))
+    for number, verb in enumerate((Verb.REPORT_TEMPORARY_LOSS, Verb.RELEASE) * 2, 1):
+        await front.registry.change(card, verb)
+        await until(f"another {number} versions were noted", partial(noted, front, before + number))
+    assert relay.spent
+    records = await asyncio.to_thread(lambda: list(read_topic(front.broker.bootstrap, CARD_HOTLIST)))
+    updates = [HotlistUpdate.FromString(record) for record in records]
+    with Hotlist(tmp_path / "hotlist") as hotlist:
+        assert Step.HOLE not in [hotlist.take(update) for update in updates]
+        assert hotlist.version == Version(1, before + 4)
+        newest = await front.owner.fetchval("select entries from card.hotlist order by version desc limit 1")
+        assert hotlist.entries == newest
+    sent = Counter(
+        (update.from_version, update.version) for update in updates if before < update.version != update.from_version
+    )
+    assert len([step for step, times in sent.items() if times > 1]) == 2  # what was sent and not noted
+
+
+async def noted(front: CardFront, version: int) -> bool:
+    return bool(await front.owner.fetchval("select version from card.hotlist_relay") == version)
 
 
 async def test_a_relay_that_froze_while_another_was_elected_leaves_no_older_state_behind_a_newer_one(front: CardFront) -> None:
