@@ -30,6 +30,8 @@ ALL: Final = (
     ISSUANCE_EVENTS,
 )
 COMPACTED: Final = frozenset({CARD_EVENTS, CARD_DELETIONS})
+ORDERED: Final = frozenset({CARD_HOTLIST})
+"""Of one partition, because its records follow each other; kept for a week."""
 
 LIVE: Final = "payments-live"
 """The group that keeps the live windows; its tables lie in topics named after it."""

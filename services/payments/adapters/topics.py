@@ -17,6 +17,7 @@ _REPLICAS: Final[dict[BrokerKind, int]] = {"kafka": -1, "tansu": 1}
 """-1: as many as the broker makes by default."""
 _OFTEN_COMPACTED: Final = {"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1", "delete.retention.ms": "600000"}
 """A table changes all its rows within the hour, and whoever starts reads all that was not compacted."""
+_WEEK_MS: Final = 7 * 24 * 3_600_000
 _PATIENCE_SECONDS: Final = 60
 
 
@@ -29,7 +30,8 @@ def create_topics(bootstrap: str, broker: BrokerKind, partitions: int) -> list[s
         missing = [name for name in wanted if name not in present]
         for name in missing:
             try:
-                admin.create_topics([NewTopic(name, partitions, _REPLICAS[broker], topic_configs=_settings(name, broker))])
+                number = 1 if name in topics.ORDERED else partitions
+                admin.create_topics([NewTopic(name, number, _REPLICAS[broker], topic_configs=_settings(name, broker))])
             except TopicAlreadyExistsError:
                 continue
         return missing
@@ -41,6 +43,8 @@ def _settings(name: str, broker: BrokerKind) -> dict[str, str]:
     if broker == "tansu":
         return {}
     settings = {"message.timestamp.type": "LogAppendTime"}
+    if name in topics.ORDERED:
+        settings["retention.ms"] = str(_WEEK_MS)
     if name in topics.CHANGELOGS:
         settings |= _OFTEN_COMPACTED
     if name in topics.COMPACTED or name in topics.CHANGELOGS:
