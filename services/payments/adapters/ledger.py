@@ -14,7 +14,8 @@ from services.common.database import driver_session, driver_transaction, place_o
 from services.payments.adapters.dead_letters import Entry, close_replayed, write_dead_letters
 from services.payments.adapters.locking import lock_accounts
 from services.payments.adapters.lone import read_alone, write_alone
-from services.payments.adapters.payments import REASON, columns, read_owners, read_payments, read_rulings, write_payments
+from services.payments.adapters.payments import REASON, columns, read_payments, read_rulings, write_payments
+from services.payments.adapters.referred import read_referred, taken_names
 from services.payments.adapters.requests import adjustment
 from services.payments.adapters.rides import (
     Awaited,
@@ -28,22 +29,14 @@ from services.payments.adapters.rides import (
 from services.payments.adapters.rows import batch_digest, copy_rows, operation_rows, transfer_rows, verdict_rows
 from services.payments.adapters.spent_tokens import read_spent, write_spent
 from services.payments.adapters.wire import Outcomes
-from services.payments.domain.account import FIRST_PURSE_ACCOUNT, Account, AccountKind, HolderAccount
+from services.payments.domain.account import Account, AccountKind, HolderAccount
 from services.payments.domain.book import Book, Journal, Rules, Sitting
 from services.payments.domain.operation import (
-    Adjust,
     Answered,
     Authorize,
-    Capture,
     Expire,
     OpenAccount,
     Operation,
-    Post,
-    Refund,
-    Ruling,
-    SetAccountStatus,
-    TopUp,
-    Void,
 )
 from services.payments.domain.posting import decide, end_ride, histories_wanted
 from services.payments.domain.ride import Adjusted, History
@@ -66,9 +59,6 @@ class BatchKey(NamedTuple):
     key: bytes
     version: int
 
-
-_OWNERS: Final = "select owner from payments.account where id = any($1::bigint[])"
-_NAMES: Final = "select name from payments.account where name = any($1::text[])"
 
 _KNOWN: Final = """
 select v.terminal, v.sequence, v.body_digest, v.reason, v.fare_fen, v.charged_fen, v.batch, v.row,
@@ -218,8 +208,8 @@ class Ledger:
     async def _operate(
         self, driver: "asyncpg.Connection[Any]", operations: Sequence[Operation], now_ms: int, read_all: bool
     ) -> Journal:
-        referred = await _referred(driver, operations)
-        taken = await _taken_names(driver, operations)
+        referred = await read_referred(driver, operations)
+        taken = await taken_names(driver, operations)
         authorized = [operation for operation in operations if isinstance(operation, Authorize)]
         cards = list({operation.card_identifier for operation in authorized})
         locked = await lock_accounts(driver, cards, list(referred.accounts))
@@ -362,52 +352,6 @@ _UNSEEN: Final = 2**63
 """Nothing is known of a terminal that this process has not met, so all its identities are read."""
 _MOST_RECENT: Final = 100_000
 _TRIES_ALONE: Final = 2
-
-
-class Referred(NamedTuple):
-    """What operations refer to, read before the lock because it never changes."""
-
-    accounts: set[int]
-    payments: set[bytes]
-    names: set[tuple[int, str]]
-    """Of payments."""
-    rulings: Mapping[tuple[int, str], Ruling]
-    """Those that the names have."""
-
-
-async def _referred(driver: "asyncpg.Connection[Any]", operations: Iterable[Operation]) -> Referred:
-    accounts: set[int] = set()
-    payments: set[bytes] = set()
-    names: set[tuple[int, str]] = set()
-    for operation in operations:
-        match operation:
-            case Authorize() | Adjust():
-                pass
-            case TopUp() | SetAccountStatus():
-                accounts.add(operation.account_id)
-            case Post():
-                accounts.update(entry.account_id for entry in operation.entries)
-            case OpenAccount():
-                if operation.purse is not None:
-                    accounts.add(operation.purse.owner)
-            case Capture() | Void() | Refund() | Expire():
-                if operation.reference.payment is not None:
-                    payments.add(operation.reference.payment)
-                else:
-                    names.add((operation.request.caller.number, operation.reference.authorize_request_id))
-    rulings = await read_rulings(driver, list(names)) if names else {}
-    payments |= {ruling.payment for ruling in rulings.values() if ruling.payment is not None}
-    if payments:
-        accounts |= await read_owners(driver, payments)
-    if purses := [account for account in accounts if account >= FIRST_PURSE_ACCOUNT]:
-        accounts.update(row[0] for row in await driver.fetch(_OWNERS, purses))
-    return Referred(accounts, payments, names, rulings)
-
-
-async def _taken_names(driver: "asyncpg.Connection[Any]", operations: Iterable[Operation]) -> set[str]:
-    """Read before the batch gets its number: one that is taken stands before it in the journal. The others are held unique."""
-    names = [operation.name for operation in operations if isinstance(operation, OpenAccount) and operation.name]
-    return {row[0] for row in await driver.fetch(_NAMES, names)} if names else set()
 
 
 async def _known(driver: "asyncpg.Connection[Any]", asked: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Verdict]:
