@@ -41,6 +41,8 @@ class _Limits(msgspec.Struct, forbid_unknown_fields=True):
 class _Purpose(msgspec.Struct, forbid_unknown_fields=True):
     scenes: list[_Scene] = []
     merchants: list[str] = []
+    one_at_a_time: bool = False
+    longest_days: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -51,6 +53,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     purpose: dict[_Name, _Purpose] = {}
 
 
+_DAY_MS: Final = 24 * 3_600_000
 _SCENE: Final = {scene.name.lower(): scene for scene in Scene}
 
 
@@ -62,7 +65,12 @@ def read_city_rules(path: Path) -> CityRules:
         raise CityRulesError(f"{path}: {error}") from None
     limits = {"": file.limits.build()} | {category: of.build() for category, of in file.category.items()}
     purposes = {
-        name: Purpose(frozenset(_SCENE[scene] for scene in purpose.scenes), frozenset(purpose.merchants))
+        name: Purpose(
+            frozenset(_SCENE[scene] for scene in purpose.scenes),
+            frozenset(purpose.merchants),
+            purpose.one_at_a_time,
+            purpose.longest_days * _DAY_MS,
+        )
         for name, purpose in file.purpose.items()
     }
     return CityRules(limits, purposes)

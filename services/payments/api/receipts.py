@@ -49,6 +49,8 @@ MESSAGES: Final = {
     Reason.TOO_MANY_RIDERS: "超过一卡允许的乘车人数",
     Reason.TOO_MANY_LOANS: "已达到可借册数",
     Reason.LOAN_OVERDUE: "有逾期未还的图书，归还后方可再借",
+    Reason.PURSE_STILL_VALID: "此类专用钱包尚在有效期内，不能重复发放",
+    Reason.PURSE_TOO_LONG: "超过此类专用钱包允许的有效期",
 }
 
 

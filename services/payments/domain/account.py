@@ -96,6 +96,10 @@ class Purpose:
 
     scenes: frozenset[int] = frozenset()
     merchants: frozenset[str] = frozenset()
+    one_at_a_time: bool = False
+    """Whether a holder gets the next one only when the last one is void or closed."""
+    longest_ms: int = 0
+    """How long a purse may be good at most; 0: for ever."""
 
     def covers(self, terminal: Terminal) -> bool:
         """Whether it pays at this terminal."""

@@ -395,9 +395,25 @@ def _open_account(asked: OpenAccount, turn: Turn) -> Finding | Problem:
             return Problem.UNKNOWN_ACCOUNT
         if holder.status is AccountStatus.CLOSED:
             return Finding(Reason.ACCOUNT_CLOSED, 0, holder.id)
+        if refusal := _refuse_purse(asked.purse, holder, turn):
+            return Finding(refusal, 0, holder.id)
     turn.book.names.add(asked.name)
     turn.journal.opened.append(asked)
     return Finding(Reason.NONE, 0, asked.account_id)
+
+
+def _refuse_purse(purse: Purse, holder: HolderAccount, turn: Turn) -> Reason | None:
+    purpose = turn.rules.purposes.get(purse.purpose)
+    if purpose is None:
+        return None
+    if purpose.longest_ms and not 0 < purse.void_after_ms <= turn.now_ms + purpose.longest_ms:
+        return Reason.PURSE_TOO_LONG
+    same = [other for other in holder.purses if other.purpose == purse.purpose and other.status is not AccountStatus.CLOSED]
+    opened = [asked.purse for asked in turn.journal.opened if asked.purse is not None and asked.purse.owner == holder.id]
+    same += [other for other in opened if other.purpose == purse.purpose]
+    if purpose.one_at_a_time and not all(other.void_at(turn.now_ms) for other in same):
+        return Reason.PURSE_STILL_VALID
+    return None
 
 
 def _set_status(asked: SetAccountStatus, turn: Turn) -> Finding | Problem:

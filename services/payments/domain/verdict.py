@@ -47,6 +47,8 @@ class Reason(IntEnum):
     TOO_MANY_RIDERS = 35
     TOO_MANY_LOANS = 36
     LOAN_OVERDUE = 37
+    PURSE_STILL_VALID = 38
+    PURSE_TOO_LONG = 39
 
 
 class Cause(IntEnum):

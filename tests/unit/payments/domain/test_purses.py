@@ -1,25 +1,32 @@
 """Purses bound to a purpose: they pay first, only where they may, until they are void; what they paid comes back to them."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.payments.adapters import requests
+from services.payments.adapters.city_rules import read_city_rules
 from services.payments.domain.account import AccountStatus, Purpose, Purse
 from services.payments.domain.operation import Operation, Problem, Ruling
 from services.payments.domain.tap import Scene
-from services.payments.domain.transfer import Code
+from services.payments.domain.transfer import CNY, Code
 from services.payments.domain.verdict import Reason
 from tests.support.one_thread import OneThread, a_card
 from tests.unit.payments.domain.hall import (
     ANN,
+    BOB,
     BUS,
     CANTEEN,
+    DAY,
     FUND,
     HOUR,
     MEALS,
     NOW,
+    OFFICE,
     RULES,
     TILL,
     VOUCHER,
@@ -291,3 +298,38 @@ def test_a_purse_that_is_opened_in_a_batch_pays_from_the_next_one_on() -> None:
     purse = hall.book.locked[MEALS]
     assert isinstance(purse, Purse)
     assert (purse.owner, purse.available_fen) == (ANN, 0)
+
+
+FUJIAN = read_city_rules(Path(__file__).parents[4] / "rules" / "fujian.toml").purposes
+
+
+def a_voucher(hall: OneThread, number: int, days: int, *, owner: int = ANN, now_ms: int = NOW) -> Reason:
+    purse = a_purse(VOUCHER + number, 0, "training-voucher", owner=owner, void_after=now_ms + days * DAY)
+    asked = requests.open_account(OFFICE, new_id(), purse.id, name="", currency=CNY, guarded=True, overdraft_fen=0, purse=purse)
+    return hall.reason(asked, now_ms=now_ms)
+
+
+def test_a_second_training_voucher_is_refused_until_the_first_is_void() -> None:
+    hall = a_hall(rules=replace(RULES, purposes=FUJIAN))
+    assert a_voucher(hall, 0, 90) is Reason.NONE
+    assert a_voucher(hall, 1, 90) is Reason.PURSE_STILL_VALID
+    assert a_voucher(hall, 1, 90, owner=BOB) is Reason.NONE
+    assert a_voucher(hall, 2, 90, now_ms=NOW + 90 * DAY - 1) is Reason.PURSE_STILL_VALID
+    assert a_voucher(hall, 2, 90, now_ms=NOW + 90 * DAY) is Reason.NONE
+
+
+def test_a_training_voucher_is_good_for_three_months_at_most() -> None:
+    hall = a_hall(rules=replace(RULES, purposes=FUJIAN))
+    assert a_voucher(hall, 0, 93) is Reason.PURSE_TOO_LONG
+    assert a_voucher(hall, 0, 92) is Reason.NONE
+
+
+def test_of_two_vouchers_in_one_batch_the_first_is_given() -> None:
+    hall = a_hall(rules=replace(RULES, purposes=FUJIAN))
+    purses = [a_purse(VOUCHER + n, 0, "training-voucher", void_after=NOW + DAY) for n in range(2)]
+    asked = [
+        requests.open_account(OFFICE, new_id(), p.id, name="", currency=CNY, guarded=True, overdraft_fen=0, purse=p)
+        for p in purses
+    ]
+    rulings = [answer.ruling for answer in hall.post(asked).answered]
+    assert [ruling and ruling.reason for ruling in rulings] == [Reason.NONE, Reason.PURSE_STILL_VALID]
