@@ -42,7 +42,7 @@ def decide(taps: Sequence[Tap], operations: Sequence[Operation], book: Book, rul
         row = journal.row
         accepted = _accept(tap, account, tariff, sitting)
         fare = accepted if isinstance(accepted, Fare) else _NO_FARE
-        reason = Reason.NONE if isinstance(accepted, Fare) else accepted
+        reason = _ACCEPTED if isinstance(accepted, Fare) else accepted
         verdict = Verdict(tap.digest, reason, fare.fare_fen, fare.charged_fen, batch, row, now_ms)
         book.verdicts[identity] = verdict
         journal.decided.append(Decided(tap, account.id, verdict))
@@ -109,6 +109,8 @@ def _answer_again(known: Verdict, tap: Tap) -> Answer:
 
 
 _NO_FARE = Fare(0, 0)
+# Looking a member up in its enumeration costs a tenth of a microsecond, for each tap.
+_ACCEPTED, _NORMAL, _OPEN, _CHARGE = Reason.NONE, CardStatus.NORMAL, AccountStatus.OPEN, Code.CHARGE
 _NOTHING: State = {}
 _REASON_OF_STATUS = {
     CardStatus.SEALED: Reason.CARD_SEALED,
@@ -128,14 +130,14 @@ def _accept(tap: Tap, account: HolderAccount, tariff: Tariff, sitting: Sitting) 
         return refusal
     card = account.card(tap.card_identifier)
     period = card.status_at(tap.event_time_ms)
-    if period.status is not CardStatus.NORMAL:
+    if period.status is not _NORMAL:
         if period.status not in LOST:
             return _REASON_OF_STATUS[period.status]
         published_ms = period.hotlist_published_ms
         if published_ms and tap.event_time_ms >= published_ms + rules.hotlist_grace_ms:
             return Reason.HOTLISTED
         return _pay_from_hotlist_losses(tap, account, card, tariff, sitting)
-    if account.status is not AccountStatus.OPEN:
+    if account.status is not _OPEN:
         return REASON_OF_ACCOUNT[account.status]
     if tariff.remembers:
         return _ride(tap, account, card, tariff, sitting)
@@ -193,14 +195,14 @@ def _pay(tap: Tap, account: HolderAccount, fare: Fare, sitting: Sitting) -> Part
             return None
         for purse, share in shares:
             purse.take(share)
-            legs.append(Leg(number, tap.sequence, event_ms, row, leg, Code.CHARGE, purse.id, payee, share, account.id))
+            legs.append(Leg(number, tap.sequence, event_ms, row, leg, _CHARGE, purse.id, payee, share, account.id))
             leg += 1
         parts = tuple((purse.id, share) for purse, share in shares)
     elif fare.charged_fen:
         if not account.can_pay(fare.charged_fen):
             return None
         account.take(fare.charged_fen)
-        legs.append(Leg(number, tap.sequence, event_ms, row, 0, Code.CHARGE, account.id, payee, fare.charged_fen, account.id))
+        legs.append(Leg(number, tap.sequence, event_ms, row, 0, _CHARGE, account.id, payee, fare.charged_fen, account.id))
         leg = 1
         parts = ((account.id, fare.charged_fen),)
     for fund, share in fare.shares:

@@ -21,6 +21,9 @@ class Measure(StrEnum):
     RIDES = "rides"
 
 
+_PAID, _RIDES = Measure.PAID, Measure.RIDES
+
+
 @dataclass(frozen=True, slots=True)
 class Tier:
     """From a total on, the share of the fare that is paid."""
@@ -54,13 +57,8 @@ class Tiers(Rule):
         if before_fen:
             due_fen = self._on_excess(total, before_fen) if self.on_excess else self._by_total(total, before_fen)
             rating.reduce_to(due_fen, self.payer)
-        match self.measure:
-            case Measure.PAID:
-                total += rating.due_fen
-            case Measure.FARE:
-                total += before_fen
-            case Measure.RIDES:
-                total += 1
+        measure = self.measure
+        total += rating.due_fen if measure is _PAID else 1 if measure is _RIDES else before_fen
         state[self.name] = [anchor, total]
 
     def _by_total(self, total: int, fen: int) -> int:

@@ -24,6 +24,10 @@ class PeriodKind(StrEnum):
     """From the first tap that is not in one, for a length."""
 
 
+# Looking a member up in its enumeration costs as much as the arithmetic.
+_ROLLING, _DAY, _WEEK, _MONTH = PeriodKind.ROLLING, PeriodKind.DAY, PeriodKind.WEEK, PeriodKind.MONTH
+
+
 @dataclass(frozen=True, slots=True)
 class Period:
     """A kind of period; `anchor` tells two of them apart."""
@@ -36,18 +40,15 @@ class Period:
 
     def anchor(self, held: int | None, time_ms: int) -> int:
         """The period that a tap belongs to; `held` is the one that was counted last, which a rolling period needs to know."""
-        if self.kind is PeriodKind.ROLLING:
+        kind = self.kind
+        if kind is _ROLLING:
             return held if held is not None and held <= time_ms < held + self.length_ms else time_ms
         day = service_day(time_ms - self.starts_minutes * _MINUTE_MS)
-        match self.kind:
-            case PeriodKind.DAY:
-                return day
-            case PeriodKind.WEEK:
-                return (day + 3) // 7  # 1970-01-01 was a Thursday
-            case PeriodKind.MONTH:
-                return _month(day)
-            case PeriodKind.YEAR:
-                return _month(day) // 12
+        if kind is _DAY:
+            return day
+        if kind is _WEEK:
+            return (day + 3) // 7  # 1970-01-01 was a Thursday
+        return _month(day) if kind is _MONTH else _month(day) // 12
 
     def together(self, held: int | None, time_ms: int, later_ms: int) -> bool:
         """Whether a later tap is in the period of an earlier one."""

@@ -9,6 +9,7 @@ from services.payments.domain.tap import Side, Tap
 
 Identity = tuple[int, int]
 """(terminal number, sequence)"""
+_SINGLE: Final = Side.SINGLE
 JOURNEY: Final = "journey"
 """Under which the state remembers where a ride began: [stop, time, terminal, sequence, whether it counts as unmatched]."""
 
@@ -25,7 +26,7 @@ class Flat:
 
     def knows(self, tap: Tap) -> bool:
         """Whether it has a price for the tap."""
-        return tap.facts.side is Side.SINGLE
+        return tap.facts.side is _SINGLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,14 +24,9 @@ class Rounding:
         if percent == 100:
             return amount_fen
         units, rest = divmod(amount_fen * percent, 100 * self.unit_fen)
-        match self.direction:
-            case Direction.DOWN:
-                up = False
-            case Direction.HALF_UP:
-                up = 2 * rest >= 100 * self.unit_fen
-            case Direction.UP:
-                up = rest > 0
-        return (units + up) * self.unit_fen
+        if rest and self.direction is not Direction.DOWN:
+            units += self.direction is Direction.UP or 2 * rest >= 100 * self.unit_fen
+        return units * self.unit_fen
 
 
 TO_THE_FEN = Rounding()

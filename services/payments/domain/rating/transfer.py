@@ -19,6 +19,7 @@ class CountedFrom(StrEnum):
 
 
 _FIRST, _BOARDED, _LEFT, _LINE, _MODE, _USED, _PENDING = range(7)
+_FIRST_BOARDING, _LAST_BOARDING = CountedFrom.FIRST_BOARDING, CountedFrom.LAST_BOARDING
 _NOWHERE: Final = (0, 0, 0, "", "", 0, 0)
 
 
@@ -63,14 +64,8 @@ class Transfer(Rule):
         state[self.name] = [first, time_ms, time_ms, line, mode, used, pending]
 
     def _follows(self, last: Any, time_ms: int, line: str, mode: str) -> bool:
-        match self.counted_from:
-            case CountedFrom.FIRST_BOARDING:
-                since = last[_FIRST]
-            case CountedFrom.LAST_BOARDING:
-                since = last[_BOARDED]
-            case CountedFrom.LAST_EXIT:
-                since = last[_LEFT]
-        waited = time_ms - since
+        counted = self.counted_from
+        waited = time_ms - last[_BOARDED if counted is _LAST_BOARDING else _FIRST if counted is _FIRST_BOARDING else _LEFT]
         return (
             last[_USED] < self.transfers
             and self.least_ms <= waited
