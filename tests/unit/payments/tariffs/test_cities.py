@@ -199,3 +199,36 @@ def test_a_library_lends_two_books_and_none_while_one_is_overdue() -> None:
     assert rider.tap("2026-03-31 10:00:00.001", item="C") is Reason.LOAN_OVERDUE
     assert rider.pay("2026-03-31 10:00", item="C") == 0
     assert rider.pay("2026-04-02 10:00", item="A", returned=True) == 0
+
+
+def test_a_dormitory_lets_nobody_in_at_night() -> None:
+    rider = Rider(read("example-campus/dormitory.toml"))
+    assert rider.tap("2026-03-01 05:59:59", outlet="EAST") is Reason.OUTSIDE_HOURS
+    assert rider.pay("2026-03-01 06:00", outlet="EAST") == 0
+    assert rider.pay("2026-03-01 22:59:59", outlet="EAST") == 0
+    assert rider.tap("2026-03-01 23:00", outlet="EAST") is Reason.OUTSIDE_HOURS
+
+
+def test_a_students_lunch_is_cheaper_once_a_day_and_the_fund_pays_the_difference() -> None:
+    student = Rider(read("jiangmen/campus.toml"), category="student")
+    assert student.tap("2026-03-02 10:29:59", 900) == Fare(900, 900)
+    assert student.tap("2026-03-02 10:30", 150) == Fare(150, 0, ((FUND, 150),))
+    assert student.tap("2026-03-02 13:29:59", 900) == Fare(900, 850, ((FUND, 50),))
+    assert student.tap("2026-03-02 13:29:59", 900) == Fare(900, 900)
+    assert student.tap("2026-03-03 12:00", 900) == Fare(900, 700, ((FUND, 200),))
+    assert Rider(read("jiangmen/campus.toml")).tap("2026-03-02 12:00", 900) == Fare(900, 900)
+
+
+def test_jiangmen_takes_a_yuan_off_a_transfer_and_rides_get_cheaper_in_a_month() -> None:
+    rider = Rider(read("jiangmen/bus.toml"))
+    assert [rider.pay(f"2026-03-02 08:{m}", line=line) for m, line in (("00", "A"), ("30", "B"), ("40", "C"))] == [
+        200,
+        100,
+        200,
+    ]
+    rides = [rider.pay(at("2026-03-03 00:00") + n * 2 * 60 * MINUTE, line="A") for n in range(80)]
+    paid = 500
+    for fare in rides:
+        assert fare == (200 if paid < 6_000 else 160 if paid < 12_000 else 120)
+        paid += fare
+    assert rides[-1] == 120
