@@ -28,9 +28,10 @@ ARRIVAL = 3
 
 
 class MortalSpool(Spool):
-    """At the third bundle of outcomes it ends its process at a point."""
+    """At a bundle of outcomes it ends its process at a point."""
 
     point: Point
+    arrival = ARRIVAL
     _arrivals = 0
 
     def answer(self, outcomes: Iterable[Outcome], cursors: Mapping[str, bytes] | None = None) -> list[Answer]:
@@ -49,7 +50,7 @@ class MortalSpool(Spool):
                 self._die_at("written")
 
     def _die_at(self, point: Point) -> None:
-        if point == self.point and self._arrivals >= ARRIVAL:
+        if point == self.point and self._arrivals >= self.arrival:
             os.kill(os.getpid(), SIGKILL)
 
 

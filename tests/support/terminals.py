@@ -41,6 +41,7 @@ class Terminals:
     def __init__(self, folder: Path, bootstrap: str, access: Access, *, again_seconds: float = 30) -> None:
         """`again_seconds`: the first pause after which an unanswered tap is emitted again."""
         self.bootstrap = bootstrap
+        self.access = access
         self.spools = folder / "spools"
         self._spool = Spool(self.spools / "town.spool", first_pause_seconds=again_seconds)
         self._raw = RawRecords(self.spools / "town.raw")
