@@ -1,10 +1,16 @@
-"""What merchants call, without the rest of the platform: whoever tests it says what was decided; every terminal has keys."""
+"""What merchants call, without the rest of the platform: whoever tests it says what was decided.
+
+Every terminal has keys, and one card is on the hotlist.
+"""
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
+from onecard.card.v1.hotlist_pb2 import GetHotlistRequest, GetHotlistResponse, HotlistUpdate
+from onecard.card.v1.hotlist_pb2_grpc import HotlistServiceServicer, add_HotlistServiceServicer_to_server
 from onecard.payments.v1.outcome_service_pb2_grpc import add_OutcomeServiceServicer_to_server
 from onecard.payments.v1.outcomes_pb2 import VERDICT_POSTED, Outcome, TransactionIdentity
 from onecard.payments.v1.terminal_keys_pb2 import GetTerminalKeysRequest, GetTerminalKeysResponse, TerminalKey
@@ -52,6 +58,20 @@ class KeysForAll(TerminalKeyServiceServicer):
         return GetTerminalKeysResponse(current_epoch=1, keys=[TerminalKey(epoch=key.epoch, key=key.key)])
 
 
+LISTED = "C-LISTED"
+
+
+class OneIsListed(HotlistServiceServicer):
+    """A hotlist of one card, complete at the moment when it is asked for."""
+
+    async def GetHotlist(  # noqa: N802 - gRPC's name
+        self, request: GetHotlistRequest, context: object
+    ) -> AsyncIterator[GetHotlistResponse]:
+        now_ms = time.time_ns() // 1_000_000
+        whole = HotlistUpdate(epoch=1, version=1, chunks=1, publish_time_ms=now_ms, complete_time_ms=now_ms, added=[LISTED])
+        yield GetHotlistResponse(update=whole)
+
+
 @asynccontextmanager
 async def outcome_server(bootstrap: str, broker: BrokerKind, listen: Listen) -> AsyncIterator[Server]:
     """Not started yet; the feed runs."""
@@ -61,6 +81,7 @@ async def outcome_server(bootstrap: str, broker: BrokerKind, listen: Listen) -> 
     service = OutcomeService(feed, OutcomeLog(bootstrap, broker), current_peer)
     add_OutcomeServiceServicer_to_server(service, server)
     add_TerminalKeyServiceServicer_to_server(KeysForAll(), server)
+    add_HotlistServiceServicer_to_server(OneIsListed(), server)
     try:
         yield server
     finally:

@@ -1,0 +1,1 @@
+"""Three terminals to read first: each is a whole program."""
