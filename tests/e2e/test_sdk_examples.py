@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
-from signal import SIGINT
+from signal import SIG_DFL, SIGINT, signal
 from threading import Thread
 
 import pytest
@@ -86,11 +86,22 @@ async def secured(road: Road, tmp_path: Path) -> AsyncIterator[list[str]]:
         ]
 
 
+def _hears_ctrl_c() -> None:
+    """A shell's background job passes on that SIGINT is ignored, and Python then raises no KeyboardInterrupt."""
+    signal(SIGINT, SIG_DFL)
+
+
 @contextmanager
 def running(name: str, arguments: list[str]) -> Iterator[Example]:
     command = [sys.executable, "-m", f"sdk.examples.{name}", *arguments]
     with subprocess.Popen(
-        command, cwd=paths.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        command,
+        cwd=paths.ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        preexec_fn=_hears_ctrl_c,  # noqa: PLW1509 - it sets a signal, and no lock is near
     ) as process:
         example = Example(process, Queue())
         reader = Thread(target=_read, args=[example], daemon=True)
