@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Final, NamedTuple
@@ -15,6 +14,7 @@ from bench.offsets import begin_at
 from bench.outcomes import OutcomeReader
 from bench.stage import Stage
 from bench.taps import Place
+from cli.city.metrics import scrape
 from cli.servers.child import Child
 from cli.servers.ports import free_port
 
@@ -99,12 +99,10 @@ async def drain(stage: Stage, contender: Contender, reader: OutcomeReader, begin
 
 
 async def _late_taps(port: int) -> int:
-    def read() -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-            return str(answer.read(), "utf-8")
-
-    lines = (await asyncio.to_thread(read)).splitlines()
-    return round(sum(float(line.split()[1]) for line in lines if line.startswith(LATE_TAPS)))
+    reading = await asyncio.to_thread(scrape, port)
+    if reading is None:
+        raise BenchError("a worker that has posted everything does not show its metrics")
+    return round(reading[LATE_TAPS, ()])
 
 
 def _span(journal: Sequence[BatchRow], behind: int, end: float, meter: CpuMeter) -> Span:

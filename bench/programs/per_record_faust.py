@@ -14,7 +14,7 @@ from services.common import topics
 from services.common.announce import Announcer
 from services.common.database import make_engine
 from services.payments.adapters.wire import Received
-from services.payments.streams import DisklessApp
+from services.payments.faust_process import DisklessApp
 
 
 def make_app() -> faust.App:

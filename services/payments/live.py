@@ -4,15 +4,12 @@ A group and a process of its own: posting neither waits for it nor knows of it. 
 """
 
 import asyncio
-import gc
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import faust
 import structlog
-import uvloop
 from mode.supervisors import CrashingSupervisor
-from prometheus_client import start_http_server
 
 from services.common import topics
 from services.common.announce import Announcer
@@ -30,8 +27,8 @@ from services.payments.config import Config
 from services.payments.domain.alert import Alert
 from services.payments.domain.calendar import service_day
 from services.payments.domain.live import LiveWindows, minute_of
+from services.payments.faust_process import DisklessApp, run_app, wait_for_broker
 from services.payments.handlers.count_live import CardDigest, CountLive
-from services.payments.streams import BoundedWorker, DisklessApp
 
 log = structlog.get_logger()
 
@@ -152,24 +149,8 @@ class LiveWorker:
         metrics.MERCHANT_TAPS.set(self._windows.taps.of(service_day(now)))
 
 
-async def _wait_for_broker(config: Config) -> None:
-    announcer = Announcer(config.kafka)
-    await announcer.start()
-    await announcer.stop()
-
-
 def run_live(config: Config) -> NoReturn:
     """Run the process until SIGTERM or SIGINT; exits with 1 when it crashed, so that its supervisor starts another one."""
     if config.broker == "tansu":
         raise ConfigError("the live windows need Apache Kafka: Tansu compacts no topic, and tables cannot be rebuilt from it")
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    loop.run_until_complete(_wait_for_broker(config))
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
-    if config.metrics_port:
-        start_http_server(config.metrics_port, addr="127.0.0.1")
-    app = LiveWorker(config).app
-    BoundedWorker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False).execute_from_commandline()
-    raise AssertionError("a Faust worker ends by SystemExit")
+    run_app(config.metrics_port, wait_for_broker(config), lambda _: LiveWorker(config).app)

@@ -1,17 +1,13 @@
 """The stream worker: takes fetches from Kafka, posts their runs over a few lanes, acknowledges what is answered."""
 
 import asyncio
-import gc
-import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn
 
 import faust
-import uvloop
 from faust.types import TP
 from mode.supervisors import CrashingSupervisor
-from prometheus_client import start_http_server
 
 from services.common import topics
 from services.common.announce import Announcer
@@ -29,6 +25,7 @@ from services.payments.adapters.tariffs import read_rules
 from services.payments.adapters.wire import SCENE_OF_TOPIC, Received
 from services.payments.config import Config
 from services.payments.domain.book import Rules
+from services.payments.faust_process import DisklessApp, run_app, wait_for_broker
 from services.payments.handlers.end_rides import EndRides
 from services.payments.handlers.operate import Operate
 from services.payments.handlers.post_taps import Owed, PostTaps
@@ -43,36 +40,6 @@ GROUP: Final = "payments-streams"
 """The consumer group: its committed offsets are how far taps have been posted and answered."""
 
 Handle = Callable[[Sequence[Received]], Awaitable[Owed]]
-
-
-class DisklessApp(faust.App):  # type: ignore[misc]  # Faust is untyped
-    """A Faust app that keeps nothing of its own: no tables, so no folder for them."""
-
-    def _create_directories(self) -> None:
-        pass
-
-    @classmethod
-    def of(cls, group: str, config: Config, **more: object) -> "DisklessApp":
-        """With the settings under which a fetch is one event: raw bytes, few commits, nothing that Faust declares or keeps."""
-        return cls(
-            group,
-            broker=[f"kafka://{address}" for address in config.kafka.split(",")],
-            key_serializer="raw",
-            value_serializer="raw",
-            store="memory://",
-            topic_allow_declare=False,
-            topic_disable_leader=True,
-            table_standby_replicas=0,
-            consumer_auto_offset_reset="earliest",
-            broker_session_timeout=6,
-            broker_heartbeat_interval=1,
-            broker_max_poll_records=8000,
-            broker_commit_interval=0.5,
-            stream_wait_empty=False,
-            stream_buffer_maxsize=32,
-            web_enabled=False,
-            **more,
-        )
 
 
 class StreamWorker:
@@ -157,9 +124,7 @@ class StreamWorker:
 
 async def wait_for_servers(config: Config) -> Rules:
     """Wait until the broker and the migrated database answer, saying what is awaited and where; read the rules."""
-    announcer = Announcer(config.kafka)
-    await announcer.start()
-    await announcer.stop()
+    await wait_for_broker(config)
     engine = make_engine(config.database_url, "payments-streams", sessions=1)
     pause = Pause(place_of(engine))
     while True:
@@ -183,32 +148,4 @@ def run_worker(config: Config, at: AtPoint = pass_by) -> NoReturn:
     """
     harden()
     vault = open_terminal_vault(config, on_loopback=config.broker_on_loopback)
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    rules = loop.run_until_complete(wait_for_servers(config))
-    _collect_garbage_seldom()
-    if config.metrics_port:
-        start_http_server(config.metrics_port, addr="127.0.0.1")
-    app = StreamWorker(config, rules, vault, at).app
-    BoundedWorker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False).execute_from_commandline()
-    raise AssertionError("a Faust worker ends by SystemExit")
-
-
-def _collect_garbage_seldom() -> None:
-    """A batch makes thousands of tuples that no cycle holds; by default a third of the CPU goes into looking for one."""
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
-
-
-class BoundedWorker(faust.Worker):  # type: ignore[misc]  # Faust is untyped
-    """Ends within seconds of SIGTERM even when the broker is away and Faust waits for it.
-
-    Nothing is lost by that: what is not acknowledged is read again, and answers its first verdict.
-    """
-
-    PATIENCE_SECONDS: Final = 10
-
-    def _schedule_shutdown(self, signal: Any) -> None:
-        super()._schedule_shutdown(signal)
-        self.loop.call_later(self.PATIENCE_SECONDS, os._exit, 1)
+    run_app(config.metrics_port, wait_for_servers(config), lambda rules: StreamWorker(config, rules, vault, at).app)

@@ -9,7 +9,7 @@ from services.payments.adapters.tac import Verifier
 from services.payments.adapters.wire import Received, Undecided, decode
 from services.payments.domain.alert import Alert
 from services.payments.domain.live import LiveWindows
-from services.payments.domain.tap import Tap, Terminal
+from services.payments.domain.tap import Terminal
 
 _DIGEST_BYTES = 16
 
@@ -50,7 +50,7 @@ class CountLive:
         alerts: list[Alert] = []
         skipped = 0
         for record in records:
-            tap = self._read(record)
+            tap = decode(record, self._registry, self._verifier)
             if isinstance(tap, Undecided):
                 skipped += 1
                 continue
@@ -58,6 +58,3 @@ class CountLive:
         metrics.LIVE_RECORDS.labels("counted").inc(len(records) - skipped)
         metrics.LIVE_RECORDS.labels("skipped").inc(skipped)
         return alerts
-
-    def _read(self, record: Received) -> Tap | Undecided:
-        return decode(record, self._registry, self._verifier)

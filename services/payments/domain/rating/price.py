@@ -1,7 +1,7 @@
 """What everybody would pay: the first step of a tariff."""
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from services.payments.domain.rating.network import Network
 from services.payments.domain.rating.rule import Rating, State
@@ -158,4 +158,3 @@ class Journey:
 
 
 Price = Flat | NamedPrice | Tickets | Journey
-PriceKind = Literal["flat", "named-price", "tickets", "journey"]
