@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import msgspec
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +16,7 @@ from rich.text import Text
 from cli.city.sets import Adjusted, Decided, Problem, Sets
 from onecard.payments.v1.dead_letters_pb2 import Cause
 from onecard.payments.v1.outcomes_pb2 import Reason
+from services.payments.adapters.requests import adjustment_of
 from services.payments.domain.tap import Scene
 
 AT_ONCE = 10_000
@@ -28,7 +28,6 @@ VERDICTS = """
 select v.terminal, v.sequence, v.body_digest, v.outcome, v.reason, v.fare_fen, v.charged_fen, v.batch, v.row
 from payments.verdict v join payments.terminal t on t.id = v.terminal join payments.merchant m on m.id = t.merchant
 where m.scene <> $1"""
-# [kind, terminal, sequence, revision, fare, charged, …], as the ledger keeps what it did.
 ADJUSTMENTS = "select body, batch, row from payments.operation where kind = 10"
 DEAD_LETTERS = "select record, cause from payments.dead_letter where topic like 'transactions.%' and resolved_time is null"
 
@@ -118,8 +117,10 @@ async def _add_ledger(sets: Sets, url: str) -> None:
 
 
 def _adjusted(terminals: Mapping[int, int], body: bytes, batch: int, row: int) -> Adjusted:
-    _, terminal, sequence, revision, fare_fen, charged_fen, *_ = msgspec.msgpack.decode(body)
-    return Adjusted(terminals[terminal], sequence, revision, fare_fen, charged_fen, batch, row)
+    facts = adjustment_of(body)
+    return Adjusted(
+        terminals[facts.terminal], facts.sequence, facts.revision, facts.fare_fen, facts.charged_fen, batch, row
+    )  # fmt: skip
 
 
 async def _batches(connection: asyncpg.Connection[Any], query: str, *arguments: object) -> AsyncIterator[list[asyncpg.Record]]:

@@ -4,7 +4,7 @@ It is ours, not the wire's: another order of fields on the wire, or a newer clie
 """
 
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -148,13 +148,30 @@ def adjustment(adjusted: Adjusted) -> Ruled:
     tap, fare = adjusted.tap, adjusted.fare
     number, sequence = tap.identity
     name = f"adjust {adjusted.cause.sequence} {number} {sequence}"
-    body = _encode([Kind.ADJUST, number, sequence, adjusted.revision, fare.fare_fen, fare.charged_fen, fare.shares])
+    body = _encode((Kind.ADJUST, number, sequence, adjusted.revision, *fare))
     request = Request(adjusted.cause.terminal, name, tap.digest, body)
     ruling = Ruling(
         tap.digest, Kind.ADJUST, Reason.NONE, fare.charged_fen, adjusted.moved_fen, adjusted.account_id, None, adjusted.batch,
         adjusted.row, adjusted.decide_time_ms,
     )  # fmt: skip
     return Ruled(Adjust(request, tap.terminal, sequence, adjusted.revision, fare.fare_fen, fare.charged_fen), ruling)
+
+
+class AdjustmentFacts(NamedTuple):
+    """What the body of a stored adjustment says."""
+
+    kind: int
+    terminal: int
+    sequence: int
+    revision: int
+    fare_fen: int
+    charged_fen: int
+    shares: list[list[int]]
+
+
+def adjustment_of(body: bytes) -> AdjustmentFacts:
+    """Read it back."""
+    return AdjustmentFacts(*_decode(body))
 
 
 def again(caller: Terminal, request_id: str, body: bytes, opened_account: int) -> Operation:

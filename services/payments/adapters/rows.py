@@ -122,7 +122,7 @@ def _operation_row(terminal: int, request_id: bytes, ruling: Ruling, body: bytes
                 8, ruling.batch, 4, ruling.row, 2, ruling.kind, 2, 2 if ruling.reason else 1, 2, ruling.reason,
                 8, ruling.amount_fen, 8, ruling.moved_fen, 8, ruling.account_id,
             ),
-            _field(ruling.payment), _field(ruling.digest), _field(body),
+            field(ruling.payment), field(ruling.digest), field(body),
         )
     )  # fmt: skip
 
@@ -147,16 +147,18 @@ def _payment_row(payment: Payment) -> bytes:
             _array([part.held_fen for part in parts]),
             _array([part.captured_fen for part in parts]),
             _array([part.refunded_fen for part in parts]),
-            _TWO_TIMES.pack(8, _microseconds(payment.create_time_ms), 8, _microseconds(payment.expire_time_ms)),
+            _TWO_TIMES.pack(8, microseconds(payment.create_time_ms), 8, microseconds(payment.expire_time_ms)),
         )
     )  # fmt: skip
 
 
-def _microseconds(time_ms: int) -> int:
+def microseconds(time_ms: int) -> int:
+    """An instant as PostgreSQL counts it."""
     return (time_ms - _PG_EPOCH_MS) * 1000
 
 
-def _field(value: bytes | None) -> bytes:
+def field(value: bytes | None) -> bytes:
+    """A value of any length, behind that length."""
     return _NULL if value is None else _LENGTH.pack(len(value)) + value
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import asyncpg
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common.database import driver_session
 from services.payments.adapters.locking import holder_of
+from services.payments.adapters.requests import adjustment_of
 from services.payments.adapters.rides import read_all_rides
 from services.payments.domain.account import HolderAccount
 from services.payments.domain.book import Rules
@@ -83,10 +83,11 @@ async def _posted(
     rows = await driver.fetch(_VERDICTS, [number for number, _ in identities], [sequence for _, sequence in identities])
     posted = {(terminal, sequence): Posted(0, *fares) for terminal, sequence, *fares in rows}
     for (body,) in await driver.fetch(_ADJUSTMENTS, accounts):
-        _, terminal, sequence, revision, fare_fen, charged_fen, *_ = msgspec.msgpack.decode(body)
-        before = posted.get((terminal, sequence))
-        if before is not None and before.revision < revision:
-            posted[terminal, sequence] = Posted(revision, fare_fen, charged_fen)
+        facts = adjustment_of(body)
+        place = facts.terminal, facts.sequence
+        before = posted.get(place)
+        if before is not None and before.revision < facts.revision:
+            posted[place] = Posted(facts.revision, facts.fare_fen, facts.charged_fen)
     return posted
 
 

@@ -50,9 +50,8 @@ class Tiers(Rule):
     def rate(self, rating: Rating, state: dict[str, Any]) -> None:
         if not rating.charges or not self.scope.covers(rating):
             return
-        held = state.get(self.name)
-        anchor = self.period.anchor(held[0] if held else None, rating.time_ms)
-        total = held[1] if held and held[0] == anchor else 0
+        anchor, held = self.period.current(state.get(self.name), rating.time_ms)
+        total = held[1] if held else 0
         before_fen = rating.due_fen
         if before_fen:
             due_fen = self._on_excess(total, before_fen) if self.on_excess else self._by_total(total, before_fen)
@@ -80,12 +79,12 @@ class Tiers(Rule):
             part = rest
             if above is not None:
                 room = above.begins * 100 - position
-                if self.measure is Measure.PAID:
+                if self.measure is _PAID:
                     room = -(-room * 100 // tier.pays_percent) if tier.pays_percent else rest
                 part = min(rest, room)
             paid = part * tier.pays_percent // 100
             hundredths += paid
-            position += paid if self.measure is Measure.PAID else part
+            position += paid if self.measure is _PAID else part
             rest -= part
             if not rest:
                 break
@@ -106,9 +105,8 @@ class Cap(Rule):
     def rate(self, rating: Rating, state: dict[str, Any]) -> None:
         if not rating.charges or not self.scope.covers(rating):
             return
-        held = state.get(self.name)
-        anchor = self.period.anchor(held[0] if held else None, rating.time_ms)
-        paid, rides = (held[1], held[2]) if held and held[0] == anchor else (0, 0)
+        anchor, held = self.period.current(state.get(self.name), rating.time_ms)
+        paid, rides = (held[1], held[2]) if held else (0, 0)
         if self.most_rides is not None and rides >= self.most_rides:
             rating.reduce_to(0, self.payer)
         elif self.most_fen is not None:

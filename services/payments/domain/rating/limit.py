@@ -60,9 +60,8 @@ class Limit(Rule):
         return self.period.together(held[0] if held else None, time_ms, later_ms)
 
     def _counted(self, state: State, time_ms: int) -> tuple[int, dict[str, Any]]:
-        held = state.get(self.name)
-        anchor = self.period.anchor(held[0] if held else None, time_ms)
-        return (anchor, held[1]) if held and held[0] == anchor else (anchor, {})
+        anchor, held = self.period.current(state.get(self.name), time_ms)
+        return anchor, held[1] if held else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """Periods over which tariffs count: calendar days, weeks, months and years of the city, and periods that roll."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from services.payments.domain.calendar import service_day
 
@@ -49,6 +50,11 @@ class Period:
         if kind is _WEEK:
             return (day + 3) // 7  # 1970-01-01 was a Thursday
         return _month(day) if kind is _MONTH else _month(day) // 12
+
+    def current(self, held: Sequence[Any] | None, time_ms: int) -> tuple[int, Sequence[Any] | None]:
+        """The period that a tap belongs to, and what is held if it is of that one; what is held begins with its anchor."""
+        anchor = self.anchor(held[0] if held else None, time_ms)
+        return anchor, held if held and held[0] == anchor else None
 
     def together(self, held: int | None, time_ms: int, later_ms: int) -> bool:
         """Whether a later tap is in the period of an earlier one."""
