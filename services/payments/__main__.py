@@ -4,15 +4,12 @@ Alembic, Faust and the Kafka clients take half a second to import: only the comm
 """
 
 import asyncio
-import os
 import sys
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.progress import Progress, ProgressColumn, Task
 from rich.table import Table
 from rich.text import Text
@@ -20,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common.build import show_build
 from services.common.clock import SHANGHAI, instant, now_ms
-from services.common.database import make_engine
 from services.common.environment import ConfigError
 from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
+from services.payments import epoch_commands
 from services.payments.adapters.checkpoints import read_checkpoints
 from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
 from services.payments.adapters.ledger import BatchKey, Ledger
@@ -35,56 +32,39 @@ from services.payments.adapters.tac import Verifier
 from services.payments.adapters.tariff_file import TariffError
 from services.payments.adapters.tariffs import read_rules
 from services.payments.config import Config
-from services.payments.domain.epoch import current
 from services.payments.domain.gap import Gap
 from services.payments.domain.verdict import Cause
 from services.payments.handlers import callers as rights
 from services.payments.handlers import check_books as books
 from services.payments.handlers import check_fares as fares
 from services.payments.handlers import detach_partitions as archive
-from services.payments.handlers import epochs as periods
 from services.payments.handlers import fold_marks as history
 from services.payments.handlers import open_accounts as openings
 from services.payments.handlers import register_merchants as registration
+from services.payments.handlers.epochs import EpochError
 from services.payments.handlers.post_taps import PostTaps
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
 from services.payments.handlers.statement import statement as statement_of
 from services.payments.handlers.verify_ledger import verify_ledger
-from services.payments.keys import KEYS, TERMINAL_ROOT
+from services.payments.keys import KEYS
+from services.payments.operating import as_owner, out, owner_url, with_engine
 
 app = typer.Typer(
     help="Payments: the ledger and the stream workers. Settings come from ONECARD_… variables (see config.py).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-epochs = typer.Typer(
-    no_args_is_help=True,
-    help="Epochs of terminals' keys. Terminals fetch the keys of every epoch that counts, and sign with the newest whose time "
-    "has come. To change keys: `epochs add`, wait until it is current and every terminal was connected since, then "
-    "`epochs retire` the old one.",
-)
-app.add_typer(epochs, name="epochs")
-out = Console()
-T = TypeVar("T")
-_DAY_MS = 86_400_000
+app.add_typer(epoch_commands.app, name="epochs")
+app.add_typer(vault_commands("payments", KEYS, epoch_commands.needed_by_epochs), name="vault")
 _CAN_BE_MENDED = (
     ConfigError,
+    LiveFileError,
     TariffError,
     VaultError,
-    periods.EpochError,
+    EpochError,
     registration.RegistryFileError,
     openings.OpeningsFileError,
 )
-
-
-def _needed_by_epochs(_: str, version: int) -> str:
-    """Asked of the database: without the root nobody could verify what terminals sign in its epochs."""
-    found = _with_engine(periods.list_epochs)
-    needed = [str(epoch.number) for epoch in found if epoch.root_version == version and not epoch.retired]
-    return f"epoch {', '.join(needed)} of terminals' keys, which counts" if needed else ""
-
-
-app.add_typer(vault_commands("payments", KEYS, _needed_by_epochs), name="vault")
 
 
 class _RowsASecond(ProgressColumn):
@@ -100,7 +80,7 @@ def migrate() -> None:
     """Bring the schema up to date, as the owner named by ONECARD_OWNER_DATABASE_URL."""
     from services.payments.handlers.migrate import migrate as run_migrations  # noqa: PLC0415
 
-    asyncio.run(run_migrations(_owner_url()))
+    asyncio.run(run_migrations(owner_url()))
     out.print("the payments schema is up to date")
 
 
@@ -120,7 +100,7 @@ def create_topics(
 def register(file: Annotated[Path, typer.Argument(exists=True, help="JSON lines of merchants and their terminals.")]) -> None:
     """Register merchants and terminals."""
     lines = registration.read_registry_file(file)
-    new = _with_engine(lambda engine: registration.register_merchants(engine, lines))
+    new = with_engine(lambda engine: registration.register_merchants(engine, lines))
     out.print(f"{len(lines)} merchants; new terminals: {new}")
 
 
@@ -132,7 +112,7 @@ def open_accounts(file: Annotated[Path, typer.Argument(exists=True, help="CSV wi
     key = BatchKey(config.batch_key, config.batch_key_version)
     with Progress(console=out, transient=True) as progress:
         task = progress.add_task("opening accounts", total=len(rows))
-        new = _with_engine(
+        new = with_engine(
             lambda engine: openings.open_accounts(engine, key, rows, lambda n: progress.advance(task, n))
         )  # fmt: skip
     out.print(f"{len(rows)} accounts; newly opened: {new}")
@@ -172,7 +152,7 @@ def serve() -> None:
 @app.command()
 def check() -> None:
     """Check the books against themselves; ends with 1 when they do not balance."""
-    found = _with_engine(books.check_books)
+    found = with_engine(books.check_books)
     for imbalance in found.imbalances:
         out.print(f"imbalance {imbalance.currency}: posted {imbalance.posted_fen} fen, pending {imbalance.pending_fen} fen")
     out.print(
@@ -198,7 +178,7 @@ def check_fares() -> None:
                 engine, rules, lambda done, total: progress.update(task, completed=done, total=total)
             )
 
-    found = _with_engine(run)
+    found = with_engine(run)
     out.print(f"{found.holders} holders, {found.rides} rides, {found.adjusted} of them adjusted after they were posted")
     if found.problem:
         out.print(f"[bold red]a fare is not what its rides make it[/]: {found.problem}")
@@ -222,7 +202,7 @@ def verify(
         raise ConfigError(f"there is no checkpoint of seal {after} to begin behind")
     with Progress(*Progress.get_default_columns(), _RowsASecond(), console=out, transient=True) as progress:
         task = progress.add_task("proving", total=None)
-        proved = _with_engine(
+        proved = with_engine(
             lambda engine: verify_ledger(
                 engine,
                 config.batch_keys,
@@ -251,7 +231,7 @@ def verify(
 @app.command()
 def statement(card_identifier: Annotated[str, typer.Argument(help="卡识别码")]) -> None:
     """One card's entries, oldest first."""
-    entries = _with_engine(lambda engine: statement_of(engine, card_identifier))
+    entries = with_engine(lambda engine: statement_of(engine, card_identifier))
     if entries is None:
         out.print("no card has this identifier")
         raise typer.Exit(1)
@@ -278,14 +258,14 @@ _Right = Annotated[Literal["back_office", "overdraft"], typer.Argument()]
 @app.command()
 def grant(service: _Service, right: _Right) -> None:
     """Give a service a right, as the owner named by ONECARD_OWNER_DATABASE_URL."""
-    new = _as_owner(lambda engine: rights.grant(engine, service, right))
+    new = as_owner(lambda engine: rights.grant(engine, service, right))
     out.print(f"{service} {'now holds' if new else 'held already'}: {right}")
 
 
 @app.command()
 def take(service: _Service, right: _Right) -> None:
     """Take a right from a service, as the owner; every process hears of it within seconds."""
-    held = _as_owner(lambda engine: rights.take(engine, service, right))
+    held = as_owner(lambda engine: rights.take(engine, service, right))
     out.print(f"{service} {'no longer holds' if held else 'did not hold'}: {right}")
 
 
@@ -295,7 +275,7 @@ def revoke(
     reason: Annotated[str, typer.Option(help="why, for those who look later; no names")] = "",
 ) -> None:
     """Refuse a certificate from now on, as the owner; every process refuses it within seconds and ends its streams."""
-    new = _as_owner(lambda engine: rights.revoke(engine, serial, reason))
+    new = as_owner(lambda engine: rights.revoke(engine, serial, reason))
     out.print(f"the certificate {serial} {'is refused from now on' if new else 'was refused already'}")
 
 
@@ -313,7 +293,7 @@ def replay(cause: Annotated[Cause, typer.Argument(parser=lambda name: Cause[name
         ledger = Ledger(engine, await read_rules(engine, config), BatchKey(config.batch_key, config.batch_key_version))
         return await ReplayDeadLetters(engine, PostTaps(ledger, registry, verifier), registry, verifier).of_cause(cause)
 
-    replayed, decided = _with_engine(run)
+    replayed, decided = with_engine(run)
     out.print(
         f"{replayed} dead letters were replayed, {decided} of them have a verdict; the stream workers tell their merchants"
     )
@@ -333,7 +313,7 @@ def gaps(
         async with engine.connect() as connection:
             return await list_gaps(connection, most)
 
-    found = _with_engine(read)
+    found = with_engine(read)
     table = Table("merchant", "terminal", "missing", "highest", title="gaps in the numbers of terminals")
     for gap in found:
         table.add_row(gap.merchant_id, gap.terminal_id, f"{gap.missing:,}", f"{gap.highest:,}")
@@ -349,7 +329,7 @@ def fold_marks() -> None:
     config = Config.from_environment()
     with Progress(console=out, transient=True) as progress:
         task = progress.add_task("folding", total=None)
-        folded = _as_owner(
+        folded = as_owner(
             lambda engine: history.fold_marks(
                 engine,
                 config.acceptance_horizon_days,
@@ -366,13 +346,13 @@ def detach_partitions(
 ) -> None:
     """List, or take out of the journal, months of transfers that are older than the acceptance horizon and 30 days."""
     days = Config.from_environment().acceptance_horizon_days
-    partitions = _as_owner(lambda engine: archive.old_partitions(engine, days))
+    partitions = as_owner(lambda engine: archive.old_partitions(engine, days))
     for name, from_time, to_time, unsealed in partitions:
         where = f"{name}, from {from_time:%Y-%m-%d} to {to_time:%Y-%m-%d}"
         if unsealed is not None:
             out.print(f"{where}: stays, for batch {unsealed} is not sealed")
         elif yes:
-            gone = _as_owner(partial(archive.detach_partition, name=name, horizon_days=days))
+            gone = as_owner(partial(archive.detach_partition, name=name, horizon_days=days))
             out.print(f"{where}: detached, with {gone} transfers")
         else:
             out.print(f"{where}: may be detached (--yes)")
@@ -380,84 +360,11 @@ def detach_partitions(
         out.print("no month is old enough")
 
 
-@epochs.command("list")
-def list_epochs() -> None:
-    """Which epochs there are, since when terminals sign with them, and which were retired."""
-    found = _with_engine(periods.list_epochs)
-    now = current(found, now_ms())
-    table = Table("epoch", "root version", "valid from", "state", title="epochs of terminals' keys")
-    for epoch in found:
-        state = "retired" if epoch.retired else "current" if epoch == now else "counts" if now and epoch < now else "next"
-        since = f"{instant(epoch.valid_from_ms).astimezone(SHANGHAI):%Y-%m-%d %H:%M}"
-        table.add_row(str(epoch.number), str(epoch.root_version), since, state)
-    out.print(table)
-
-
-@epochs.command("add")
-def add_epoch(
-    days: Annotated[int, typer.Option(min=0, help="From now until terminals sign with it; they must connect meanwhile.")] = 30,
-) -> None:
-    """Add the next epoch, as the owner of the database; its keys are made of the root's current version in the vault.
-
-    Terminals are given its keys at their next connection. One that was not connected when its time comes goes on with the old
-    keys, which count until their epoch is retired.
-    """
-    config = Config.from_environment()
-    version = open_terminal_vault(config, on_loopback=config.broker_on_loopback).current(TERMINAL_ROOT)
-    added = _as_owner(lambda engine: periods.add_epoch(engine, version, now_ms() + days * _DAY_MS))
-    since = f"{instant(added.valid_from_ms).astimezone(SHANGHAI):%Y-%m-%d %H:%M}"
-    out.print(f"epoch {added.number} was added: terminals sign with it from {since} on")
-
-
-@epochs.command("retire")
-def retire_epoch(epoch: Annotated[int, typer.Argument(min=1)]) -> None:
-    """Let what is signed in an epoch count no longer, as the owner of the database; every process hears of it within seconds.
-
-    What terminals have signed with it and send later becomes a dead letter, RETIRED_EPOCH: first see that all sign with a newer
-    one. At once only when its keys were stolen.
-    """
-    new = _as_owner(lambda engine: periods.retire_epoch(engine, epoch, now_ms()))
-    out.print(f"epoch {epoch} {'is retired' if new else 'was retired already'}")
-
-
-def _as_owner(work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
-    return _run(_owner_url(), work)
-
-
-def _owner_url() -> str:
-    if not (url := os.environ.get("ONECARD_OWNER_DATABASE_URL")):
-        raise ConfigError("ONECARD_OWNER_DATABASE_URL is not set; it must name the database's owner")
-    return url
-
-
-def _with_engine(work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
-    return _run(Config.from_environment().database_url, work)
-
-
-def _run(url: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
-    async def run() -> T:
-        engine = make_engine(url, "payments-operator", sessions=2)
-        try:
-            return await work(engine)
-        finally:
-            await engine.dispose()
-
-    return asyncio.run(run())
-
-
 def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         app()
-    except (
-        ConfigError,
-        LiveFileError,
-        TariffError,
-        registration.RegistryFileError,
-        openings.OpeningsFileError,
-        periods.EpochError,
-        VaultError,
-    ) as error:
+    except _CAN_BE_MENDED as error:
         sys.exit(f"onecard payments: {error}")
 
 
