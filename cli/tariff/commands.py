@@ -16,7 +16,7 @@ from cli.tariff.explaining import explain_trips
 from cli.tariff.plotting import NoPlotError, plot_changes, refuse_plot
 from cli.tariff.reading import TariffFile, WrongValueError, cities_in, read_file, read_rider_option, read_trip_option
 from cli.tariff.taps import Taps, TapsFileError, WrongRow, read_taps
-from cli.tariff.words import many, price_words, rules_words, validity
+from cli.tariff.words import many, price_words, quota_words, rules_words, validity
 from services.payments.adapters.tariff_file import TariffError
 from services.payments.adapters.tariffs import refuse_two_at_once
 from services.payments.domain.tap import Scene
@@ -141,6 +141,8 @@ def _summary(file: TariffFile) -> Iterator[str]:
         yield f"  line {name}{mode}: {price_words(line.price) if line.price else 'the same price'}"
     if tariff.most_riders > 1:
         yield f"  up to {tariff.most_riders} ride on one card; companions pay the full price"
+    if tariff.quota is not None:
+        yield f"  at most {quota_words(tariff.quota)}"
     for number, (name, words) in enumerate(rules_words(tariff), 1):
         yield f"  {number}. {name}: {words}"
     yield "" if tariff.rules else "  no rules: everybody pays the price\n"

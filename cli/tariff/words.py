@@ -9,6 +9,7 @@ from typing import Any, Final
 from cli.merchant.show import yuan
 from cli.tariff.reading import FUND_NAMES
 from services.common.clock import SHANGHAI, day_of, instant
+from services.payments.domain.places import Quota, Reservations
 from services.payments.domain.rating.concession import Concession, Concessions
 from services.payments.domain.rating.cumulative import Cap, Measure, Tiers
 from services.payments.domain.rating.limit import Block, Each, Limit
@@ -24,7 +25,8 @@ from services.payments.domain.tariff import Tariff
 from services.payments.domain.verdict import Reason
 
 _MINUTE_MS: Final = 60_000
-_DAY_MS: Final = 24 * 60 * _MINUTE_MS
+_DAY_MINUTES: Final = 24 * 60
+_DAY_MS: Final = _DAY_MINUTES * _MINUTE_MS
 _FOR_EVER: Final = 2**63
 _UNIX_DAY: Final = date(1970, 1, 1).toordinal()
 _OLDEST: Final = 200
@@ -97,6 +99,23 @@ def _distances(by_distance: Brackets | Marginal) -> str:
     if by_distance.then_every_metres:
         parts.append(f"beyond it {yuan(by_distance.then_fen)} more for each {_km(by_distance.then_every_metres)} begun")
     return ", ".join(parts)
+
+
+def quota_words(quota: Quota) -> str:
+    """How many a site takes, and who gets in."""
+    if [(one.begins, one.ends) for one in quota.windows] == [(0, _DAY_MINUTES)]:
+        how_many = f"{quota.windows[0].places:,} visitors a day"
+    else:
+        how_many = ", ".join(f"{one.places:,} from {_clock(one.begins)} to {_clock(one.ends)}" for one in quota.windows)
+    if quota.reservations is Reservations.NONE:
+        return how_many
+    who = (
+        "with a reservation alone"
+        if quota.reservations is Reservations.REQUIRED
+        else "with a reservation, or while there is room"
+    )
+    own = ", everybody with a card of one's own" if quota.real_name else ""
+    return f"{how_many}; {who}{own}; reserved {many(quota.days_ahead, 'day')} ahead"
 
 
 def rules_words(tariff: Tariff) -> Iterator[tuple[str, str]]:

@@ -38,6 +38,9 @@ TERMINALS_WITH_GAPS = Gauge("onecard_terminals_with_gaps", "Terminals of whose n
 MISSING_SEQUENCES = Gauge(
     "onecard_missing_sequences", "Numbers of all terminals that have no verdict, below each one's highest"
 )
+RESERVATIONS_SHED = Counter(
+    "onecard_reservations_shed_total", "Reservations that were sent away because a slot was full a moment ago"
+)
 RATE_LIMITS_LOCAL = Gauge("onecard_rate_limits_local", "1 while each process limits callers by itself, without Redis")
 OUTCOME_SUBSCRIBERS = Gauge("onecard_outcome_subscribers", "Streams of outcomes that merchants have open")
 OUTCOMES_SENT = Counter("onecard_outcomes_sent_total", "Outcomes sent to merchants, repeats included")

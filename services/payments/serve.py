@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from onecard.payments.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
 from onecard.payments.v1.outcome_service_pb2_grpc import add_OutcomeServiceServicer_to_server
 from onecard.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
+from onecard.payments.v1.reservations_pb2_grpc import add_ReservationServiceServicer_to_server
 from onecard.payments.v1.terminal_keys_pb2_grpc import add_TerminalKeyServiceServicer_to_server
 from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
 from services.common.grpc.calls import current_peer
@@ -25,6 +26,7 @@ from services.payments.adapters.directory import Directory
 from services.payments.adapters.electronic_tokens import ElectronicTokens
 from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
 from services.payments.adapters.freshness import ProjectionFreshness
+from services.payments.adapters.full_slots import FullSlots
 from services.payments.adapters.ledger import AtPoint, BatchKey, Ledger, pass_by
 from services.payments.adapters.outcome_feed import OutcomeFeed
 from services.payments.adapters.outcome_log import OutcomeLog
@@ -35,6 +37,7 @@ from services.payments.api.desk import Desk
 from services.payments.api.ledger import LedgerService
 from services.payments.api.outcomes import OutcomeService
 from services.payments.api.payments import PaymentsService
+from services.payments.api.reservations import ReservationService
 from services.payments.api.terminal_keys import TerminalKeyService
 from services.payments.batcher import Batcher
 from services.payments.config import Config
@@ -64,7 +67,8 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     await callers.refresh()
     freshness = ProjectionFreshness(engine, config.projection_limit_seconds)
     key = BatchKey(config.batch_key, config.batch_key_version)
-    batcher = Batcher(Operate(Ledger(posting, rules, key, at)), lanes=_LANES)
+    ledger = Ledger(posting, rules, key, at)
+    batcher = Batcher(Operate(ledger), lanes=_LANES)
     allowances = Allowances(Allowance(*config.terminal_calls), Allowance(*config.merchant_calls))
     rate_limits = RateLimits(config.redis or None, allowances)
     desk = Desk(callers, batcher, rate_limits, freshness)
@@ -84,6 +88,8 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     outcomes = OutcomeService(feed, OutcomeLog(config.kafka, config.broker), current_peer)
     add_OutcomeServiceServicer_to_server(outcomes, server)
     add_TerminalKeyServiceServicer_to_server(TerminalKeyService(desk, registry, keys), server)
+    full = FullSlots(config.redis)
+    add_ReservationServiceServicer_to_server(ReservationService(desk, engine, ledger, full), server)
     await freshness.read()
     try:
         async with asyncio.TaskGroup() as group:
@@ -95,6 +101,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
             for task in beside:
                 task.cancel()
     finally:
+        await full.close()
         await tokens.close()
         await posting.dispose()
         await engine.dispose()

@@ -14,10 +14,12 @@ from services.common.clock import milliseconds
 from services.common.database import driver_session
 from services.payments.adapters.locking import holder_of
 from services.payments.adapters.payments import ruling_of
-from services.payments.adapters.requests import again
-from services.payments.domain.account import AccountStatus
+from services.payments.adapters.requests import admission_of, again
+from services.payments.domain.account import AccountStatus, HolderAccount
+from services.payments.domain.admission import redeem
 from services.payments.domain.book import Rules
 from services.payments.domain.operation import NO_DIGEST, Operation, Ruling
+from services.payments.domain.places import Admission
 from services.payments.domain.tap import Scene, Terminal
 from tests.support.one_thread import OneThread
 
@@ -29,8 +31,9 @@ _NAMES = "select name from payments.account where name is not null and kind <> 7
 _JOURNAL = """
 select b.number, b.now, o.row, o.terminal, o.request_id, o.body, o.body_digest, o.kind, o.reason, o.amount_fen, o.moved_fen,
        o.account_id, o.payment
-from payments.batch b left join payments.operation o on o.batch = b.number and o.kind <> 10 -- which stands with its taps
+from payments.batch b left join payments.operation o on o.batch = b.number and o.kind not in (10, 12) -- which stand with their taps
 where b.number > $1 order by b.number, o.row"""
+_ADMITTED = "select body, account_id from payments.operation where batch = $1 and kind = 12 order by row"
 _TAPS = "select debit_account, credit_account, amount_fen from payments.transfer where batch = $1 order by id"
 
 
@@ -62,6 +65,8 @@ async def replay(engine: AsyncEngine, rules: Rules, after_batch: int = 0) -> tup
         ledger = await _empty(driver, rules)
         async for batch in _read(driver, after_batch):
             if not batch.operations:
+                for body, account_id in await driver.fetch(_ADMITTED, batch.number):
+                    _redeem(ledger, admission_of(body), account_id)
                 for debit, credit, fen in await driver.fetch(_TAPS, batch.number):
                     _apply(ledger, debit, credit, fen)
                 continue
@@ -86,6 +91,16 @@ async def _empty(driver: "asyncpg.Connection[Any]", rules: Rules) -> OneThread:
     ledger.book.names.update(row[0] for row in await driver.fetch(_NAMES))
     assert all(account.status is AccountStatus.OPEN for account in ledger.book.locked.values())
     return ledger
+
+
+def _redeem(ledger: OneThread, admission: Admission, account_id: int) -> None:
+    """End the reservation that let a visitor in; the places themselves are a transfer."""
+    if admission.payment is not None:
+        payment = ledger.book.payments[admission.payment]
+        holder = ledger.book.locked[account_id]
+        assert isinstance(holder, HolderAccount)
+        held = redeem(payment, admission.places, ledger.book.locked[admission.places_account], holder)
+        ledger.promised_fen[payment.payee] -= held
 
 
 def _apply(ledger: OneThread, debit: int, credit: int, fen: int) -> None:

@@ -25,7 +25,7 @@ from services.issuance import __main__ as issuance
 from services.issuance import metrics as issuance_metrics
 from services.payments import __main__ as payments
 from services.payments import metrics as payments_metrics
-from services.payments.adapters import tariff_file, tariff_prices, tariff_rules
+from services.payments.adapters import tariff_file, tariff_prices, tariff_quota, tariff_rules
 from services.payments.domain.verdict import Cause
 from simulation import __main__ as simulation
 from simulation import metrics as simulation_metrics
@@ -244,11 +244,13 @@ def test_the_example_of_a_tariff_can_be_read_and_its_keys_are_all_explained(tmp_
         "price.": get_args(tariff_prices.AnyPrice),
         "bands.": [tariff_prices.BandTable],
         "stretches.": [tariff_prices.StretchTable],
+        "quota.": [tariff_quota.QuotaTable],
+        "window.": [tariff_quota.WindowTable],
         "tier.": [tariff_rules.TierTable],
         "meal.": [tariff_rules.MealTable],
         **{f"{rule.__struct_config__.tag}.": [rule] for rule in get_args(tariff_rules.AnyRule)},
     }
-    tables = {"price", "rule", "line", "track", "rounding"}
+    tables = {"price", "rule", "line", "track", "rounding", "quota"}
     keys = {f"{part}{key}" for part, structs in parts.items() for struct in structs for key in struct.__struct_fields__}
     rows = re.findall(r"^\| (`.+?`) \|", document, re.MULTILINE)
     documented = {name for row in rows for name in re.findall(r"`([\w.]+)`", row)}

@@ -16,7 +16,7 @@ from services.payments.adapters.locking import lock_accounts
 from services.payments.adapters.lone import read_alone, write_alone
 from services.payments.adapters.payments import REASON, columns, read_payments, read_rulings, write_payments
 from services.payments.adapters.referred import read_referred, taken_names
-from services.payments.adapters.requests import adjustment
+from services.payments.adapters.requests import adjustment, admission
 from services.payments.adapters.rides import (
     Awaited,
     awaited,
@@ -37,7 +37,9 @@ from services.payments.domain.operation import (
     Expire,
     OpenAccount,
     Operation,
+    Reserve,
 )
+from services.payments.domain.places import reservations
 from services.payments.domain.posting import decide, end_ride, histories_wanted
 from services.payments.domain.ride import Adjusted, History
 from services.payments.domain.tap import ITSELF, Tap
@@ -106,8 +108,10 @@ class Ledger:
     ) -> None:  # fmt: skip
         """`alone=False` puts a payment that comes alone through the ordinary transaction too."""
         self.place = place_of(engine)
-        self._engine = engine
-        self._rules = rules
+        self.places: dict[tuple[str, int], int] = {}
+        """The accounts of places, by slot: those that taps need must be here before they are posted."""
+        self.rules = rules
+        self.engine = engine
         self._key = key
         self._at = at
         self._alone = alone
@@ -126,7 +130,7 @@ class Ledger:
         Raises what the database raises; then nothing was written.
         """
         taps = [tap for _, tap in entries if isinstance(tap, Tap)]
-        async with driver_transaction(self._engine) as driver:
+        async with driver_transaction(self.engine) as driver:
             journal = await self._post(driver, taps, self._maybe_known(entries, read_all), now_ms) if taps else Journal()
             decided = iter(journal.answers)
             answers = [next(decided) if isinstance(read, Tap) else Answer(None, read.cause) for _, read in entries]
@@ -154,7 +158,7 @@ class Ledger:
                 answered = await self._pay_alone(alone, now_ms)
                 if answered:
                     return [answered]
-        async with driver_transaction(self._engine) as driver:
+        async with driver_transaction(self.engine) as driver:
             journal = await self._operate(driver, operations, now_ms, read_all)
             await self._at("written")
         await self._at("committed")
@@ -166,10 +170,10 @@ class Ledger:
 
         Where the exit is known, or comes later after all, the entry costs nothing again. Raises what the database raises.
         """
-        async with driver_transaction(self._engine) as driver:
+        async with driver_transaction(self.engine) as driver:
             locked = await lock_accounts(driver, [], list({entry.account_id for entry in entries}))
             book, journal = Book(locked.by_card, locked.by_id), Journal()
-            sitting = Sitting(book, self._rules, journal, locked.batch, now_ms)
+            sitting = Sitting(book, self.rules, journal, locked.batch, now_ms)
             open_ = [entry for entry in entries if awaited(entry, locked.by_id)]
             wanted = {(entry.account_id, entry.tariff_key): milliseconds(entry.event_time) for entry in open_}
             if wanted:
@@ -187,15 +191,18 @@ class Ledger:
     async def _post(
         self, driver: "asyncpg.Connection[Any]", taps: Sequence[Tap], maybe_known: Sequence[tuple[int, int]], now_ms: int
     ) -> Journal:
-        locked = await lock_accounts(driver, list({tap.card_identifier for tap in taps}))
+        places = {slot.key: self.places[slot.key] for slot in self.rules.tariffs.slots(taps)}
+        locked = await lock_accounts(driver, list({tap.card_identifier for tap in taps}), list(places.values()))
         await self._at("locked")
-        book = Book(locked.by_card, locked.by_id)
+        book = Book(locked.by_card, locked.by_id, places=places)
+        if places and (held := _reserved(locked.by_card.values(), places)):
+            book.payments = await read_payments(driver, held)
         if maybe_known:
             book.verdicts.update(await _known(driver, maybe_known))
-        if wanted := histories_wanted(taps, book, self._rules):
+        if wanted := histories_wanted(taps, book, self.rules):
             book.histories = await read_histories(driver, wanted)
             _refuse_unread(taps, book)
-        journal = decide(taps, (), book, self._rules, locked.batch, now_ms)
+        journal = decide(taps, (), book, self.rules, locked.batch, now_ms)
         if repeated := {tap.identity for tap, answer in zip(taps, journal.answers, strict=True) if answer.repeated}:
             caused = await read_caused(driver, list(repeated))
             journal.answers = [
@@ -210,8 +217,7 @@ class Ledger:
     ) -> Journal:
         referred = await read_referred(driver, operations)
         taken = await taken_names(driver, operations)
-        authorized = [operation for operation in operations if isinstance(operation, Authorize)]
-        cards = list({operation.card_identifier for operation in authorized})
+        cards = list({operation.card_identifier for operation in operations if isinstance(operation, Authorize | Reserve)})
         locked = await lock_accounts(driver, cards, list(referred.accounts))
         await self._at("locked")
         book = Book(locked.by_card, locked.by_id, rulings=dict(referred.rulings), names=taken)
@@ -223,9 +229,11 @@ class Ledger:
         if referred.payments:
             payments = await read_payments(driver, referred.payments)
             book.payments.update((id_, payment) for id_, payment in payments.items() if payment.account_id in book.locked)
-        if tokens := [operation.token.number for operation in authorized if operation.token is not None]:
+        if tokens := [
+            operation.token.number for operation in operations if isinstance(operation, Authorize) and operation.token
+        ]:
             book.spent.update(await read_spent(driver, tokens))
-        journal = decide((), operations, book, self._rules, locked.batch, now_ms)
+        journal = decide((), operations, book, self.rules, locked.batch, now_ms)
         problems = [o.request.identity for o, a in zip(operations, journal.answered, strict=True) if a.ruling is None]
         if (unread := set(problems) - known) and await read_rulings(driver, list(unread)):
             raise asyncpg.SerializationError("what has no verdict now has one already")
@@ -234,7 +242,7 @@ class Ledger:
 
     async def _pay_alone(self, asked: Authorize, now_ms: int) -> Answered | None:
         """A one-step payment in two statements; None when it has company at its account, or bound purses."""
-        async with driver_session(self._engine) as driver:
+        async with driver_session(self.engine) as driver:
             for _ in range(_TRIES_ALONE):
                 seen = await read_alone(driver, asked)
                 if seen is None or seen.account.purse_count:
@@ -243,7 +251,7 @@ class Ledger:
                 book = Book({asked.card_identifier: seen.account}, {seen.account.id: seen.account})
                 if seen.known is not None:
                     book.rulings[asked.request.identity] = seen.known
-                journal = decide((), (asked,), book, self._rules, seen.batch, now_ms)
+                journal = decide((), (asked,), book, self.rules, seen.batch, now_ms)
                 if journal.ruled:
                     transfers = transfer_rows(journal.legs, seen.batch, now_ms)
                     operations = operation_rows(journal.ruled, ())
@@ -292,8 +300,8 @@ class Ledger:
             raise asyncpg.ProgramLimitExceededError("the batch has more rows than a transfer's id can tell apart")
         verdicts = verdict_rows(journal.decided)
         transfers = transfer_rows(journal.legs, batch, now_ms)
-        adjustments = [adjustment(adjusted) for adjusted in journal.adjusted]
-        operations = operation_rows([*journal.ruled, *adjustments], journal.barred)
+        ruled = [*journal.ruled, *map(adjustment, journal.adjusted), *map(admission, journal.admitted)]
+        operations = operation_rows(ruled, journal.barred)
         await copy_rows(driver, verdicts, transfers, operations, rides=ride_rows(journal.rides))
         if book.histories:
             rides = (ride for history in book.histories.values() for ride in history.rides)
@@ -326,13 +334,19 @@ class Ledger:
             batch,
             instant(now_ms),
             len(journal.decided),
-            len(journal.ruled) + len(journal.barred) + len(journal.adjusted),
+            len(ruled) + len(journal.barred),
             len(journal.legs),
             batch_digest(self._key.key, batch, now_ms, verdicts, transfers, operations),
             self._key.version,
             topics.OUTCOMES,
             _told(journal, book, journal.adjusted if tell_adjusted else ()),
         )
+
+
+def _reserved(holders: Iterable[HolderAccount], places: Mapping[tuple[str, int], int]) -> list[bytes]:
+    """The holds of their reservations that may let somebody in."""
+    held = [one for holder in holders for one in reservations(holder.usage)]
+    return [bytes.fromhex(one.payment) for one in held if (one.merchant_id, one.begins_ms) in places]
 
 
 def _refuse_unread(taps: Sequence[Tap], book: Book) -> None:

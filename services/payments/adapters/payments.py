@@ -22,10 +22,14 @@ select o.terminal, o.request_id, o.body_digest, o.kind, o.reason, o.amount_fen, 
 from unnest($1::int[], $2::text[]) as asked(terminal, request_id)
 join payments.operation o on o.terminal = asked.terminal and o.request_id = asked.request_id
 join payments.batch b on b.number = o.batch"""
+# With the accounts of places that reservations hold; holders' purses hang on their owner.
 _OWNERS: Final = """
 select o.account_id
 from unnest($1::bigint[], $2::int[], $3::uuid[]) as asked(batch, row, id)
-join payments.operation o on o.batch = asked.batch and o.row = asked.row and o.payment = asked.id"""
+join payments.operation o on o.batch = asked.batch and o.row = asked.row and o.payment = asked.id
+union
+select part from payments.payment p cross join unnest(p.part_accounts) as part
+where p.id = any($3::uuid[]) and part < 4294967296"""
 _STORED: Final = """
 select id, terminal, merchant, scene, request_id, account_id, payee, one_step, status, part_accounts, held_fen, captured_fen,
        refunded_fen, create_time, expire_time
@@ -75,7 +79,7 @@ def ruling_of(facts: Sequence[Any]) -> Ruling:
 
 
 async def read_owners(driver: "asyncpg.Connection[Any]", payments: Iterable[bytes]) -> set[int]:
-    """Whose accounts these payments concern; that never changes. One that does not exist has none."""
+    """Which accounts must be locked for these payments; that never changes. For one that does not exist there are none."""
     places = [(*place_of_payment(payment), UUID(bytes=payment)) for payment in payments]
     return {row[0] for row in await driver.fetch(_OWNERS, *columns(places))}
 

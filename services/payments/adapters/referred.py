@@ -9,6 +9,7 @@ from services.payments.adapters.payments import read_owners, read_rulings
 from services.payments.domain.account import FIRST_PURSE_ACCOUNT
 from services.payments.domain.operation import (
     Adjust,
+    Admit,
     Authorize,
     Capture,
     Expire,
@@ -16,6 +17,7 @@ from services.payments.domain.operation import (
     Operation,
     Post,
     Refund,
+    Reserve,
     Ruling,
     SetAccountStatus,
     TopUp,
@@ -44,8 +46,10 @@ async def read_referred(driver: "asyncpg.Connection[Any]", operations: Iterable[
     names: set[tuple[int, str]] = set()
     for operation in operations:
         match operation:
-            case Authorize() | Adjust():
+            case Authorize() | Adjust() | Admit():
                 pass
+            case Reserve():
+                accounts.add(operation.terms.places_account)
             case TopUp() | SetAccountStatus():
                 accounts.add(operation.account_id)
             case Post():

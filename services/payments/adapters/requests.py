@@ -12,6 +12,7 @@ from services.payments.domain.account import AccountStatus, Purse
 from services.payments.domain.book import Ruled
 from services.payments.domain.operation import (
     Adjust,
+    Admit,
     Authorize,
     Capture,
     Entry,
@@ -23,14 +24,16 @@ from services.payments.domain.operation import (
     Post,
     Refund,
     Request,
+    Reserve,
     Ruling,
     SetAccountStatus,
     Token,
     TopUp,
     Void,
 )
+from services.payments.domain.places import Admission, Admitted, ReservationTerms, Slot
 from services.payments.domain.ride import Adjusted
-from services.payments.domain.tap import Terminal
+from services.payments.domain.tap import Scene, Terminal
 from services.payments.domain.verdict import Reason
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -137,6 +140,15 @@ def set_account_status(caller: Terminal, request_id: str, account_id: int, statu
     return SetAccountStatus(_request(caller, request_id, Kind.SET_ACCOUNT_STATUS, account_id, status), account_id, status)
 
 
+def reserve(
+    caller: Terminal, request_id: str, card_identifier: str, slot: Slot, places: int, terms: ReservationTerms
+) -> Reserve:  # fmt: skip
+    """Of a site's places: which slot, and how many. How long the slot is and how many it takes is the site's to say."""
+    ours = (slot.ends_ms, slot.places, terms)
+    request = _request(caller, request_id, Kind.RESERVE, card_identifier, *slot.key, places, ours=ours)
+    return Reserve(request, card_identifier, slot, places, terms)
+
+
 def expire(ledger: Terminal, payment: bytes) -> Expire:
     """The id is derived, so that two sweepers ask for the same."""
     reference = PaymentReference(payment, "")
@@ -155,6 +167,23 @@ def adjustment(adjusted: Adjusted) -> Ruled:
         adjusted.row, adjusted.decide_time_ms,
     )  # fmt: skip
     return Ruled(Adjust(request, tap.terminal, sequence, adjusted.revision, fare.fare_fen, fare.charged_fen), ruling)
+
+
+def admission(admitted: Admitted) -> Ruled:
+    """Somebody who entered, as it stands in the journal beside the verdict of the tap, whose name it has."""
+    tap, how = admitted.tap, admitted.admission
+    body = _encode((Kind.ADMIT, *how))
+    request = Request(tap.terminal, f"admit {tap.sequence}", tap.digest, body)
+    ruling = Ruling(
+        tap.digest, Kind.ADMIT, Reason.NONE, 0, how.places, admitted.account_id, how.payment, admitted.batch, admitted.row,
+        admitted.decide_time_ms,
+    )  # fmt: skip
+    return Ruled(Admit(request, how), ruling)
+
+
+def admission_of(body: bytes) -> Admission:
+    """Read the body of a stored admission back."""
+    return Admission(*_decode(body)[1:])
 
 
 class AdjustmentFacts(NamedTuple):
@@ -213,5 +242,9 @@ def again(caller: Terminal, request_id: str, body: bytes, opened_account: int) -
             return set_account_status(caller, request_id, account_id, AccountStatus(status))
         case Kind.EXPIRE:
             return expire(caller, facts[0])
-        case Kind.ADJUST:
-            raise ValueError("an adjustment is decided with the tap that caused it")
+        case Kind.RESERVE:
+            card, merchant_id, begins_ms, places, ends_ms, most, (scene, *terms) = facts
+            slot = Slot(merchant_id, begins_ms, ends_ms, most)
+            return reserve(caller, request_id, card, slot, places, ReservationTerms(Scene(scene), *terms))
+        case Kind.ADJUST | Kind.ADMIT:
+            raise ValueError("it is decided with the tap that caused it")

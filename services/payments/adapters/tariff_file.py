@@ -10,6 +10,7 @@ import msgspec
 
 from services.common.clock import midnight_ms
 from services.payments.adapters.tariff_prices import AnyPrice
+from services.payments.adapters.tariff_quota import QuotaTable
 from services.payments.adapters.tariff_rules import AnyRule, ConcessionTable
 from services.payments.adapters.tariff_schema import CityParts, Name, Positive, WrongError
 from services.payments.adapters.toml_places import line_of
@@ -55,6 +56,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     merchants: list[Name] = []
     mode: str = ""
     most_riders: Positive = 1
+    quota: QuotaTable | None = None
     rounding: _Rounding = _Rounding()
     line: list[_Line] = []
     track: list[_Track] = []
@@ -110,6 +112,7 @@ def _build(file: _File, funds: Mapping[str, int]) -> Tariff:
             for at, line in enumerate(file.line)
         },
         most_riders=file.most_riders,
+        quota=None if file.quota is None else _at("quota", file.quota, file.most_riders),
     )
 
 
@@ -135,9 +138,9 @@ def _rules(rules: list[AnyRule], city: CityParts) -> list[Rule]:
     return built
 
 
-def _at(place: str, part: Any, city: CityParts) -> Any:
-    """What a part of the file is built to; an error in it is named with its place."""
+def _at(place: str, part: Any, rest: Any) -> Any:
+    """What a part of the file is built to with what it needs of the rest; an error in it is named with its place."""
     try:
-        return part.build(city)
+        return part.build(rest)
     except WrongError as error:
         raise WrongError(f"{place}.{error.key}", str(error)) from None

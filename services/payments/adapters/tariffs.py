@@ -48,6 +48,8 @@ async def read_rules(engine: AsyncEngine, config: Config) -> Rules:
         funds = {row.name: row.id for row in rows}
         losses = await connection.scalar(text("select id from payments.account where kind = 4"))
         shortfalls = await connection.scalar(text("select id from payments.account where name = 'fare_shortfalls'"))
+        rows = await connection.execute(text("select name, id from payments.account where kind = 8"))
+        places = {row.name: row.id for row in rows}
     assert isinstance(losses, int), "the first migration opens this account"
     assert isinstance(shortfalls, int), "and a later one this"
     city = read_city_rules(config.rules)
@@ -60,4 +62,6 @@ async def read_rules(engine: AsyncEngine, config: Config) -> Rules:
         limits=city.limits,
         purposes=city.purposes,
         fare_shortfalls_account=shortfalls,
+        places_given_account=places["places_given"],
+        places_taken_account=places["places_taken"],
     )

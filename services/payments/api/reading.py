@@ -23,9 +23,9 @@ __all__ = [
 
 MOST_FEN: Final = 10**15
 """Ten trillion yuan: the sums of thousands of them stay within 63 bits."""
-CURRENCIES: Final = {"": 156, "CNY": 156, "HKD": 344, "MOP": 446}
-"""ISO 4217. Cards hold CNY alone; back-office accounts of the others are for what crosses a border."""
-CODES: Final = {156: "CNY", 344: "HKD", 446: "MOP"}
+CURRENCIES: Final = {"": 156, "CNY": 156, "HKD": 344, "MOP": 446, "XXX": 999}
+"""ISO 4217. Cards hold CNY alone; HKD and MOP are for what crosses a border, XXX counts places of sites."""
+CODES: Final = {156: "CNY", 344: "HKD", 446: "MOP", 999: "XXX"}
 
 
 def card_identifier(value: str) -> str:

@@ -45,12 +45,16 @@ MESSAGES: Final = {
     Reason.PASS_USED_UP: "年票次数已用完",
     Reason.PASS_STILL_VALID: "年票仍在有效期内，无需重复购买",
     Reason.NO_PASS: "未持有有效的年票",
-    Reason.OUTSIDE_HOURS: "不在供餐时间内",
-    Reason.TOO_MANY_RIDERS: "超过一卡允许的乘车人数",
+    Reason.OUTSIDE_HOURS: "不在开放时间内",
+    Reason.TOO_MANY_RIDERS: "超过一卡允许的人数",
     Reason.TOO_MANY_LOANS: "已达到可借册数",
     Reason.LOAN_OVERDUE: "有逾期未还的图书，归还后方可再借",
     Reason.PURSE_STILL_VALID: "此类专用钱包尚在有效期内，不能重复发放",
     Reason.PURSE_TOO_LONG: "超过此类专用钱包允许的有效期",
+    Reason.QUOTA_FULL: "该时段名额已满",
+    Reason.NO_RESERVATION: "未预约该时段",
+    Reason.ALREADY_RESERVED: "已预约该时段，或预约数已达上限",
+    Reason.NOT_YET_RESERVABLE: "该时段尚未开放预约",
 }
 
 

@@ -27,6 +27,8 @@ class AccountKind(IntEnum):
     BANK_SETTLEMENT = 5
     PURSE = 6
     BACK_OFFICE = 7
+    PLACES = 8
+    """The other sides of the places of sites."""
 
 
 class AccountStatus(IntEnum):

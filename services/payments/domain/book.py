@@ -8,6 +8,7 @@ from services.payments.domain.account import Account, HolderAccount, Purpose
 from services.payments.domain.limits import Limits
 from services.payments.domain.operation import Answered, OpenAccount, Operation, Ruling, Token
 from services.payments.domain.payment import Payment
+from services.payments.domain.places import Admission, Admitted
 from services.payments.domain.ride import Adjusted, History, Ride
 from services.payments.domain.tap import Tap
 from services.payments.domain.tariff import Tariffs
@@ -33,6 +34,10 @@ class Rules:
     """What bound purses pay for, by name."""
     fare_shortfalls_account: int = 0
     """Pays what of a fare that was raised later nobody can pay any more."""
+    places_given_account: int = 0
+    """Where the places of slots come from."""
+    places_taken_account: int = 0
+    """Collects the places of visitors who have entered."""
 
 
 NO_RULES = Rules(Tariffs(()), 0, 0, 0, 0)
@@ -83,6 +88,8 @@ class Book:
     """Numbers of tokens that were used before."""
     histories: dict[tuple[int, str], History] = field(default_factory=dict)
     """By account and key of the tariff: earlier rides, where some of the batch's taps need them, and those that it makes."""
+    places: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """The accounts of places, by slot."""
     names: set[str] = field(default_factory=set)
     """Of the accounts to be opened: those that are taken."""
 
@@ -104,6 +111,9 @@ class Journal:
     disturbed: tuple[History, int] | None = None
     """Rides that the tap at hand was put before; they are rated again when it has its verdict."""
     adjusted: list[Adjusted] = field(default_factory=list)
+    admission: Admission | None = None
+    """What lets the holder of the tap at hand in, when the tap is accepted."""
+    admitted: list[Admitted] = field(default_factory=list)
     spent: list[Token] = field(default_factory=list)
     opened: list[OpenAccount] = field(default_factory=list)
     pending: dict[int, int] = field(default_factory=dict)
@@ -112,7 +122,11 @@ class Journal:
     @property
     def row(self) -> int:
         """The next row of the batch."""
-        return len(self.decided) + len(self.ruled) + len(self.barred) + len(self.adjusted)
+        return len(self.decided) + len(self.ruled) + len(self.barred) + len(self.adjusted) + len(self.admitted)
+
+    def promise(self, payee: int, amount_fen: int) -> None:
+        """Note what a hold promises its payee; a negative amount takes the promise back."""
+        self.pending[payee] = self.pending.get(payee, 0) + amount_fen
 
 
 class Sitting(NamedTuple):

@@ -14,6 +14,11 @@ def service_day(time_ms: int) -> int:
     return (time_ms + _SHANGHAI_MS) // _DAY_MS
 
 
+def begin_of_day_ms(day: int) -> int:
+    """The instant at which a service day begins."""
+    return day * _DAY_MS - _SHANGHAI_MS
+
+
 def service_date(time_ms: int) -> date:
     """The city's calendar day of an instant."""
     return _date((time_ms + _SHANGHAI_MS) // _DAY_MS)

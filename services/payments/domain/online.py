@@ -23,6 +23,7 @@ from services.payments.domain.operation import (
     Problem,
     Refund,
     Request,
+    Reserve,
     Ruling,
     SetAccountStatus,
     Token,
@@ -30,6 +31,7 @@ from services.payments.domain.operation import (
     Void,
 )
 from services.payments.domain.payment import Part, Payment, PaymentStatus
+from services.payments.domain.places import MOST_RESERVATIONS, Reserved, forget, remember, reservations
 from services.payments.domain.transfer import CNY, Code, Leg, payment_id
 from services.payments.domain.verdict import Reason
 
@@ -73,10 +75,6 @@ class Turn:
         self.legs += 1
         self.moved_fen += amount_fen
 
-    def promise(self, payee: int, amount_fen: int) -> None:
-        """Note what a hold promises its payee; a negative amount takes the promise back."""
-        self.journal.pending[payee] = self.journal.pending.get(payee, 0) + amount_fen
-
 
 def decide_operation(operation: Operation, book: Book, rules: Rules, journal: Journal, batch: int, now_ms: int) -> Answered:
     """Decide one operation. A known identity is answered before anything is judged."""
@@ -101,6 +99,8 @@ def decide_operation(operation: Operation, book: Book, rules: Rules, journal: Jo
 
 # Payments
 
+_MAKING: Final = (Kind.AUTHORIZE, Kind.RESERVE)
+"""Kinds that make a payment, under their names."""
 _REASON_OF_STATUS: Final = {
     CardStatus.SEALED: Reason.CARD_SEALED,
     CardStatus.FORMALLY_LOST: Reason.CARD_LOST,
@@ -112,15 +112,13 @@ REASON_OF_ACCOUNT: Final = {AccountStatus.FROZEN: Reason.ACCOUNT_FROZEN, Account
 
 
 def _authorize(asked: Authorize, turn: Turn) -> Finding | Problem:
-    account = turn.book.accounts.get(asked.card_identifier)
     caller, amount_fen, token = asked.request.caller, asked.amount_fen, asked.token
     if token is not None and token.expire_time_ms <= turn.now_ms:
         return Finding(Reason.TOKEN_UNKNOWN, amount_fen)
-    if account is None:
-        return Problem.UNKNOWN_CARD
-    card = account.card(asked.card_identifier)
-    if switch_in_progress(card, account.cards):
-        return Problem.SWITCH_IN_PROGRESS
+    shown = _shown(asked.card_identifier, turn)
+    if isinstance(shown, Problem):
+        return shown
+    account, card = shown
     status = card.status_at(turn.now_ms).status
     refusal = _spend(token, card, status, turn) if token else _REASON_OF_STATUS.get(status)
     if refusal := refusal or REASON_OF_ACCOUNT.get(account.status):
@@ -151,7 +149,7 @@ def _authorize(asked: Authorize, turn: Turn) -> Finding | Problem:
             turn.move(Code.PAYMENT, purse.id, payment.payee, share, account.id)
         else:
             purse.hold(share)
-            turn.promise(payment.payee, share)
+            turn.journal.promise(payment.payee, share)
     if asked.capture:
         payment.status = PaymentStatus.CAPTURED
         for part in payment.parts:
@@ -159,6 +157,15 @@ def _authorize(asked: Authorize, turn: Turn) -> Finding | Problem:
     account.use(count(account.usage, amount_fen, 1, caller.scene, turn.now_ms))
     turn.book.payments[payment.id] = payment
     return Finding(Reason.NONE, amount_fen, account.id, payment.id)
+
+
+def _shown(card_identifier: str, turn: Turn) -> tuple[HolderAccount, Card] | Problem:
+    """The card that was shown, and its holder."""
+    account = turn.book.accounts.get(card_identifier)
+    if account is None:
+        return Problem.UNKNOWN_CARD
+    card = account.card(card_identifier)
+    return Problem.SWITCH_IN_PROGRESS if switch_in_progress(card, account.cards) else (account, card)
 
 
 def _spend(token: Token, card: Card, status: CardStatus, turn: Turn) -> Reason | None:
@@ -177,13 +184,13 @@ def _capture(asked: Capture, turn: Turn) -> Finding | Problem:
     if payment is None:
         return Problem.UNKNOWN_PAYMENT
     amount_fen = payment.held_fen if asked.amount_fen is None else asked.amount_fen
-    if payment.status is not PaymentStatus.HELD:
+    if payment.status is not PaymentStatus.HELD or payment.is_reservation:
         return _refused(Reason.NOT_HELD, amount_fen, payment)
     if amount_fen > payment.held_fen:
         return _refused(Reason.EXCEEDS_HOLD, amount_fen, payment)
     for part, share in payment.capture(amount_fen):
         _purse(part, turn).hold(-share)
-        turn.promise(payment.payee, -share)
+        turn.journal.promise(payment.payee, -share)
         turn.move(Code.PAYMENT, part.account_id, payment.payee, share, payment.account_id)
     if not asked.more_to_come or not payment.held_fen:
         _let_go(payment, PaymentStatus.CAPTURED, turn)
@@ -195,7 +202,7 @@ def _void(asked: Void, turn: Turn) -> Finding | Problem:
     if payment is None:
         return _bar_the_way(asked, turn)
     if payment.status is PaymentStatus.HELD:
-        amount_fen = payment.held_fen
+        amount_fen = _held_money_fen(payment)
         _let_go(payment, PaymentStatus.CAPTURED if payment.captured_fen else PaymentStatus.VOIDED, turn)
         return Finding(Reason.NONE, amount_fen, payment.account_id, payment.id)
     if not payment.one_step or payment.refunded_fen:
@@ -213,7 +220,7 @@ def _bar_the_way(asked: Void, turn: Turn) -> Finding | Problem:
     if not request_id:
         return Problem.UNKNOWN_PAYMENT
     known = turn.book.rulings.get((caller.number, request_id))
-    if known is not None and known.kind is not Kind.AUTHORIZE:
+    if known is not None and known.kind not in _MAKING:
         return Problem.UNKNOWN_PAYMENT
     if known is None:
         # It stands in the journal behind the Void itself.
@@ -230,7 +237,7 @@ def _refund(asked: Refund, turn: Turn) -> Finding | Problem:
     if payment is None:
         return Problem.UNKNOWN_PAYMENT
     amount_fen = payment.paid_fen if asked.amount_fen is None else asked.amount_fen
-    if not 0 < amount_fen <= payment.paid_fen:
+    if not 0 < amount_fen <= payment.paid_fen or payment.is_reservation:
         return _refused(Reason.EXCEEDS_PAID, amount_fen, payment)
     return _give_back(payment, amount_fen, Code.REFUND, turn)
 
@@ -244,7 +251,7 @@ def _expire(asked: Expire, turn: Turn) -> Finding | Problem:
     if payment.expire_time_ms > turn.now_ms:
         # No verdict: the name is derived, and whoever asks in time finds it free.
         return Problem.NOT_DUE
-    amount_fen = payment.held_fen
+    amount_fen = _held_money_fen(payment)
     _let_go(payment, PaymentStatus.CAPTURED if payment.captured_fen else PaymentStatus.EXPIRED, turn)
     return Finding(Reason.NONE, amount_fen, payment.account_id, payment.id)
 
@@ -256,8 +263,8 @@ def _find(reference: PaymentReference, turn: Turn) -> Payment | None:
         payment = turn.book.payments.get(reference.payment)
     else:
         ruling = turn.book.rulings.get((caller.number, reference.authorize_request_id))
-        authorized = ruling is not None and ruling.kind is Kind.AUTHORIZE and ruling.payment
-        payment = turn.book.payments.get(authorized) if authorized else None
+        made = ruling is not None and ruling.kind in _MAKING and ruling.payment
+        payment = turn.book.payments.get(made) if made else None
     if payment is None or not (payment.terminal == caller.number or caller.is_merchant_of(payment.merchant_id)):
         return None
     return payment
@@ -267,19 +274,24 @@ def _refused(reason: Reason, amount_fen: int, payment: Payment) -> Finding:
     return Finding(reason, amount_fen, payment.account_id, payment.id)
 
 
+def _held_money_fen(payment: Payment) -> int:
+    """What a ruling names as held: a reservation's places are no money."""
+    return 0 if payment.is_reservation else payment.held_fen
+
+
 def _purse(part: Part, turn: Turn) -> Account:
     return turn.book.locked[part.account_id]
 
 
 def _let_go(payment: Payment, status: PaymentStatus, turn: Turn) -> None:
-    """End a payment: what is still held comes back, and so does the room in that day's limits."""
+    """End a payment: what is still held comes back, and so does the room in that day's limits; a reservation is forgotten."""
     left_fen = 0
     for part in payment.parts:
         if part.open_fen:
             _purse(part, turn).hold(-part.open_fen)
             left_fen += part.open_fen
     if left_fen:
-        turn.promise(payment.payee, -left_fen)
+        turn.journal.promise(payment.payee, -left_fen)
         _make_room(payment, left_fen, 0 if payment.captured_fen else 1, turn)
     payment.end(status)
 
@@ -288,7 +300,9 @@ def _make_room(payment: Payment, amount_fen: int, payments: int, turn: Turn) -> 
     """In the limits of its day. What is refunded leaves none: it was paid all the same."""
     holder = turn.book.locked[payment.account_id]
     assert isinstance(holder, HolderAccount)
-    holder.use(uncount(holder.usage, amount_fen, payments, payment.scene, payment.create_time_ms))
+    if payment.is_reservation:
+        return holder.use(forget(holder.usage, payment.id))
+    return holder.use(uncount(holder.usage, amount_fen, payments, payment.scene, payment.create_time_ms))
 
 
 def _give_back(payment: Payment, amount_fen: int, code: Code, turn: Turn) -> Finding:
@@ -301,6 +315,52 @@ def _give_back(payment: Payment, amount_fen: int, code: Code, turn: Turn) -> Fin
         target = purse.fund_account if void and isinstance(purse, Purse) else purse.id
         turn.move(code, payment.payee, target, share, payment.account_id)
     return Finding(Reason.NONE, amount_fen, payment.account_id, payment.id)
+
+
+# Reservations
+
+
+def _reserve(asked: Reserve, turn: Turn) -> Finding | Problem:
+    slot, places, terms = asked.slot, asked.places, asked.terms
+    shown = _shown(asked.card_identifier, turn)
+    if isinstance(shown, Problem):
+        return shown
+    account, card = shown
+    if refusal := _REASON_OF_STATUS.get(card.status_at(turn.now_ms).status) or REASON_OF_ACCOUNT.get(account.status):
+        return Finding(refusal, 0, account.id)
+    if turn.now_ms < terms.reservable_from_ms:
+        return Finding(Reason.NOT_YET_RESERVABLE, 0, account.id)
+    if turn.now_ms >= slot.ends_ms:
+        return Finding(Reason.OUTSIDE_HOURS, 0, account.id)
+    if places > terms.most_places:
+        return Finding(Reason.TOO_MANY_RIDERS, 0, account.id)
+    held = [other for other in reservations(account.usage) if (other.merchant_id, other.begins_ms) == slot.key]
+    if (held and terms.once) or len(reservations(account.usage)) >= MOST_RESERVATIONS:
+        return Finding(Reason.ALREADY_RESERVED, 0, account.id)
+    quota = turn.book.locked[terms.places_account]
+    if not quota.can_pay(places):
+        return Finding(Reason.QUOTA_FULL, 0, account.id)
+    caller = asked.request.caller
+    payment = Payment(
+        id=payment_id(turn.now_ms, turn.batch, turn.row),
+        terminal=caller.number,
+        merchant_id=slot.merchant_id,
+        scene=terms.scene,
+        request_id=asked.request.request_id,
+        account_id=account.id,
+        payee=turn.rules.places_taken_account,
+        one_step=False,
+        status=PaymentStatus.HELD,
+        parts=[Part(quota.id, places)],
+        create_time_ms=turn.now_ms,
+        expire_time_ms=terms.expire_time_ms,
+        changed=True,
+    )
+    quota.hold(places)
+    turn.journal.promise(payment.payee, places)
+    account.use(remember(account.usage, Reserved(slot.merchant_id, slot.begins_ms, slot.ends_ms, places, payment.id.hex())))
+    turn.book.payments[payment.id] = payment
+    return Finding(Reason.NONE, 0, account.id, payment.id)
 
 
 # Accounts and postings
@@ -444,4 +504,5 @@ _JUDGES: Final[dict[type, Callable[[Any, Turn], Finding | Problem]]] = {
     OpenAccount: _open_account,
     SetAccountStatus: _set_status,
     Expire: _expire,
+    Reserve: _reserve,
 }

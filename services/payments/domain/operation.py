@@ -4,6 +4,7 @@ from enum import Enum, IntEnum
 from typing import Final, NamedTuple
 
 from services.payments.domain.account import AccountStatus, Purse
+from services.payments.domain.places import Admission, ReservationTerms, Slot
 from services.payments.domain.tap import Terminal
 from services.payments.domain.verdict import Reason
 
@@ -21,6 +22,8 @@ class Kind(IntEnum):
     SET_ACCOUNT_STATUS = 8
     EXPIRE = 9
     ADJUST = 10
+    RESERVE = 11
+    ADMIT = 12
 
 
 class Request(NamedTuple):
@@ -144,6 +147,17 @@ class SetAccountStatus(NamedTuple):
     status: AccountStatus
 
 
+class Reserve(NamedTuple):
+    """Keep places of a slot for a holder."""
+
+    request: Request
+    card_identifier: str
+    slot: Slot
+    places: int
+    terms: ReservationTerms
+    """Settings of the moment."""
+
+
 class Expire(NamedTuple):
     """Let go a hold that has run out; asked by the ledger itself."""
 
@@ -163,7 +177,16 @@ class Adjust(NamedTuple):
     charged_fen: int
 
 
-Operation = Authorize | Capture | Void | Refund | TopUp | Post | OpenAccount | SetAccountStatus | Expire | Adjust
+class Admit(NamedTuple):
+    """Somebody entered a site with a quota; asked by the ledger itself, in the name of the terminal of the tap."""
+
+    request: Request
+    admission: Admission
+
+
+Operation = (
+    Authorize | Capture | Void | Refund | TopUp | Post | OpenAccount | SetAccountStatus | Expire | Adjust | Reserve | Admit
+)
 KIND: Final = {
     Authorize: Kind.AUTHORIZE,
     Capture: Kind.CAPTURE,
@@ -175,6 +198,8 @@ KIND: Final = {
     SetAccountStatus: Kind.SET_ACCOUNT_STATUS,
     Expire: Kind.EXPIRE,
     Adjust: Kind.ADJUST,
+    Reserve: Kind.RESERVE,
+    Admit: Kind.ADMIT,
 }
 NO_DIGEST: Final = bytes(32)
 """Of the verdict that a Void leaves for a payment that has not arrived: whatever its body, it is refused."""

@@ -1,8 +1,13 @@
-"""A payment: money held or taken from the purses of one holder for one merchant. Changed only under the holder's lock."""
+"""A payment: money held or taken from the purses of one holder for one merchant. Changed only under the holder's lock.
+
+A reservation is one, too: places held for a holder, from the account of a slot.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+
+from services.payments.domain.account import FIRST_HOLDER_ACCOUNT
 
 
 class PaymentStatus(IntEnum):
@@ -58,6 +63,11 @@ class Payment:
     """Whether it has a row of its own: a one-step payment gets one when something happens to it."""
     changed: bool = False
     """Whether there is something to store."""
+
+    @property
+    def is_reservation(self) -> bool:
+        """Whether it holds places of a site, and no money."""
+        return self.parts[0].account_id < FIRST_HOLDER_ACCOUNT
 
     @property
     def amount_fen(self) -> int:

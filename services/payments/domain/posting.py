@@ -6,6 +6,7 @@ Pure; runs under the locks of its accounts.
 from collections.abc import Sequence
 
 from services.payments.domain.account import AccountStatus, HolderAccount
+from services.payments.domain.admission import admit, find_admission
 from services.payments.domain.book import Book, Decided, Journal, Rules, Sitting
 from services.payments.domain.card import LOST, Card, CardStatus
 from services.payments.domain.online import REASON_OF_ACCOUNT, decide_operation
@@ -46,6 +47,10 @@ def decide(taps: Sequence[Tap], operations: Sequence[Operation], book: Book, rul
         verdict = Verdict(tap.digest, reason, fare.fare_fen, fare.charged_fen, batch, row, now_ms)
         book.verdicts[identity] = verdict
         journal.decided.append(Decided(tap, account.id, verdict))
+        if journal.admission is not None:
+            if not reason:
+                admit(journal.admission, tap, account, sitting)
+            journal.admission = None
         if journal.disturbed is None:
             journal.answers.append(Answer(verdict))
             continue
@@ -139,6 +144,11 @@ def _accept(tap: Tap, account: HolderAccount, tariff: Tariff, sitting: Sitting) 
         return _pay_from_hotlist_losses(tap, account, card, tariff, sitting)
     if account.status is not _OPEN:
         return REASON_OF_ACCOUNT[account.status]
+    if tariff.quota is not None:
+        admission = find_admission(tap, account, tariff.quota, sitting)
+        if isinstance(admission, Reason):
+            return admission
+        sitting.journal.admission = admission
     if tariff.remembers:
         return _ride(tap, account, card, tariff, sitting)
     fare, _ = tariff.rate(tap, card, _NOTHING)

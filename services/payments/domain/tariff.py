@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from services.payments.domain.card import Card
+from services.payments.domain.places import Quota, Slot
 from services.payments.domain.rating.price import Identity, Journey, NamedPrice, Price
 from services.payments.domain.rating.rule import Fare, Rating, Rule, State
 from services.payments.domain.tap import Scene, Tap
@@ -55,6 +56,8 @@ class Tariff:
     lines: Mapping[str, Line] = field(default_factory=dict)
     most_riders: int = 1
     """How many ride on one card; the others pay the full price."""
+    quota: Quota | None = None
+    """How many a site takes; None: as many as come."""
     limits: tuple[Rule, ...] = field(init=False, default=())
     """The rules that may refuse."""
     remembers: bool = field(init=False, default=False)
@@ -143,6 +146,7 @@ class Tariffs:
         for tariff in sorted(tariffs, key=lambda t: t.valid_from_ms, reverse=True):
             for merchant in tariff.merchants or ("",):
                 self._newest_first.setdefault((tariff.scene, merchant), []).append(tariff)
+        self.has_quotas = any(tariff.quota for found in self._newest_first.values() for tariff in found)
 
     @property
     def longest_journey_ms(self) -> int:
@@ -154,9 +158,36 @@ class Tariffs:
         found = self._of_terminal.get(tap.terminal.number)
         if found is None:
             scene, merchant = tap.terminal.scene, tap.terminal.merchant_id
-            found = self._newest_first.get((scene, merchant)) or self._newest_first.get((scene, "")) or ()
-            self._of_terminal[tap.terminal.number] = found
-        for tariff in found:
-            if tariff.valid_from_ms <= tap.event_time_ms:
-                return tariff if tap.event_time_ms < tariff.valid_to_ms else None
-        return None
+            found = self._of_terminal[tap.terminal.number] = self._of_merchant(scene, merchant)
+        return _at(found, tap.event_time_ms)
+
+    def quota(self, scene: Scene, merchant_id: str, time_ms: int) -> Quota | None:
+        """That of a site at an instant; None: it takes as many as come."""
+        tariff = _at(self._of_merchant(scene, merchant_id), time_ms)
+        return None if tariff is None else tariff.quota
+
+    def most_riders(self, scene: Scene, merchant_id: str, time_ms: int) -> int:
+        """How many one card takes along."""
+        tariff = _at(self._of_merchant(scene, merchant_id), time_ms)
+        return 1 if tariff is None else tariff.most_riders
+
+    def slots(self, taps: Iterable[Tap]) -> set[Slot]:
+        """Whose places taps may take."""
+        if not self.has_quotas:
+            return set()
+        return {
+            slot
+            for tap in taps
+            if (tariff := self.in_force(tap)) is not None and tariff.quota is not None and tariff.quota.takes_place(tap)
+            for slot in tariff.quota.near(tap.terminal.merchant_id, tap.event_time_ms)
+        }
+
+    def _of_merchant(self, scene: Scene, merchant_id: str) -> Sequence[Tariff]:
+        return self._newest_first.get((scene, merchant_id)) or self._newest_first.get((scene, "")) or ()
+
+
+def _at(newest_first: Sequence[Tariff], time_ms: int) -> Tariff | None:
+    for tariff in newest_first:
+        if tariff.valid_from_ms <= time_ms:
+            return tariff if time_ms < tariff.valid_to_ms else None
+    return None

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 CNY = 156
 """ISO 4217 numeric code of the currency that cards hold."""
+PLACES = 999
+"""ISO 4217 numeric code of no currency: what accounts of places count."""
 
 
 class Code(IntEnum):
@@ -31,6 +33,8 @@ class Code(IntEnum):
     """What was left in a purse goes back to its fund."""
     ADJUSTMENT = 10
     """A fare that another tap has changed: what it is now, less what was posted."""
+    ADMISSION = 11
+    """Somebody entered a site with a quota: places, no money."""
 
 
 class Leg(NamedTuple):

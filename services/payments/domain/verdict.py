@@ -49,6 +49,10 @@ class Reason(IntEnum):
     LOAN_OVERDUE = 37
     PURSE_STILL_VALID = 38
     PURSE_TOO_LONG = 39
+    QUOTA_FULL = 40
+    NO_RESERVATION = 41
+    ALREADY_RESERVED = 42
+    NOT_YET_RESERVABLE = 43
 
 
 class Cause(IntEnum):

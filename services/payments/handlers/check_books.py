@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-_CURRENCY: Final = {156: "CNY"}
+_CURRENCY: Final = {156: "CNY", 999: "places"}
 
 _IMBALANCE: Final = text("""
 select currency, (sum(debits_fen) - sum(credits_fen))::bigint, (sum(debits_pending_fen) - sum(credits_pending_fen))::bigint

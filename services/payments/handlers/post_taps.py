@@ -16,6 +16,7 @@ from services.payments.adapters.tac import Verifier
 from services.payments.adapters.wire import CHANNEL_OF_TOPIC, Received, Undecided, decode, encode_dead_letter
 from services.payments.domain.tap import Tap
 from services.payments.domain.verdict import Answer, Cause
+from services.payments.handlers.open_places import OpenPlaces
 from services.payments.handlers.settle import settle
 
 log = structlog.get_logger()
@@ -40,6 +41,7 @@ class PostTaps:
         self._ledger = ledger
         self._registry = registry
         self._verifier = verifier
+        self._open_places = OpenPlaces(ledger)
 
     async def __call__(self, records: Sequence[Received]) -> Owed:
         """Give every record a verdict or a dead letter. Returns once that is committed, however long the database is away."""
@@ -63,6 +65,10 @@ class PostTaps:
 
     async def settle(self, entries: Sequence[Entry], *, replay: bool = False) -> list[Settled]:
         """Post the batch as a whole; what the database will not store becomes a dead letter with its SQLSTATE."""
+        tariffs = self._ledger.rules.tariffs
+
+        if tariffs.has_quotas:
+            await self._open_places(tariffs.slots(read for _, read in entries if isinstance(read, Tap)))
 
         async def post(some: Sequence[Entry], read_all: bool) -> list[Settled]:
             answers = await self._ledger.post(some, now_ms(), read_all=read_all, replay=replay)

@@ -89,7 +89,7 @@ async def test_a_batch_that_is_committed_behind_its_seal_is_counted_too(books: B
             reached.set()
             await goes_on.wait()
 
-    slow = PostTaps(Ledger(books.engine, town.ledger._rules, KEY, at), town.registry, town.verifier)
+    slow = PostTaps(Ledger(books.engine, town.ledger.rules, KEY, at), town.registry, town.verifier)
     late = asyncio.create_task(slow(received([bus_ride(0, terminal=5, sequence=1)])))
     await reached.wait()
     await post(books, bus_ride(1, terminal=5, sequence=2))

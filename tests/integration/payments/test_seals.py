@@ -68,7 +68,7 @@ class Gate:
 async def slow_posting(town: Town, engine: AsyncEngine, card: int) -> tuple[Gate, "asyncio.Task[Any]"]:
     """A batch that has its number and is not committed."""
     gate = Gate()
-    ledger = Ledger(engine, town.ledger._rules, KEY, gate)
+    ledger = Ledger(engine, town.ledger.rules, KEY, gate)
     task = asyncio.create_task(PostTaps(ledger, town.registry, town.verifier)(received([bus_ride(card)])))
     await gate.reached.wait()
     return gate, task

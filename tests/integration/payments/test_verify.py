@@ -238,7 +238,7 @@ async def test_a_late_batch_is_proved_with_the_seal_that_it_joined(books: Books,
             await go_on.wait()
 
     slow = PostTaps(
-        Ledger(unlimited, books.office.town.ledger._rules, KEY, at), books.office.town.registry, books.office.town.verifier
+        Ledger(unlimited, books.office.town.ledger.rules, KEY, at), books.office.town.registry, books.office.town.verifier
     )
     posting = asyncio.create_task(slow(received([bus_ride(1)])))
     await written.wait()
@@ -289,7 +289,7 @@ async def test_proving_may_begin_behind_a_checkpoint(books: Books) -> None:
 async def test_older_keys_prove_what_was_digested_with_them(books: Books, engine: AsyncEngine) -> None:
     newer = BatchKey(b"\2" * 32, 2)
     town = books.office.town
-    await PostTaps(Ledger(engine, town.ledger._rules, newer), town.registry, town.verifier)(received([bus_ride(1)]))
+    await PostTaps(Ledger(engine, town.ledger.rules, newer), town.registry, town.verifier)(received([bus_ride(1)]))
     await books.seal()
     assert (await books.verify(keys={1: KEY.key, 2: newer.key})).problem == ""
     assert "version 2 of the key, which is not at hand" in (await books.verify()).problem

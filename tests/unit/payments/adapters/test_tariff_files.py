@@ -100,3 +100,37 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.toml").write_bytes(b'city = "\xff"')
     with pytest.raises(TariffError, match=r"t\.toml: is not UTF-8"):
         read_tariff(tmp_path / "t.toml", FUNDS)
+
+
+QUOTA = GOOD.replace('scene = "bus"', 'scene = "scenic"') + "\n[quota]\nplaces = 10\n"
+WINDOWS = QUOTA.replace("places = 10\n", "[[quota.window]]\nbegins = '08:00'\nends = '12:00'\nplaces = 3\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "named"),
+    [
+        (QUOTA, "places = 10", "", "quota.places: a quota has places for the whole day, or windows"),
+        (QUOTA, "places = 10", "places = 0", "quota.places"),
+        (QUOTA, "places = 10", "places = 10\nreservations = 'sometimes'", "quota.reservations"),
+        (QUOTA, "places = 10", "places = 10\ndays_ahead = 91", "quota.days_ahead"),
+        (
+            QUOTA.replace("[price]", "most_riders = 2\n[price]"),
+            "places = 10",
+            "places = 10\nreal_name = true",
+            "quota.real_name",
+        ),
+        (WINDOWS, "ends = '12:00'", "ends = '08:00'", r"quota.window\[0\].ends: is not after begins"),
+        (
+            WINDOWS + WINDOWS.rpartition("[quota]")[2],
+            "'T'",
+            "'T'",
+            r"quota.window\[1\].begins: is before the window above it ends",
+        ),
+        (WINDOWS, "ends = '12:00'", "ends = 'noon'", "quota.window"),
+        (WINDOWS, "[quota]", "[quota]\nplaces = 5", "quota.places"),
+    ],
+)
+def test_what_is_wrong_with_a_quota_is_named(tmp_path: Path, text: str, old: str, new: str, named: str) -> None:
+    (tmp_path / "t.toml").write_text(text.replace(old, new))
+    with pytest.raises(TariffError, match=named):
+        read_tariff(tmp_path / "t.toml", FUNDS)
