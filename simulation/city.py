@@ -70,13 +70,15 @@ SITES = (
     _places("SITE-SPRINGS", Scene.SCENIC, ["GATE-MAIN"], TERMINALS_A_GATE, "G"),
     _places("SITE-TOWERS", Scene.SCENIC, ["GATE-EAST", "GATE-SOUTH", "GATE-WEST"], TERMINALS_A_GATE, "G"),
 )
+GARDEN = _places("SITE-GARDEN", Scene.SCENIC, ["GATE-NORTH", "GATE-SOUTH"], TERMINALS_A_GATE, "G")
+"""Takes so many visitors a slot, and most of them reserve."""
 CITY_CODE = "440700"
 CITY_HALL = "CITY-HALL"
 WINDOWS = ("WINDOW-1", "WINDOW-2")
 KITS = ("KIT-1", "KIT-2")
 """Carried about, for issuance on site."""
 KIOSK = "KIOSK-1"
-MERCHANTS = BUS_COMPANIES + CAMPUSES + SITES
+MERCHANTS = (*BUS_COMPANIES, *CAMPUSES, *SITES, GARDEN)
 LINES = tuple(place for company in BUS_COMPANIES for place in company.places)
 GATES = tuple(place for site in SITES for place in site.places)
 

@@ -18,6 +18,7 @@ from sdk.merchant.spool import Answer, Spool
 from sdk.merchant.transaction import BusRide, SignedRecord, Tap
 from simulation import metrics
 from simulation.city import LINES, MERCHANTS
+from simulation.garden import Garden
 from simulation.habits import Life
 from simulation.happenings import LOOK_BACK_MS, LOSS_EVERY_MS, NEWCOMER_EVERY_MS, losses, newcomers
 from simulation.mischief import Mischief
@@ -119,6 +120,7 @@ class Street:
         self._spool = Spool(spools / "fleet.spool")
         self._client = MerchantClient(bootstrap, self._spool, access, linger_ms=plan.linger_ms, on_answers=_count_answers)
         self._validators = Validators(spools / "fleet.hotlist", card_access)
+        self._garden = Garden(access, plan.cards, self._chance)
         keys = self._client.keys
         self._mischief = Mischief(bootstrap, access, keys, spools, self._chance, cards=plan.cards, linger_ms=plan.linger_ms)
 
@@ -129,7 +131,8 @@ class Street:
         """
         with self._spool, self._client, self._validators, self._mischief:
             self._await_keys(stopping)
-            self._tap(stopping, seconds)
+            with self._garden:
+                self._tap(stopping, seconds)
             self._spool.release()
             settled = self._await_outcomes(leaving)
             log.info("done: %s", "everything has its outcome" if settled else f"{self._unsettled_count} without an outcome")
@@ -161,6 +164,7 @@ class Street:
             now_ms = _now_ms()
             self._coverage.advance(now)
             taps = [self._life.next_tap(now_ms) for _ in range(count)] + news.advance(now_ms)
+            taps += self._garden.advance(now_ms)
             if self._residents:
                 taps += self._residents.advance(now_ms)
             taps = [tap for tap in taps if self._validators.accept(tap, now_ms)]

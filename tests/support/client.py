@@ -10,6 +10,7 @@ from onecard.money.v1.money_pb2 import Money
 from onecard.payments.v1 import ledger_pb2, payments_pb2
 from onecard.payments.v1.ledger_pb2_grpc import LedgerServiceStub
 from onecard.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from onecard.payments.v1.reservations_pb2_grpc import ReservationServiceStub
 from tests.support.edge import reason_of
 from tests.support.office import new_id
 from tests.support.town import card_identifier
@@ -25,6 +26,7 @@ class Client:
         self.issued = issued
         self.payments: Any = PaymentsServiceStub(channel)
         self.ledger: Any = LedgerServiceStub(channel)
+        self.reservations: Any = ReservationServiceStub(channel)
 
     async def authorize(
         self,

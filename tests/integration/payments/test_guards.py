@@ -88,7 +88,7 @@ async def test_the_check_names_the_first_account_that_differs(engine: AsyncEngin
     )
     books = await check_books(engine)
     assert not books.balance
-    assert books.imbalance_fen == {"CNY": -14}
+    assert books.imbalance_fen == {"CNY": -14, "places": 0}
     assert f"account {FIRST_ACCOUNT + 1}" in books.problem
 
 

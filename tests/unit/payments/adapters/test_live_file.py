@@ -7,7 +7,7 @@ import pytest
 from services.payments.adapters.live_file import LiveFileError, read_live_rules
 from services.payments.config import Config
 from services.payments.domain.place import Place
-from simulation.city import CAMPUSES, SITES
+from simulation.city import CAMPUSES, GARDEN, SITES
 
 GOOD = """\
 city = "a test's"
@@ -37,7 +37,7 @@ def test_a_file_becomes_rules(tmp_path: Path) -> None:
 
 def test_the_city_s_own_file_places_every_merchant_that_stays_where_it_is() -> None:
     rules = read_live_rules(Config(database_url="", kafka="").live, 0)
-    assert set(rules.places) == {merchant.merchant_id for merchant in (*CAMPUSES, *SITES)}
+    assert set(rules.places) == {merchant.merchant_id for merchant in (*CAMPUSES, *SITES, GARDEN)}
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,16 @@ def test_a_students_lunch_is_cheaper_once_a_day_and_the_fund_pays_the_difference
     assert Rider(read("jiangmen/campus.toml")).tap("2026-03-02 12:00", 900) == Fare(900, 900)
 
 
+def test_a_garden_with_a_quota_sells_tickets_and_passes_like_any_other() -> None:
+    elder = Rider(read("example-site/garden.toml"), born=date(1961, 5, 1))
+    assert elder.pay("2026-04-30 09:00") == 2_000
+    assert elder.pay("2026-05-01 09:00") == 1_000
+    visitor = Rider(read("example-site/garden.toml"))
+    assert visitor.pay("2026-05-01 09:00", ticket="annual pass") == 10_000
+    assert visitor.pay("2026-05-01 09:05") == 0
+    assert visitor.pay("2027-05-01 09:00") == 2_000
+
+
 def test_jiangmen_takes_a_yuan_off_a_transfer_and_rides_get_cheaper_in_a_month() -> None:
     rider = Rider(read("jiangmen/bus.toml"))
     assert [rider.pay(f"2026-03-02 08:{m}", line=line) for m, line in (("00", "A"), ("30", "B"), ("40", "C"))] == [
