@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kafka import KafkaConsumer, TopicPartition
@@ -20,6 +20,7 @@ from sdk.merchant.transaction import SignedRecord
 from services.common import topics
 from services.payments.adapters.tariffs import read_rules
 from services.payments.config import Config
+from services.payments.domain.book import Rules
 from services.payments.handlers.check_books import check_books
 from services.payments.handlers.check_fares import Fares, check_fares
 from services.payments.streams import GROUP
@@ -64,12 +65,14 @@ class Road:
     folder: Path
     town: Town
     terminals: Terminals
+    tariffs: Path = OF_WORKERS.tariffs
+    """By which the workers rate that are started from now on."""
     workers: list[Worker] = field(default_factory=list)
     _supervisor: Supervisor | None = None
 
     def worker(self, stop: Stop | None = None, *, kept_alive: bool = False) -> Worker:
         """Start another worker; with `kept_alive` it is started again whenever it has ended."""
-        environment = settings(self.database.application_url, self.broker)
+        environment = settings(self.database.application_url, self.broker) | {"ONECARD_TARIFFS": str(self.tariffs)}
         worker = Worker(f"worker-{len(self.workers) + 1}", self.folder, environment)
         self.workers.append(worker)
         worker.start(stop)
@@ -114,9 +117,13 @@ class Road:
 
     async def fares(self) -> Fares:
         """Every fare is what its holder's rides make it in the order of their times."""
-        found = await check_fares(self.engine, await read_rules(self.engine, OF_WORKERS))
+        found = await check_fares(self.engine, await self.rules())
         assert not found.problem, found.problem
         return found
+
+    async def rules(self) -> Rules:
+        """Those of the workers."""
+        return await read_rules(self.engine, replace(OF_WORKERS, tariffs=self.tariffs))
 
     async def acknowledged(self, within: float = 180) -> None:
         """Every record is committed in the group, and every open dead letter has been announced."""

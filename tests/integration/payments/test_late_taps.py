@@ -1,7 +1,6 @@
 """Late taps on the real database: what they change is adjusted once, told once a revision, and the books balance."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -17,20 +16,15 @@ from onecard.payments.v1.outcomes_pb2 import Outcome
 from onecard.payments.v1.transactions_pb2 import RIDE_SIDE_ENTRY, RIDE_SIDE_EXIT, BusRide, TransactionBody
 from sdk.merchant.transaction import SignedRecord
 from services.common import topics
-from services.common.database import driver_session
 from services.payments.adapters.ledger import Ledger
-from services.payments.adapters.locking import lock_accounts
 from services.payments.adapters.tariffs import read_rules
-from services.payments.adapters.wire import decode
-from services.payments.domain.account import HolderAccount
-from services.payments.domain.book import Book, Rules
-from services.payments.domain.tap import Tap
+from services.payments.domain.book import Rules
 from services.payments.handlers.check_books import check_books
 from services.payments.handlers.check_fares import check_fares
 from services.payments.handlers.end_rides import EndRides
 from services.payments.handlers.post_taps import Owed, PostTaps
 from services.payments.handlers.verify_ledger import verify_ledger
-from tests.support.one_thread import OneThread
+from tests.support.in_order import in_order
 from tests.support.terminal_keys import sealed
 from tests.support.town import BUS, CONFIG, KEY, Town, build_town, card_identifier, card_state, now_ms, received
 
@@ -220,7 +214,7 @@ async def test_many_lanes_in_any_order_charge_what_one_does_in_order(
     accepted = {sequence for sequence, outcome in told.latest.items() if not outcome.reason}
     assert len(accepted) == 120 or city == "hangzhou"
     assert sum(map(bool, told.revisions.values())) > 10
-    ordered = await in_order(town, rules, [record for record in records if record.terminal_sequence in accepted])
+    ordered = await in_order(town, rules, [0, 1, 2, 7], [record for record in records if record.terminal_sequence in accepted])
     assert {sequence: told.charged[sequence] for sequence in accepted} == ordered
     spent = [10**7 - await town.balance(n) for n in range(3)]
     assert sum(spent) == sum(ordered.values())
@@ -250,22 +244,3 @@ async def test_a_fare_that_is_not_what_the_rides_make_it_is_found(
     assert not (await check_fares(engine, rules)).problem
     await owner.execute(tampered)
     assert bool((await check_fares(engine, rules)).problem) == ("sequence = 1" not in tampered or "update" in tampered)
-
-
-async def in_order(town: Town, rules: Rules, records: Sequence[SignedRecord]) -> dict[int, int]:
-    """What each costs where they come in the order of their times, in one thread and without a database."""
-    async with driver_session(town.engine) as driver:
-        names = [card_identifier(n) for n in (0, 1, 2, 7)]
-        locked = await lock_accounts(driver, names)
-    for account in locked.by_id.values():
-        assert isinstance(account, HolderAccount)
-        account.usage, account.available_fen = {}, 10**7
-    thread = OneThread(rules, now_ms(), Book(locked.by_card, locked.by_id))
-    taps = [tap for record in received(records) if isinstance(tap := decode(record, town.registry, town.verifier), Tap)]
-    taps.sort(key=lambda tap: tap.place)
-    charged = {}
-    for tap in taps:
-        journal = thread.post(taps=[tap])
-        charged[tap.sequence] = journal.decided[0].verdict.charged_fen
-        charged.update((one.tap.sequence, one.fare.charged_fen) for one in journal.adjusted)
-    return charged
