@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from onecard.card.v1.card_events_pb2 import SpendingLimits
 from sdk.merchant.transaction import SignedRecord
 from services.common.clock import milliseconds
 from services.common.database import driver_session, make_engine
@@ -63,6 +64,8 @@ LIMITS = {
     "": model.Limits(600, 1_200, 7, {"CAMPUS": 600}),
     "student": model.Limits(200, 400, 3, {}),
 }
+GUARDIANS = model.Limits(300, 450, 4, {"CAMPUS": 350})
+"""Of the last holder, who is a child."""
 PURPOSES = {"meals": {"CAMPUS"}, "rides": {"BUS"}, "everything": {"CAMPUS", "BUS"}}
 _worlds = count()
 
@@ -134,7 +137,8 @@ async def open_world(arena: Arena) -> World:
     await open_accounts(arena.engine, KEY, [Opening(holder, OPENING_FEN) for holder in holders], lambda _: None)
     locked = ((CardStatus.NORMAL, LONG_AGO_MS, 0), (CardStatus.LOCKED, LONG_AGO_MS + 1, 0))
     await arena.office.town.project(
-        *(card_state(base + n) for n in range(HOLDERS)),
+        *(card_state(base + n) for n in range(HOLDERS - 1)),
+        card_state(base + HOLDERS - 1, limits=[(_as_told(GUARDIANS), LONG_AGO_MS)]),
         card_state(base + 3, account=holders[0], category="student"),
         card_state(base + 4, account=holders[1], periods=locked),
     )
@@ -144,12 +148,18 @@ async def open_world(arena: Arena) -> World:
     cards = {card_identifier(base + n): model.Plastic(holders[n]) for n in range(HOLDERS)}
     cards[card_identifier(base + 3)] = model.Plastic(holders[0], "student")
     cards[card_identifier(base + 4)] = model.Plastic(holders[1], locked=True)
-    beginning = model.Model(cards, LIMITS, PURPOSES)
+    beginning = model.Model(cards, LIMITS, PURPOSES, guardians={holders[-1]: GUARDIANS})
     beginning.pots = {holder: model.Pot(posted=OPENING_FEN) for holder in holders}
     beginning.pots[holders[0]].overdraft = OVERDRAFT_FEN
     unguarded = {BANK, FUND, *(caller.payable_account for caller in arena.callers)}
     before = {account: await sums(arena, account) for account in unguarded}
     return World(base, beginning, before, first, await last_batch(arena))
+
+
+def _as_told(limits: model.Limits) -> SpendingLimits:
+    return SpendingLimits(
+        payment_fen=limits.one, day_fen=limits.day, day_payments=limits.payments, campus_day_fen=limits.scene["CAMPUS"]
+    )
 
 
 async def last_batch(arena: Arena) -> int:
@@ -244,7 +254,8 @@ async def compare_states(arena: Arena, world: World) -> None:
     async with driver_session(arena.engine) as driver:
         rows = await driver.fetch(
             "select id, credits_posted_fen - debits_posted_fen, debits_pending_fen, status,"
-            " usage::jsonb -> 'online' ->> 0, usage::jsonb -> 'online' ->> 1, usage::jsonb -> 'online' ->> 2"
+            " usage::jsonb -> 'online' ->> 0, usage::jsonb -> 'online' ->> 1, usage::jsonb -> 'online' ->> 2,"
+            " usage::jsonb -> 'guardian'"
             " from payments.account where id = any($1::bigint[])",
             list(wanted.pots),
         )
@@ -254,6 +265,8 @@ async def compare_states(arena: Arena, world: World) -> None:
     counted = {row[0]: (int(row[4]), int(row[5]), int(row[6])) for row in rows if row[4] is not None}
     assert all(count >= 0 for counts in counted.values() for count in counts)
     assert counted == {holder: spent[:3] for holder, spent in wanted.spent.items()}
+    watched = {(row[0], int(day)): spent[:2] for row in rows for day, spent in (row[7] or {}).items() if spent[1]}
+    assert watched == {day: [sum(fen for _, fen in spent), len(spent)] for day, spent in wanted.watched.items() if spent}
     compare_payments(payments, wanted)
 
 

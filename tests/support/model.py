@@ -156,6 +156,10 @@ class Model:
     taken: set[str] = field(default_factory=set)
     spent: dict[int, tuple[int, int, int, dict[str, int]]] = field(default_factory=dict)
     """Holder → (day, fen, payments, fen by scene)."""
+    guardians: dict[int, Limits] = field(default_factory=dict)
+    """Holder → what a guardian allows, since ever."""
+    watched: defaultdict[tuple[int, int], list[tuple[str, int]]] = field(default_factory=lambda: defaultdict(list))
+    """(holder, day) → (scene, fen) of everything that a child has spent."""
 
     def decide(self, caller: Caller, name: str, asked: Asked, now: int, handle: bytes | None) -> Said:
         """`handle` is the id that the ledger gave the payment, if this makes one."""
@@ -193,9 +197,12 @@ class Model:
             return "CARD_LOCKED"
         if holder.status != "open":
             return f"ACCOUNT_{holder.status.upper()}"
+        if refused := self._over_guardian(plastic.holder, fen, caller.scene, at):
+            return refused
         shares = self._shares(plastic.holder, fen, caller, at, holder.overdraft)
         if shares is None:
             return "INSUFFICIENT_FUNDS"
+        self._watch(plastic.holder, fen, caller.scene, at)
         for purse, share in shares:
             self._move(purse, caller.payee, share)
         return ""
@@ -240,6 +247,7 @@ class Model:
             else f"ACCOUNT_{holder.status.upper()}"
             if holder.status != "open"
             else self._over_limit(plastic, asked.fen, caller.scene, now)
+            or self._over_guardian(number, asked.fen, caller.scene, now)
         )
         shares = None if refused else self._shares(number, asked.fen, caller, now, 0)
         if shares is None:
@@ -255,6 +263,7 @@ class Model:
         if asked.at_once:
             paid.status = "CAPTURED"
         self.payments[handle or b"the ledger made none"] = paid
+        self._watch(number, asked.fen, caller.scene, now)
         day, fen, count, scenes = self._spent(number, now)
         self.spent[number] = day, fen + asked.fen, count + 1, {**scenes, caller.scene: scenes.get(caller.scene, 0) + asked.fen}
         return "", asked.fen, asked.fen if asked.at_once else 0, number
@@ -276,6 +285,25 @@ class Model:
         if scenes.get(scene, 0) + asked > limits.scene.get(scene, FAR):
             return "OVER_CATEGORY_LIMIT"
         return ""
+
+    def _over_guardian(self, holder: int, asked: int, scene: str, at: int) -> str:
+        if holder not in self.guardians or not asked:
+            return ""
+        limits = self.guardians[holder]
+        spent = self.watched[holder, (at + SHANGHAI_MS) // DAY_MS]
+        if asked > limits.one:
+            return "OVER_GUARDIAN_PAYMENT"
+        if sum(fen for _, fen in spent) + asked > limits.day:
+            return "OVER_GUARDIAN_DAY"
+        if len(spent) >= limits.payments:
+            return "OVER_GUARDIAN_COUNT"
+        if sum(fen for where, fen in spent if where == scene) + asked > limits.scene.get(scene, FAR):
+            return "OVER_GUARDIAN_SCENE"
+        return ""
+
+    def _watch(self, holder: int, fen: int, scene: str, at: int) -> None:
+        if holder in self.guardians and fen:
+            self.watched[holder, (at + SHANGHAI_MS) // DAY_MS].append((scene, fen))
 
     def _find(self, caller: Caller, of: str | bytes) -> Paid:
         paid = self._look(caller, of)
@@ -318,6 +346,11 @@ class Model:
         return left
 
     def _make_room(self, paid: Paid, given_back: int, payments: int) -> None:
+        if paid.holder in self.guardians:
+            spent, whole = self.watched[paid.holder, (paid.made_at + SHANGHAI_MS) // DAY_MS], paid.total(1)
+            spent.remove((paid.caller.scene, whole))
+            if not payments:
+                spent.append((paid.caller.scene, whole - given_back))
         day, fen, count, scenes = self.spent.get(paid.holder, (0, 0, 0, {}))
         if day == (paid.made_at + SHANGHAI_MS) // DAY_MS:
             scene = paid.caller.scene

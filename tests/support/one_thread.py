@@ -7,7 +7,7 @@ from datetime import date
 
 from services.payments.domain.account import Account, AccountStatus, HolderAccount
 from services.payments.domain.book import Book, Journal, Rules
-from services.payments.domain.card import Card, CardStatus, CategoryPeriod, StatusPeriod
+from services.payments.domain.card import Card, CardStatus, CategoryPeriod, SpendingLimitPeriod, StatusPeriod
 from services.payments.domain.operation import Answered, OpenAccount, Operation, Ruling
 from services.payments.domain.payment import Payment
 from services.payments.domain.posting import decide, histories_wanted
@@ -24,9 +24,11 @@ def a_card(
     *,
     category: str = "ordinary",
     birth_date: date = date(1990, 6, 15),
+    limits: tuple[SpendingLimitPeriod, ...] = (),
 ) -> Card:
     """In order since ever, unless it is said otherwise."""
-    return Card(name, birth_date, periods, (CategoryPeriod(category, resident=True, valid_from_ms=0),), 1, 1)
+    categories = (CategoryPeriod(category, resident=True, valid_from_ms=0),)
+    return Card(name, birth_date, periods, categories, 1, 1, spending_limit_periods=limits)
 
 
 @dataclass(slots=True)

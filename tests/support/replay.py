@@ -3,7 +3,7 @@
 A tap's body is with its terminal, not in the ledger: what taps did to the accounts is taken from their transfers.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,7 +20,9 @@ from services.payments.domain.admission import redeem
 from services.payments.domain.book import Rules
 from services.payments.domain.operation import NO_DIGEST, Operation, Ruling
 from services.payments.domain.places import Admission
+from services.payments.domain.spent import spend
 from services.payments.domain.tap import Scene, Terminal
+from services.payments.domain.verdict import Reason
 from tests.support.one_thread import OneThread
 
 _TERMINALS = """
@@ -34,6 +36,9 @@ select b.number, b.now, o.row, o.terminal, o.request_id, o.body, o.body_digest, 
 from payments.batch b left join payments.operation o on o.batch = b.number and o.kind not in (10, 12) -- which stand with their taps
 where b.number > $1 order by b.number, o.row"""
 _ADMITTED = "select body, account_id from payments.operation where batch = $1 and kind = 12 order by row"
+_CHARGED = """
+select account_id, terminal, (extract(epoch from event_time) * 1000)::bigint, sum(amount_fen)::bigint
+from payments.transfer where batch = $1 and code = 1 group by row, account_id, terminal, event_time order by row"""
 _TAPS = "select debit_account, credit_account, amount_fen from payments.transfer where batch = $1 order by id"
 
 
@@ -63,12 +68,15 @@ async def replay(engine: AsyncEngine, rules: Rules, after_batch: int = 0) -> tup
     count = 0
     async with driver_session(engine) as driver:
         ledger = await _empty(driver, rules)
-        async for batch in _read(driver, after_batch):
+        terminals = await _read_terminals(driver)
+        async for batch in _read(driver, terminals, after_batch):
             if not batch.operations:
                 for body, account_id in await driver.fetch(_ADMITTED, batch.number):
                     _redeem(ledger, admission_of(body), account_id)
                 for debit, credit, fen in await driver.fetch(_TAPS, batch.number):
                     _apply(ledger, debit, credit, fen)
+                for holder, terminal, at_ms, fen in await driver.fetch(_CHARGED, batch.number):
+                    _watch(ledger, holder, terminals[terminal].scene, at_ms, fen)
                 continue
             operations = [operation for operation, _ in batch.operations]
             journal = ledger.post(operations, batch=batch.number, now_ms=batch.now_ms)
@@ -115,11 +123,24 @@ def _apply(ledger: OneThread, debit: int, credit: int, fen: int) -> None:
         ledger.accrued_fen[credit] += fen
 
 
-async def _read(driver: "asyncpg.Connection[Any]", after_batch: int) -> AsyncIterator[Batch]:
-    terminals = {
+def _watch(ledger: OneThread, holder: int, scene: Scene, at_ms: int, fen: int) -> None:
+    """What a child was charged in a tap counts for what is paid online behind it."""
+    account = ledger.book.locked[holder]
+    assert isinstance(account, HolderAccount)
+    for card in account.cards[:1]:  # all of a holder's cards tell the same limits
+        usage = spend(account.usage, card, fen, scene, at_ms)
+        assert not isinstance(usage, Reason), "a tap was posted that a guardian does not allow"
+        account.use(usage)
+
+
+async def _read_terminals(driver: "asyncpg.Connection[Any]") -> dict[int, Terminal]:
+    return {
         number: Terminal(number, merchant_id, terminal_id, Scene(scene), payee, retired=False)
         for number, merchant_id, terminal_id, scene, payee in await driver.fetch(_TERMINALS)
     }
+
+
+async def _read(driver: "asyncpg.Connection[Any]", terminals: Mapping[int, Terminal], after_batch: int) -> AsyncIterator[Batch]:
     batch: Batch | None = None
     for number, now, row, terminal, request_id, body, digest, *ruled in await driver.fetch(_JOURNAL, after_batch):
         if batch is None or batch.number != number:

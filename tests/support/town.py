@@ -10,7 +10,14 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.servers.postgres import Postgres
-from onecard.card.v1.card_events_pb2 import CardEvent, CardState, CategoryPeriod, StatusPeriod
+from onecard.card.v1.card_events_pb2 import (
+    CardEvent,
+    CardState,
+    CategoryPeriod,
+    SpendingLimitPeriod,
+    SpendingLimits,
+    StatusPeriod,
+)
 from onecard.payments.v1.transactions_pb2 import BusRide, CampusPurchase, ScenicEntry, TransactionBody
 from sdk.merchant.transaction import SignedRecord
 from services.common import topics
@@ -63,10 +70,11 @@ def card_state(
     birth_date: date = date(1990, 6, 15),
     periods: Sequence[tuple[CardStatus, int, int]] = ((CardStatus.NORMAL, LONG_AGO_MS, 0),),
     category: str = "ordinary",
+    limits: Sequence[tuple[SpendingLimits | None, int]] = (),
     version: int = 1,
     account: int | None = None,
 ) -> CardState:
-    """(status, valid from, hotlist published) periods; the card's account follows from its number unless it is given."""
+    """(status, valid from, hotlist published) periods, a guardian's limits as (limits, valid from); the card's account follows from its number unless it is given."""
     return CardState(
         card_identifier=card_identifier(number),
         account_id=FIRST_ACCOUNT + number if account is None else account,
@@ -78,6 +86,7 @@ def card_state(
         category_periods=[CategoryPeriod(category=category, resident=True, valid_from_ms=LONG_AGO_MS)],
         epoch=1,
         version=version,
+        spending_limit_periods=[SpendingLimitPeriod(limits=one, valid_from_ms=since) for one, since in limits],
     )
 
 

@@ -1,6 +1,7 @@
 """The projection of card.events: which account a card draws on, and the states of the cards of each account."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields
 from datetime import date
 from typing import Any, Final, NamedTuple
 
@@ -9,11 +10,22 @@ import msgspec
 from google.protobuf.message import DecodeError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from onecard.card.v1 import card_events_pb2 as messages
 from onecard.card.v1.card_events_pb2 import CardEvent, CardState
 from services.common.clock import instant
 from services.common.database import driver_transaction, place_of
 from services.payments.domain.account import FIRST_HOLDER_ACCOUNT, FIRST_PURSE_ACCOUNT, AccountKind
-from services.payments.domain.card import Card, CardStatus, CategoryPeriod, ElectronicPeriod, ElectronicUse, StatusPeriod
+from services.payments.domain.card import (
+    Card,
+    CardStatus,
+    CategoryPeriod,
+    ElectronicPeriod,
+    ElectronicUse,
+    SpendingLimitPeriod,
+    StatusPeriod,
+)
+from services.payments.domain.limits import Limits
+from services.payments.domain.tap import Scene
 
 _OPEN: Final = """
 insert into payments.account (id, kind, guarded) select id, $2, true from unnest($1::bigint[]) as n(id) order by id
@@ -32,6 +44,10 @@ insert into payments.card_projection (partition, committed_up_to)
 select * from unnest($1::int[], $2::timestamptz[]) as n(partition, committed_up_to) order by partition
 on conflict (partition) do update set committed_up_to = greatest(excluded.committed_up_to, card_projection.committed_up_to)"""
 _FORGET: Final = "delete from payments.card_projection where $1 > 0 and partition >= $1"
+
+_SCENES: Final = {Scene.BUS: "bus_day_fen", Scene.CAMPUS: "campus_day_fen", Scene.SCENIC: "scenic_day_fen"}
+
+_OPTIONAL: Final = {one.name for one in fields(Card) if one.default is not MISSING}
 
 _decode_cards = msgspec.json.Decoder(tuple[Card, ...]).decode
 _encode_json = msgspec.json.Encoder().encode
@@ -78,12 +94,15 @@ def _card(state: CardState) -> Card:
     except ValueError:
         raise CardEventError("birth_date, status or use") from None
     categories = tuple(CategoryPeriod(p.category, p.resident, p.valid_from_ms) for p in state.category_periods)
+    limits = tuple(SpendingLimitPeriod(_limits(p), p.valid_from_ms) for p in state.spending_limit_periods)
     if list(statuses) != sorted(statuses, key=lambda p: p.valid_from_ms):
         raise CardEventError("status_periods out of order")
     if list(categories) != sorted(categories, key=lambda p: p.valid_from_ms):
         raise CardEventError("category_periods out of order")
     if list(uses) != sorted(uses, key=lambda p: p.valid_from_ms):
         raise CardEventError("electronic_periods out of order")
+    if list(limits) != sorted(limits, key=lambda p: p.valid_from_ms):
+        raise CardEventError("spending_limit_periods out of order")
     return Card(
         state.card_identifier,
         birth_date,
@@ -94,7 +113,16 @@ def _card(state: CardState) -> Card:
         state.successor_card_identifier,
         state.predecessor_card_identifier,
         uses,
+        limits,
     )
+
+
+def _limits(period: messages.SpendingLimitPeriod) -> Limits | None:
+    if not period.HasField("limits"):
+        return None
+    said = {field.name: value for field, value in period.limits.ListFields()}
+    scenes = {scene: said[name] for scene, name in _SCENES.items() if name in said}
+    return Limits(said.get("payment_fen"), said.get("day_fen"), said.get("day_payments"), scenes)
 
 
 async def open_holders(driver: "asyncpg.Connection[Any]", ids: Sequence[int]) -> None:
@@ -147,4 +175,5 @@ class CardProjection:
 
 def _encode(cards: Iterable[Card]) -> str:
     """What is empty is left out: every posting writes the account's row anew."""
-    return _encode_json([{k: v for k, v in msgspec.to_builtins(card).items() if v != ""} for card in cards]).decode()
+    states = map(msgspec.to_builtins, cards)
+    return _encode_json([{k: v for k, v in one.items() if v or k not in _OPTIONAL} for one in states]).decode()

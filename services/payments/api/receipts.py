@@ -55,6 +55,10 @@ MESSAGES: Final = {
     Reason.NO_RESERVATION: "未预约该时段",
     Reason.ALREADY_RESERVED: "已预约该时段，或预约数已达上限",
     Reason.NOT_YET_RESERVABLE: "该时段尚未开放预约",
+    Reason.OVER_GUARDIAN_PAYMENT: "超过监护人设定的单笔限额",
+    Reason.OVER_GUARDIAN_DAY: "超过监护人设定的当日限额",
+    Reason.OVER_GUARDIAN_COUNT: "超过监护人设定的当日笔数",
+    Reason.OVER_GUARDIAN_SCENE: "超过监护人设定的此类商户当日限额",
 }
 
 

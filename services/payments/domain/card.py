@@ -8,6 +8,8 @@ from enum import IntEnum
 from operator import attrgetter
 from typing import TypeVar
 
+from services.payments.domain.limits import Limits
+
 
 class CardStatus(IntEnum):
     """Status of the social application; the numbers are those of onecard.card.v1.CardStatus."""
@@ -59,10 +61,18 @@ class ElectronicPeriod:
     valid_from_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class SpendingLimitPeriod:
+    """What a guardian lets a child spend, from `valid_from_ms` until the next period begins; None: as the child likes."""
+
+    limits: Limits | None
+    valid_from_ms: int
+
+
 _SEALED_SINCE_EVER = StatusPeriod(CardStatus.SEALED, 0)
 _ORDINARY_SINCE_EVER = CategoryPeriod("ordinary", resident=False, valid_from_ms=0)
 _valid_from_ms = attrgetter("valid_from_ms")
-P = TypeVar("P", StatusPeriod, CategoryPeriod, ElectronicPeriod)
+P = TypeVar("P", StatusPeriod, CategoryPeriod, ElectronicPeriod, SpendingLimitPeriod)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,8 @@ class Card:
     predecessor_card_identifier: str = ""
     """The card whose place this one takes, or took at the switch."""
     electronic_periods: tuple[ElectronicPeriod, ...] = ()
+    spending_limit_periods: tuple[SpendingLimitPeriod, ...] = ()
+    """Of a child; the last one ends them on the day the child is of age."""
 
     def status_at(self, time_ms: int) -> StatusPeriod:
         """The status period in force at an instant; before the first one the card was still sealed."""
@@ -98,6 +110,11 @@ class Card:
         """What the electronic card may be used for at an instant; before the first period there was none."""
         period = _in_force(self.electronic_periods, time_ms)
         return period.use if period else ElectronicUse.NOTHING
+
+    def spending_limits_at(self, time_ms: int) -> Limits | None:
+        """What a guardian lets the holder spend at an instant; None: nobody limits them."""
+        period = _in_force(self.spending_limit_periods, time_ms)
+        return period.limits if period else None
 
     def newer_than(self, other: "Card") -> bool:
         """Whether this state follows the other one."""

@@ -1,61 +1,68 @@
-"""How much may be paid online: for one payment, for one day, and for one day at one kind of merchant."""
+"""How much may be spent: for one payment, for one day, and for one day at one kind of merchant."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
-from services.payments.domain.account import Usage
-from services.payments.domain.calendar import service_day
 from services.payments.domain.tap import Scene
 from services.payments.domain.verdict import Reason
 
-_KEY = "online"
-"""Under which usage counts the day: [day, fen, payments, {scene: fen}]."""
+
+class Spent(NamedTuple):
+    """What counts on one service day."""
+
+    fen: int = 0
+    payments: int = 0
+    scenes: Mapping[str, int] = {}
+    """Fen by the kind of merchant, whose number is text: it comes out of JSON."""
+
+    def plus(self, amount_fen: int, payments: int, scene: int) -> "Spent":
+        """After a payment; with negative numbers, after one was let go."""
+        key = str(int(scene))
+        scenes = {**self.scenes, key: self.scenes.get(key, 0) + amount_fen}
+        return Spent(self.fen + amount_fen, self.payments + payments, scenes)
+
+
+class Refusals(NamedTuple):
+    """How a refusal is called, by what is exceeded."""
+
+    payment: Reason
+    day: Reason
+    payments: Reason
+    scene: Reason
+
+
+BY_CITY: Final = Refusals(
+    Reason.OVER_PAYMENT_LIMIT, Reason.OVER_DAY_LIMIT, Reason.OVER_DAY_COUNT, Reason.OVER_CATEGORY_LIMIT
+)  # fmt: skip
+BY_GUARDIAN: Final = Refusals(
+    Reason.OVER_GUARDIAN_PAYMENT, Reason.OVER_GUARDIAN_DAY, Reason.OVER_GUARDIAN_COUNT, Reason.OVER_GUARDIAN_SCENE
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """City settings. A limit counts the payment that is asked for, of all cards of one holder and of nobody else."""
+    """The city's, of online payments, or a guardian's. A limit counts what is asked for, of all cards of one holder."""
 
-    payment_fen: int
-    day_fen: int
-    day_payments: int
+    payment_fen: int | None = None
+    """None: there is no such limit."""
+    day_fen: int | None = None
+    day_payments: int | None = None
     scene_day_fen: Mapping[Scene, int] = field(default_factory=dict)
     """By the kind of merchant; where none is named, only the day's limit counts."""
 
-    def refuse(self, usage: Usage, amount_fen: int, scene: Scene, time_ms: int) -> Reason | None:
-        """Why a payment is too much, if it is."""
-        if amount_fen > self.payment_fen:
-            return Reason.OVER_PAYMENT_LIMIT
-        _, fen, payments, scenes = _of_day(usage, service_day(time_ms))
-        if fen + amount_fen > self.day_fen:
-            return Reason.OVER_DAY_LIMIT
-        if payments + 1 > self.day_payments:
-            return Reason.OVER_DAY_COUNT
-        limit = self.scene_day_fen.get(scene)
-        if limit is not None and scenes.get(str(int(scene)), 0) + amount_fen > limit:
-            return Reason.OVER_CATEGORY_LIMIT
+    def refuse(self, spent: Spent, amount_fen: int, scene: Scene, called: Refusals = BY_CITY) -> Reason | None:
+        """Why a payment is too much on a day on which so much was spent before, if it is."""
+        if _over(self.payment_fen, amount_fen):
+            return called.payment
+        if _over(self.day_fen, spent.fen + amount_fen):
+            return called.day
+        if _over(self.day_payments, spent.payments + 1):
+            return called.payments
+        if _over(self.scene_day_fen.get(scene), spent.scenes.get(str(int(scene)), 0) + amount_fen):
+            return called.scene
         return None
 
 
-def count(usage: Usage, amount_fen: int, payments: int, scene: int, time_ms: int) -> Usage:
-    """The usage after a payment; with negative numbers, after one was let go. What another day counted is forgotten."""
-    day, fen, number, scenes = _of_day(usage, service_day(time_ms))
-    key = str(int(scene))
-    spent = [day, fen + amount_fen, number + payments, {**scenes, key: scenes.get(key, 0) + amount_fen}]
-    return {**usage, _KEY: spent}
-
-
-def uncount(usage: Usage, amount_fen: int, payments: int, scene: int, then_ms: int) -> Usage:
-    """The usage after a payment of `then_ms` was let go: the same day's room comes back, another day's does not matter."""
-    counted = usage.get(_KEY)
-    if counted is None or counted[0] != service_day(then_ms):
-        return usage
-    return count(usage, -amount_fen, -payments, scene, then_ms)
-
-
-def _of_day(usage: Usage, day: int) -> tuple[int, int, int, Mapping[str, int]]:
-    """What is counted, and on which day: a clock that is still behind midnight does not open the day before again."""
-    counted = usage.get(_KEY)
-    if counted is None or counted[0] < day:
-        return day, 0, 0, {}
-    return counted[0], counted[1], counted[2], counted[3]
+def _over(limit: int | None, value: int) -> bool:
+    return limit is not None and value > limit

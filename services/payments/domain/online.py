@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 from services.payments.domain.account import Account, AccountStatus, HolderAccount, Purse
 from services.payments.domain.book import Barred, Book, Journal, Ruled, Rules
 from services.payments.domain.card import Card, CardStatus, ElectronicUse, switch_in_progress
-from services.payments.domain.limits import count, uncount
 from services.payments.domain.operation import (
     KIND,
     NO_DIGEST,
@@ -32,6 +31,7 @@ from services.payments.domain.operation import (
 )
 from services.payments.domain.payment import Part, Payment, PaymentStatus
 from services.payments.domain.places import MOST_RESERVATIONS, Reserved, forget, remember, reservations
+from services.payments.domain.spent import count, make_room, spend, spent_online
 from services.payments.domain.transfer import CNY, Code, Leg, payment_id
 from services.payments.domain.verdict import Reason
 
@@ -124,8 +124,11 @@ def _authorize(asked: Authorize, turn: Turn) -> Finding | Problem:
     if refusal := refusal or REASON_OF_ACCOUNT.get(account.status):
         return Finding(refusal, amount_fen, account.id)
     limits = turn.rules.limits.get(card.category_at(turn.now_ms).category) or turn.rules.limits.get("")
-    if limits and (refusal := limits.refuse(account.usage, amount_fen, caller.scene, turn.now_ms)):
+    if limits and (refusal := limits.refuse(spent_online(account.usage, turn.now_ms), amount_fen, caller.scene)):
         return Finding(refusal, amount_fen, account.id)
+    usage = spend(account.usage, card, amount_fen, caller.scene, turn.now_ms)
+    if isinstance(usage, Reason):
+        return Finding(usage, amount_fen, account.id)
     shares = account.split(amount_fen, caller, turn.rules.purposes, turn.now_ms, overdraft=False)
     if shares is None:
         return Finding(Reason.INSUFFICIENT_FUNDS, amount_fen, account.id)
@@ -154,7 +157,7 @@ def _authorize(asked: Authorize, turn: Turn) -> Finding | Problem:
         payment.status = PaymentStatus.CAPTURED
         for part in payment.parts:
             part.captured_fen = part.held_fen
-    account.use(count(account.usage, amount_fen, 1, caller.scene, turn.now_ms))
+    account.use(count(usage, amount_fen, 1, caller.scene, turn.now_ms))
     turn.book.payments[payment.id] = payment
     return Finding(Reason.NONE, amount_fen, account.id, payment.id)
 
@@ -302,7 +305,7 @@ def _make_room(payment: Payment, amount_fen: int, payments: int, turn: Turn) -> 
     assert isinstance(holder, HolderAccount)
     if payment.is_reservation:
         return holder.use(forget(holder.usage, payment.id))
-    return holder.use(uncount(holder.usage, amount_fen, payments, payment.scene, payment.create_time_ms))
+    return holder.use(make_room(holder, amount_fen, payments, payment.scene, payment.create_time_ms))
 
 
 def _give_back(payment: Payment, amount_fen: int, code: Code, turn: Turn) -> Finding:

@@ -5,7 +5,7 @@ Pure; runs under the locks of its accounts.
 
 from collections.abc import Sequence
 
-from services.payments.domain.account import AccountStatus, HolderAccount
+from services.payments.domain.account import AccountStatus, HolderAccount, Usage
 from services.payments.domain.admission import admit, find_admission
 from services.payments.domain.book import Book, Decided, Journal, Rules, Sitting
 from services.payments.domain.card import LOST, Card, CardStatus
@@ -14,6 +14,7 @@ from services.payments.domain.operation import Operation
 from services.payments.domain.rating.price import Identity
 from services.payments.domain.rating.rule import Fare, State
 from services.payments.domain.ride import Adjusted, Held, History, Parts, Ride, adjust, state_of, wanted_since
+from services.payments.domain.spent import spend
 from services.payments.domain.tap import Tap
 from services.payments.domain.tariff import Tariff
 from services.payments.domain.transfer import Code, Leg
@@ -152,9 +153,8 @@ def _accept(tap: Tap, account: HolderAccount, tariff: Tariff, sitting: Sitting) 
     if tariff.remembers:
         return _ride(tap, account, card, tariff, sitting)
     fare, _ = tariff.rate(tap, card, _NOTHING)
-    if _pay(tap, account, fare, sitting) is None:
-        return Reason.INSUFFICIENT_FUNDS
-    return fare
+    parts = _pay(tap, account, card, fare, sitting)
+    return parts if isinstance(parts, Reason) else fare
 
 
 def _ride(tap: Tap, account: HolderAccount, card: Card, tariff: Tariff, sitting: Sitting) -> Reason | Fare:
@@ -179,9 +179,9 @@ def _ride(tap: Tap, account: HolderAccount, card: Card, tariff: Tariff, sitting:
         if refusal := limit.refuse(tap, counted):
             return refusal
     fare, after = tariff.rate(tap, card, before)
-    parts = _pay(tap, account, fare, sitting)
-    if parts is None:
-        return Reason.INSUFFICIENT_FUNDS
+    parts = _pay(tap, account, card, fare, sitting)
+    if isinstance(parts, Reason):
+        return parts
     ride = Ride(tap, account.id, key, before, fare, parts)
     journal.rides.append(ride)
     if history is not None:
@@ -193,8 +193,14 @@ def _ride(tap: Tap, account: HolderAccount, card: Card, tariff: Tariff, sitting:
     return fare
 
 
-def _pay(tap: Tap, account: HolderAccount, fare: Fare, sitting: Sitting) -> Parts | None:
-    """Pay the merchant out of the purses that may, and funds what the holder does not; None when they do not bear it."""
+def _pay(tap: Tap, account: HolderAccount, card: Card, fare: Fare, sitting: Sitting) -> Parts | Reason:
+    """Pay the merchant out of the purses that may, and funds what the holder does not; or why the holder cannot, or may not."""
+    usage: Usage | None = None
+    if card.spending_limit_periods:
+        within = spend(account.usage, card, fare.charged_fen, tap.terminal.scene, tap.event_time_ms)
+        if isinstance(within, Reason):
+            return within
+        usage = within
     row, legs = sitting.journal.row, sitting.journal.legs
     number, payee, event_ms = tap.terminal.number, tap.terminal.payable_account, tap.event_time_ms
     leg = 0
@@ -202,7 +208,7 @@ def _pay(tap: Tap, account: HolderAccount, fare: Fare, sitting: Sitting) -> Part
     if account.purses:
         shares = account.split(fare.charged_fen, tap.terminal, sitting.rules.purposes, event_ms, overdraft=True)
         if shares is None:
-            return None
+            return Reason.INSUFFICIENT_FUNDS
         for purse, share in shares:
             purse.take(share)
             legs.append(Leg(number, tap.sequence, event_ms, row, leg, _CHARGE, purse.id, payee, share, account.id))
@@ -210,7 +216,7 @@ def _pay(tap: Tap, account: HolderAccount, fare: Fare, sitting: Sitting) -> Part
         parts = tuple((purse.id, share) for purse, share in shares)
     elif fare.charged_fen:
         if not account.can_pay(fare.charged_fen):
-            return None
+            return Reason.INSUFFICIENT_FUNDS
         account.take(fare.charged_fen)
         legs.append(Leg(number, tap.sequence, event_ms, row, 0, _CHARGE, account.id, payee, fare.charged_fen, account.id))
         leg = 1
@@ -218,6 +224,8 @@ def _pay(tap: Tap, account: HolderAccount, fare: Fare, sitting: Sitting) -> Part
     for fund, share in fare.shares:
         legs.append(Leg(number, tap.sequence, event_ms, row, leg, Code.CONCESSION, fund, payee, share, account.id))
         leg += 1
+    if usage is not None:
+        account.use(usage)
     return parts
 
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from services.payments.domain.account import Usage
-from services.payments.domain.limits import Limits, count, uncount
+from services.payments.domain.account import AccountStatus, HolderAccount, Usage
+from services.payments.domain.limits import Limits
+from services.payments.domain.spent import count, make_room, spent_online
 from services.payments.domain.tap import Scene
 from services.payments.domain.verdict import Reason
 from tests.support.one_thread import OneThread, a_card
@@ -36,6 +37,10 @@ def a_limited_hall(available_fen: int = 100_000) -> OneThread:
     return a_hall(rules=LIMITED, ann=holder(ANN, available_fen, a_card("A"), a_card("A2"), a_card("S", category="student")))
 
 
+def uncount(usage: Usage, fen: int, payments: int, scene: Scene, then_ms: int) -> Usage:
+    return make_room(HolderAccount(ANN, 0, 0, AccountStatus.OPEN, usage=usage), fen, payments, scene, then_ms)
+
+
 def spent(*payments: tuple[int, Scene], at_ms: int = NOW) -> Usage:
     usage = NOTHING
     for fen, scene in payments:
@@ -62,22 +67,22 @@ def spent(*payments: tuple[int, Scene], at_ms: int = NOW) -> Usage:
 def test_every_limit_is_reached_to_the_last_fen_and_no_further(
     usage: Usage, fen: int, scene: Scene, wanted: Reason | None
 ) -> None:
-    assert LIMITS.refuse(usage, fen, scene, NOW) is wanted
+    assert LIMITS.refuse(spent_online(usage, NOW), fen, scene) is wanted
 
 
 def test_what_was_counted_yesterday_does_not_count_today() -> None:
     usage = spent((500, Scene.BUS), (500, Scene.BUS), (200, Scene.BUS), at_ms=MIDNIGHT - 1)
-    assert LIMITS.refuse(usage, 1, Scene.BUS, MIDNIGHT - 1) is Reason.OVER_DAY_LIMIT
-    assert LIMITS.refuse(usage, 500, Scene.BUS, MIDNIGHT) is None
+    assert LIMITS.refuse(spent_online(usage, MIDNIGHT - 1), 1, Scene.BUS) is Reason.OVER_DAY_LIMIT
+    assert LIMITS.refuse(spent_online(usage, MIDNIGHT), 500, Scene.BUS) is None
     today = count(usage, 500, 1, Scene.BUS, MIDNIGHT)
-    assert LIMITS.refuse(today, 500, Scene.BUS, MIDNIGHT) is None
+    assert LIMITS.refuse(spent_online(today, MIDNIGHT), 500, Scene.BUS) is None
     assert today == spent((500, Scene.BUS), at_ms=MIDNIGHT)
 
 
 def test_a_clock_that_is_behind_does_not_open_the_day_before_again() -> None:
     """Two processes need not agree on midnight to the millisecond."""
     today = spent((500, Scene.BUS), (500, Scene.BUS), at_ms=MIDNIGHT)
-    assert LIMITS.refuse(today, 201, Scene.BUS, MIDNIGHT - 1) is Reason.OVER_DAY_LIMIT
+    assert LIMITS.refuse(spent_online(today, MIDNIGHT - 1), 201, Scene.BUS) is Reason.OVER_DAY_LIMIT
     late = count(today, 200, 1, Scene.BUS, MIDNIGHT - 1)
     assert late == spent((500, Scene.BUS), (500, Scene.BUS), (200, Scene.BUS), at_ms=MIDNIGHT)
     assert uncount(late, 200, 1, Scene.BUS, MIDNIGHT - 1) is late
