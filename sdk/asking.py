@@ -6,7 +6,8 @@ import random
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias, TypedDict, Unpack
 
 import grpc
 
@@ -99,3 +100,29 @@ class Asking:
 def new_request_id() -> str:
     """Never given before."""
     return f"R-{uuid.uuid4().hex}"
+
+
+class Patience(TypedDict, total=False):
+    """How a question is asked, in seconds; `trouble` hears of each attempt that failed."""
+
+    answer_seconds: float
+    patience_seconds: float
+    trouble: Trouble | None
+
+
+class Asker:
+    """Somebody at one end of a line: what tills, desks and windows have in common."""
+
+    def __init__(self, line: Line, **patience: Unpack[Patience]) -> None:
+        """The line is closed with it."""
+        self._asking = Asking(line, **patience)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the line."""
+        self._asking.close()

@@ -4,44 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from types import TracebackType
+from typing import Unpack
 
 from onecard.payments.v1 import reservations_pb2 as messages
 from onecard.payments.v1.reservations_pb2_grpc import ReservationServiceStub
-from sdk.asking import ANSWER_SECONDS, PATIENCE_SECONDS, Asking, Trouble, new_request_id
+from sdk.asking import Asker, Patience, new_request_id
 from sdk.merchant.access import Line
 from sdk.till.receipt import Receipt, receipt_of
 from sdk.till.till import reference
 
 
-class Reservations:
+class Reservations(Asker):
     """As a site, one of its terminals, or a window of the city. Methods block until there is a verdict.
 
     They raise as those of `Till`. A slot that was full a moment ago is asked for again with the same request id, until the
     ledger has decided. A reservation is named by its id (`payment_id` of its receipt), or by the request id that asked for it.
     """
 
-    def __init__(
-        self,
-        line: Line,
-        *,
-        answer_seconds: float = ANSWER_SECONDS,
-        patience_seconds: float = PATIENCE_SECONDS,
-        trouble: Trouble | None = None,
-    ) -> None:
-        """The line is closed with the desk. `trouble` hears of each attempt that failed."""
-        self._asking = Asking(line, answer_seconds=answer_seconds, patience_seconds=patience_seconds, trouble=trouble)
+    def __init__(self, line: Line, **patience: Unpack[Patience]) -> None:
+        """The line is closed with it."""
+        super().__init__(line, **patience)
         self._stub = ReservationServiceStub(line.channel)
-
-    def __enter__(self) -> Reservations:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the line."""
-        self._asking.close()
 
     def reserve(
         self, card_identifier: str, begin_time_ms: int, places: int = 1, *, merchant_id: str = "", request_id: str = ""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from types import TracebackType
-from typing import Final
+from typing import Final, Unpack
 
 from onecard.money.v1.money_pb2 import Money
 from onecard.payments.v1 import payments_pb2 as messages
 from onecard.payments.v1.payments_pb2_grpc import PaymentsServiceStub
-from sdk.asking import ANSWER_SECONDS, PATIENCE_SECONDS, Asking, Trouble, new_request_id
+from sdk.asking import Asker, Patience, new_request_id
 from sdk.merchant.access import Line
 from sdk.till.receipt import Payment, Receipt, payment_of, receipt_of
 
 _PAYMENT_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
-class Till:
+class Till(Asker):
     """One till or window, as its certificate names it. Methods block until there is a verdict.
 
     They raise NotAcceptedError when the platform does not take the question, and OutcomeUnknownError when no answer came: then
@@ -24,27 +23,10 @@ class Till:
     request id of its `pay` or `hold`.
     """
 
-    def __init__(
-        self,
-        line: Line,
-        *,
-        answer_seconds: float = ANSWER_SECONDS,
-        patience_seconds: float = PATIENCE_SECONDS,
-        trouble: Trouble | None = None,
-    ) -> None:
-        """The line is closed with the till. `trouble` hears of each attempt that failed."""
-        self._asking = Asking(line, answer_seconds=answer_seconds, patience_seconds=patience_seconds, trouble=trouble)
+    def __init__(self, line: Line, **patience: Unpack[Patience]) -> None:
+        """The line is closed with it."""
+        super().__init__(line, **patience)
         self._stub = PaymentsServiceStub(line.channel)
-
-    def __enter__(self) -> Till:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the line."""
-        self._asking.close()
 
     def pay(self, card_identifier: str, amount_fen: int, *, token: str = "", request_id: str = "") -> Receipt:
         """Take money of a card at once; with a token of an electronic card, the identifier is empty."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Unpack
 
-from sdk.asking import ANSWER_SECONDS, PATIENCE_SECONDS, Asking, Trouble, new_request_id
+from sdk.asking import Asker, Patience, new_request_id
 from sdk.merchant.access import Line
 from sdk.till.errors import NotAcceptedError
 from sdk.window.answers import ApplicationAnswer, CardAnswer
@@ -15,40 +14,22 @@ MOST_BYTES: Final = 64 * 1024
 """Of one message."""
 
 
-class Terminal:
+class Terminal(Asker):
     """One terminal, as its certificate names it. Methods block until there is an answer.
 
     They raise NotAcceptedError when the platform does not take the question (`SIGN_IN_NEEDED`, `NOT_YOUR_RIGHT`), and
     OutcomeUnknownError when no answer came: then ask again with the same request id. What a rule says no to is an ordinary
-    answer with a `refusal`.
+    answer with a `refusal`. Whoever is signed in stays so when it is closed.
     """
 
     TOKEN: ClassVar[str]
     """The name under which the token goes with each call."""
 
-    def __init__(
-        self,
-        line: Line,
-        *,
-        token: str = "",
-        answer_seconds: float = ANSWER_SECONDS,
-        patience_seconds: float = PATIENCE_SECONDS,
-        trouble: Trouble | None = None,
-    ) -> None:
+    def __init__(self, line: Line, *, token: str = "", **patience: Unpack[Patience]) -> None:
         """The line is closed with it. `token`: of somebody who signed in, or was let in, here before."""
-        self._asking = Asking(line, answer_seconds=answer_seconds, patience_seconds=patience_seconds, trouble=trouble)
+        super().__init__(line, **patience)
         self._channel = line.channel
         self._take(token)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the line; whoever is signed in stays so."""
-        self._asking.close()
 
     def _take(self, token: str) -> None:
         """From now on it is they who ask; empty: nobody."""

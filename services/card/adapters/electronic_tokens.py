@@ -4,14 +4,12 @@ from hashlib import sha256
 from typing import Final
 
 from google.protobuf.message import DecodeError
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from onecard.card.v1.electronic_tokens_pb2 import ElectronicToken
 from services.card.domain.electronic import TokenPurpose
 from services.common.errors import Code, DomainError
+from services.common.shared_memory import open_redis
 
 _KEY: Final = "electronic:token:"
 _CURRENT: Final = "electronic:current:"
@@ -36,15 +34,7 @@ class ElectronicTokens:
 
     def __init__(self, redis_address: str) -> None:
         """`redis_address` is host:port; empty: there is none."""
-        host, _, port = redis_address.rpartition(":")
-        # One more try at once: a connection that a restarted server has closed is found only when it is used.
-        self._redis = redis_address and Redis(
-            host=host,
-            port=int(port),
-            socket_timeout=_ANSWER_SECONDS,
-            socket_connect_timeout=_ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = redis_address and open_redis(redis_address, _ANSWER_SECONDS)
 
     async def leave(
         self, token: str, card_identifier: str, purpose: TokenPurpose, seconds: int, now_ms: int

@@ -7,11 +7,9 @@ import time
 from typing import Final
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from services.common.shared_memory import open_redis
 from services.payments.domain.places import Slot
 
 log = structlog.get_logger()
@@ -26,15 +24,7 @@ class FullSlots:
 
     def __init__(self, redis_address: str) -> None:
         """`redis_address` is host:port; empty: there is none."""
-        host, _, port = redis_address.rpartition(":")
-        # One more try at once: a connection that a restarted server has closed is found only when it is used.
-        self._redis = redis_address and Redis(
-            host=host,
-            port=int(port),
-            socket_timeout=_ANSWER_SECONDS,
-            socket_connect_timeout=_ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = redis_address and open_redis(redis_address, _ANSWER_SECONDS)
         self._away_until = 0.0
 
     async def refuse(self, slot: Slot, places: int) -> bool:

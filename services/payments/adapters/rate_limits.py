@@ -14,13 +14,11 @@ from typing import Final, NoReturn
 
 import structlog
 from redis import RedisError
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 
 from services.common.errors import Code, DomainError
 from services.common.peer import Subject
+from services.common.shared_memory import open_redis
 from services.payments.metrics import RATE_LIMITS_LOCAL
 
 log = structlog.get_logger()
@@ -149,12 +147,7 @@ class RateLimits:
         if not self._address:
             yield None
             return
-        host, _, port = self._address.rpartition(":")
-        # One more try at once: a connection that a restarted server has closed is found only when it is used.
-        retry = Retry(NoBackoff(), 1)
-        redis = Redis(
-            host=host, port=int(port), socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS, retry=retry
-        )
+        redis = open_redis(self._address, ANSWER_SECONDS)
         try:
             yield redis.register_script(_TAKE)
         finally:
