@@ -11,6 +11,8 @@ from services.payments.domain.operation import (
     Operation,
     PaymentReference,
 )
+from services.payments.domain.places import ReservationTerms
+from services.payments.domain.tap import Scene
 from services.payments.domain.transfer import CNY
 from tests.support import model
 from tests.support.arena import HOLDERS, HOUR_MS, PURPOSES, WRITERS, Arena, as_caller, ask_and_compare, decide_again, open_world
@@ -22,6 +24,7 @@ from tests.support.town import (
     purchase,
 )
 
+MOST_PLACES = 3
 STATUSES = ["open", "open", "open", "frozen", "closed"]
 
 
@@ -39,6 +42,16 @@ class Authorization(NamedTuple):
     card: int
     fen: int
     at_once: bool
+    hours: int
+
+
+class Reservation(NamedTuple):
+    """Of places for a card's holder."""
+
+    writer: int
+    card: int
+    places: int
+    once: bool
     hours: int
 
 
@@ -101,6 +114,19 @@ class Crowd:
         self.ask(
             asked.writer, asked.hours, operation, model.Authorize(self.card(asked.card), asked.fen, asked.at_once, hold_ms)
         )
+
+    def reserve(self, name: Name, asked: Reservation) -> None:
+        slot = self.world.slot
+        account = self.arena.ledgers[0].places[slot.key]
+        terms = ReservationTerms(Scene.SCENIC, account, 0, MOST_PLACES, asked.once, slot.ends_ms)
+        operation = requests.reserve(
+            self.arena.callers[name.caller], name.request_id, self.card(asked.card), slot, asked.places, terms
+        )
+        wanted = model.Reserve(
+            self.card(asked.card), slot.merchant_id, account, self.arena.rules.places_taken_account, slot.ends_ms, asked.places,
+            MOST_PLACES, asked.once,
+        )  # fmt: skip
+        self.ask(asked.writer, asked.hours, operation, wanted)
 
     def void(self, name: Name, writer: int) -> None:
         reference = PaymentReference(None, name.request_id)

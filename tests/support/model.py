@@ -10,6 +10,7 @@ from typing import NamedTuple
 DAY_MS = 24 * 3_600_000
 SHANGHAI_MS = 8 * 3_600_000
 FAR = 10**18
+MOST_RESERVED = 20
 
 
 class Caller(NamedTuple):
@@ -57,6 +58,9 @@ class Paid:
     ends_at: int
     parts: list[list[int]]
     status: str = "HELD"
+
+    places: bool = False
+    """Whether it is of places, and no money."""
 
     def total(self, column: int) -> int:
         return sum(part[column] for part in self.parts)
@@ -127,7 +131,20 @@ class Expire(NamedTuple):
     of: bytes
 
 
-Asked = Authorize | Capture | Void | Refund | TopUp | Post | OpenPurse | OpenPot | SetStatus | Expire
+class Reserve(NamedTuple):
+    """Places of a slot: of the account that counts them, promised to the one that collects what is taken."""
+
+    card: str
+    site: str
+    account: int
+    taken: int
+    ends: int
+    places: int
+    most: int
+    once: bool
+
+
+Asked = Authorize | Capture | Void | Refund | TopUp | Post | OpenPurse | OpenPot | SetStatus | Expire | Reserve
 Said = tuple[str, int, int, int]
 """(reason, amount, moved, account)"""
 
@@ -154,6 +171,8 @@ class Model:
     names: dict[tuple[int, str], tuple[str, bytes | None]] = field(default_factory=dict)
     """(caller, name) → what was asked under it, and the payment that it made."""
     taken: set[str] = field(default_factory=set)
+    reserved: defaultdict[int, dict[bytes, str]] = field(default_factory=lambda: defaultdict(dict))
+    """Holder → reservation → site."""
     spent: dict[int, tuple[int, int, int, dict[str, int]]] = field(default_factory=dict)
     """Holder → (day, fen, payments, fen by scene)."""
     guardians: dict[int, Limits] = field(default_factory=dict)
@@ -166,6 +185,10 @@ class Model:
         match asked:
             case Authorize():
                 said = self._authorize(caller, asked, now, handle)
+                self.names[caller.number, name] = "authorize", None if said[0] else handle
+                return said
+            case Reserve():
+                said = self._reserve(caller, asked, now, handle)
                 self.names[caller.number, name] = "authorize", None if said[0] else handle
                 return said
             case Void():
@@ -319,7 +342,7 @@ class Model:
 
     def _capture(self, paid: Paid, asked: Capture) -> Said:
         fen = paid.held if asked.fen is None else asked.fen
-        if paid.status != "HELD":
+        if paid.status != "HELD" or paid.places:
             return "NOT_HELD", fen, 0, paid.holder
         if fen > paid.held:
             return "EXCEEDS_HOLD", fen, 0, paid.holder
@@ -341,6 +364,10 @@ class Model:
             self.pots[part[0]].held -= part[1] - part[2]
             self.promised[paid.caller.payee] -= part[1] - part[2]
         paid.status = status
+        if paid.places:
+            handle = next(handle for handle, other in self.payments.items() if other is paid)
+            del self.reserved[paid.holder][handle]
+            return 0
         if left:
             self._make_room(paid, left, 0 if paid.total(2) else 1)
         return left
@@ -382,7 +409,7 @@ class Model:
 
     def _refund(self, paid: Paid, asked: int | None, now: int) -> Said:
         fen = paid.kept if asked is None else asked
-        if not 0 < fen <= paid.kept:
+        if not 0 < fen <= paid.kept or paid.places:
             return "EXCEEDS_PAID", fen, 0, paid.holder
         if self.pots[paid.holder].status == "closed":
             return "ACCOUNT_CLOSED", fen, 0, paid.holder
@@ -395,6 +422,34 @@ class Model:
             over = purse.owner and (purse.status == "closed" or now >= (purse.void_after or FAR))
             self._move(paid.caller.payee, purse.fund if over else part[0], share)
         return "", fen, fen, paid.holder
+
+    def _reserve(self, caller: Caller, asked: Reserve, now: int, handle: bytes | None) -> Said:
+        plastic = self.cards[asked.card]
+        number, holder = plastic.holder, self.pots[plastic.holder]
+        places, mine = self.pots[asked.account], self.reserved[number]
+        refused = (
+            "CARD_LOCKED"
+            if plastic.locked
+            else f"ACCOUNT_{holder.status.upper()}"
+            if holder.status != "open"
+            else "OUTSIDE_HOURS"
+            if now >= asked.ends
+            else "TOO_MANY_RIDERS"
+            if asked.places > asked.most
+            else "ALREADY_RESERVED"
+            if (asked.once and asked.site in mine.values()) or len(mine) == MOST_RESERVED
+            else "QUOTA_FULL"
+            if places.status != "open" or asked.places > places.free
+            else ""
+        )
+        if not refused:
+            places.held += asked.places
+            self.promised[asked.taken] += asked.places
+            owner = caller._replace(payee=asked.taken, merchant=asked.site)
+            parts = [[asked.account, asked.places, 0, 0]]
+            self.payments[handle or b"the ledger made none"] = Paid(owner, number, False, now, asked.ends, parts, places=True)
+            mine[handle or b""] = asked.site
+        return refused, 0, 0, number
 
     # Accounts
 

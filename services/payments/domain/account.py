@@ -65,6 +65,10 @@ class Account:
         """Whether money and overdraft bear the whole amount."""
         return self.available_fen + self.overdraft_fen >= amount_fen
 
+    def gives(self, amount_fen: int) -> bool:
+        """Whether so much may be taken from it now, overdraft included."""
+        return self.status is AccountStatus.OPEN and self.can_pay(amount_fen)
+
     def take(self, amount_fen: int) -> None:
         """Take an amount that was found to be there."""
         self.available_fen -= amount_fen

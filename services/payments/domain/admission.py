@@ -25,7 +25,7 @@ def find_admission(tap: Tap, account: HolderAccount, quota: Quota, sitting: Sitt
     if slot is None:
         return Reason.OUTSIDE_HOURS
     places = book.locked[book.places[slot.key]]
-    return Admission(places.id, tap.facts.riders, None) if places.can_pay(tap.facts.riders) else Reason.QUOTA_FULL
+    return Admission(places.id, tap.facts.riders, None) if places.gives(tap.facts.riders) else Reason.QUOTA_FULL
 
 
 def admit(admission: Admission, tap: Tap, account: HolderAccount, sitting: Sitting) -> None:

@@ -341,7 +341,7 @@ def _reserve(asked: Reserve, turn: Turn) -> Finding | Problem:
     if (held and terms.once) or len(reservations(account.usage)) >= MOST_RESERVATIONS:
         return Finding(Reason.ALREADY_RESERVED, 0, account.id)
     quota = turn.book.locked[terms.places_account]
-    if not quota.can_pay(places):
+    if not quota.gives(places):
         return Finding(Reason.QUOTA_FULL, 0, account.id)
     caller = asked.request.caller
     payment = Payment(

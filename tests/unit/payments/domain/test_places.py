@@ -100,6 +100,15 @@ def test_gates_share_the_places_and_the_last_one_is_given_once() -> None:
     assert enter(hall, at_ms=PM.begins_ms, gate=OTHER_GATE) is Reason.NONE, "the next slot has places of its own"
 
 
+def test_a_slot_that_the_office_has_frozen_gives_no_place_but_those_that_are_reserved() -> None:
+    hall = a_site()
+    hall.rule(reserve())
+    hall.book.locked[MORNING].status = AccountStatus.FROZEN
+    assert hall.reason(reserve(card="B")) is Reason.QUOTA_FULL
+    assert enter(hall, "B") is Reason.QUOTA_FULL
+    assert enter(hall) is Reason.NONE
+
+
 def test_who_is_refused_for_money_takes_no_place() -> None:
     hall = a_site(fen=1_001)
     assert enter(hall) is Reason.INSUFFICIENT_FUNDS
