@@ -120,7 +120,8 @@ class Street:
         self._spool = Spool(spools / "fleet.spool")
         self._client = MerchantClient(bootstrap, self._spool, access, linger_ms=plan.linger_ms, on_answers=_count_answers)
         self._validators = Validators(spools / "fleet.hotlist", card_access)
-        self._garden = Garden(access, plan.cards, self._chance)
+        # With chances of its own: its thread must not change what the street does with a seed.
+        self._garden = Garden(access, plan.cards, Random(plan.seed))  # noqa: S311  # a city, not a secret
         keys = self._client.keys
         self._mischief = Mischief(bootstrap, access, keys, spools, self._chance, cards=plan.cards, linger_ms=plan.linger_ms)
 

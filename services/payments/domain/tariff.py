@@ -142,6 +142,8 @@ class Tariffs:
 
     def __init__(self, tariffs: Iterable[Tariff]) -> None:
         self._of_terminal: dict[int, Sequence[Tariff]] = {}
+        self._limited: dict[int, bool] = {}
+        """Whether a terminal's taps may take places, by its number: few do, and each batch asks of each tap."""
         self._newest_first: dict[tuple[Scene, str], list[Tariff]] = {}
         for tariff in sorted(tariffs, key=lambda t: t.valid_from_ms, reverse=True):
             for merchant in tariff.merchants or ("",):
@@ -175,12 +177,18 @@ class Tariffs:
         """Whose places taps may take."""
         if not self.has_quotas:
             return set()
-        return {
-            slot
-            for tap in taps
-            if (tariff := self.in_force(tap)) is not None and tariff.quota is not None and tariff.quota.takes_place(tap)
-            for slot in tariff.quota.near(tap.terminal.merchant_id, tap.event_time_ms)
-        }
+        limited = self._limited
+        return {slot for tap in taps if limited.get(tap.terminal.number, True) for slot in self._slots_of(tap)}
+
+    def _slots_of(self, tap: Tap) -> Iterable[Slot]:
+        number = tap.terminal.number
+        if number not in self._limited:
+            found = self._of_merchant(tap.terminal.scene, tap.terminal.merchant_id)
+            self._limited[number] = any(tariff.quota for tariff in found)
+        tariff = self.in_force(tap)
+        if tariff is None or tariff.quota is None or not tariff.quota.takes_place(tap):
+            return ()
+        return tariff.quota.near(tap.terminal.merchant_id, tap.event_time_ms)
 
     def _of_merchant(self, scene: Scene, merchant_id: str) -> Sequence[Tariff]:
         return self._newest_first.get((scene, merchant_id)) or self._newest_first.get((scene, "")) or ()
