@@ -15,11 +15,12 @@ import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.plan import ONE_BY_ONE_LANES
-from bench.programs.posting import collect_garbage_seldom, config, make_ledger
+from bench.programs.posting import config, make_ledger
 from bench.taps import cards
 from onecard.payments.v1.payments_pb2 import AuthorizeRequest, AuthorizeResponse
 from onecard.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
 from services.common.database import make_engine
+from services.common.garbage import collect_garbage_seldom
 from services.common.grpc.listen import Listen
 from services.common.grpc.metrics import CALLS
 from services.common.grpc.revocation import RevocationList

@@ -15,7 +15,6 @@ from bench.errors import BenchError
 from bench.people import OUTLET, header, parts, rows
 from bench.plan import IN_FLIGHT
 from bench.programs.caller import credentials_of
-from bench.programs.posting import collect_garbage_seldom
 from onecard.card.v1 import applications_pb2 as messages
 from onecard.card.v1.applications_pb2_grpc import ApplicationServiceStub
 from services.card.adapters.city_settings import read_city_settings
@@ -27,6 +26,7 @@ from services.card.domain.actor import Actor, ActorKind, Role
 from services.card.handlers.submit_batch import ROWS_A_TRANSACTION, Row, SubmitBatch
 from services.common.clock import now_ms
 from services.common.database import make_engine
+from services.common.garbage import collect_garbage_seldom
 from services.common.keyvault.software import open_token
 
 _CLERK = Actor(ActorKind.STAFF, 1, frozenset({Role.CLERK}), terminal="onecard://merchant/CITY-HALL/terminal/WINDOW-2")

@@ -16,7 +16,7 @@ import uvloop
 
 from bench.calls import Answered, log_of
 from bench.plan import CALLS_A_CONNECTION
-from bench.programs.posting import collect_garbage_seldom
+from services.common.garbage import collect_garbage_seldom
 
 
 class Questions(msgspec.Struct, frozen=True):

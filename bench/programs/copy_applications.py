@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.plan import IN_FLIGHT
 from bench.programs.batches import Brought
-from bench.programs.posting import collect_garbage_seldom
 from services.common.database import driver_transaction, make_engine
+from services.common.garbage import collect_garbage_seldom
 
 Chunk = list[tuple[str, bytes]]
 """Tables in order, each with its rows as COPY takes them: of one transaction."""

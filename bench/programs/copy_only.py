@@ -14,8 +14,9 @@ import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.plan import IN_FLIGHT, LEDGER_BATCH
-from bench.programs.posting import collect_garbage_seldom, config
+from bench.programs.posting import config
 from services.common.database import driver_transaction, make_engine
+from services.common.garbage import collect_garbage_seldom
 from services.payments.adapters.rows import copy_rows, rows_of_copy
 
 

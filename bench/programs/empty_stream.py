@@ -9,9 +9,9 @@ import typer
 import uvloop
 
 from bench.programs.issue import Script
-from bench.programs.posting import collect_garbage_seldom
 from onecard.issuance.v1 import issuance_pb2 as messages
 from onecard.issuance.v1.issuance_pb2_grpc import IssuanceServiceServicer, add_IssuanceServiceServicer_to_server
+from services.common.garbage import collect_garbage_seldom
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal

@@ -18,12 +18,12 @@ import uvloop
 from bench.calls import Answered
 from bench.plan import CALLS_A_CONNECTION
 from bench.programs.caller import credentials_of
-from bench.programs.posting import collect_garbage_seldom
 from onecard.card.v1.cards_pb2 import PARTY_HOLDER_IN_PERSON, Presented
 from onecard.issuance.v1 import issuance_pb2 as messages
 from onecard.issuance.v1.issuance_pb2_grpc import IssuanceServiceStub
 from sdk.window.issuance import transmit
 from services.card.api.actors import SHIFT_KEY
+from services.common.garbage import collect_garbage_seldom
 from simulation.chips.card import Chip
 from simulation.chips.factory import Factory
 from simulation.chips.kind import read_kinds

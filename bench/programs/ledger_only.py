@@ -12,11 +12,12 @@ import typer
 import uvloop
 
 from bench.plan import IN_FLIGHT, LEDGER_BATCH
-from bench.programs.posting import collect_garbage_seldom, config, make_ledger, make_verifier
+from bench.programs.posting import config, make_ledger, make_verifier
 from bench.signing import keys_from_environment
 from bench.taps import taps
 from services.common.clock import now_ms
 from services.common.database import make_engine
+from services.common.garbage import collect_garbage_seldom
 from services.payments.adapters.dead_letters import Entry
 from services.payments.adapters.ledger import Ledger
 from services.payments.adapters.registry import Registry

@@ -12,13 +12,13 @@ import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.people import citizen_number
-from bench.programs.posting import collect_garbage_seldom
 from bench.statistics import percentile
 from services.card.adapters.people import find_holders
 from services.card.adapters.sealing import Sealing
 from services.card.config import Config
 from services.card.domain.person import LookupField
 from services.common.database import driver_session, make_engine
+from services.common.garbage import collect_garbage_seldom
 from services.common.keyvault.software import open_token
 
 IN_FLIGHT: Final = 8

@@ -7,9 +7,9 @@ from typing import Any, Final
 import grpc
 import uvloop
 
-from bench.programs.posting import collect_garbage_seldom
 from onecard.card.v1.window_pb2 import GetHolderViewRequest, GetHolderViewResponse, HolderView
 from services.common.database import driver_session, make_engine
+from services.common.garbage import collect_garbage_seldom
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal

@@ -9,10 +9,11 @@ import uvloop
 from mode.supervisors import CrashingSupervisor
 
 from bench.plan import BATCH
-from bench.programs.posting import SOURCES, collect_garbage_seldom, config, make_post
+from bench.programs.posting import SOURCES, config, make_post
 from services.common import topics
 from services.common.announce import Announcer
 from services.common.database import make_engine
+from services.common.garbage import collect_garbage_seldom
 from services.payments.adapters.wire import Received
 from services.payments.faust_process import DisklessApp
 

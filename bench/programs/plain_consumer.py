@@ -7,10 +7,11 @@ import uvloop
 from aiokafka import AIOKafkaConsumer
 
 from bench.plan import BATCH
-from bench.programs.posting import SOURCES, collect_garbage_seldom, config, make_post
+from bench.programs.posting import SOURCES, config, make_post
 from services.common import topics
 from services.common.announce import Announcer
 from services.common.database import make_engine
+from services.common.garbage import collect_garbage_seldom
 from services.payments.adapters.wire import Received
 
 

@@ -1,6 +1,5 @@
-"""What the programs that are held against the worker share with it: the same handler, key and settings of the interpreter."""
+"""What the programs that are held against the worker share with it: the same handler and key."""
 
-import gc
 import os
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -31,12 +30,6 @@ async def make_post(config: Config, engine: AsyncEngine) -> PostTaps:
 def make_verifier(engine: AsyncEngine) -> Verifier:
     """Of the codes of terminals."""
     return Verifier(EpochKeys(engine, open_terminal_vault(config(), on_loopback=True)))
-
-
-def collect_garbage_seldom() -> None:
-    """As the worker does."""
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
 
 
 def config() -> Config:

@@ -17,13 +17,14 @@ import typer
 import uvloop
 
 from bench.plan import BATCH
-from bench.programs.posting import collect_garbage_seldom, config, make_post
+from bench.programs.posting import config, make_post
 from bench.signing import keys_from_environment
 from bench.taps import taps
 from services.common import topics
 from services.common.announce import Announcer
 from services.common.clock import now_ms
 from services.common.database import make_engine
+from services.common.garbage import collect_garbage_seldom
 from services.payments.adapters import ledger, locking
 from services.payments.adapters.wire import Received
 from services.payments.handlers import post_taps

@@ -8,11 +8,12 @@ import msgspec
 import typer
 import uvloop
 
-from bench.programs.posting import collect_garbage_seldom, config, make_verifier
+from bench.programs.posting import config, make_verifier
 from bench.signing import keys_from_environment
 from bench.taps import taps
 from onecard.payments.v1.transactions_pb2 import SignedTransaction, TransactionBody
 from services.common.database import make_engine
+from services.common.garbage import collect_garbage_seldom
 from services.payments.adapters.registry import Registry
 from services.payments.domain.tap import Terminal
 

@@ -1,7 +1,6 @@
 """A process that is a Faust app: how the app is set up so that a fetch is one event, how it begins, and how it ends."""
 
 import asyncio
-import gc
 import os
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NoReturn, TypeVar
@@ -11,6 +10,7 @@ import uvloop
 from prometheus_client import start_http_server
 
 from services.common.announce import Announcer
+from services.common.garbage import collect_garbage_seldom
 from services.payments.config import Config
 
 T = TypeVar("T")
@@ -46,12 +46,6 @@ class DisklessApp(faust.App):  # type: ignore[misc]  # Faust is untyped
         )
 
 
-def _collect_garbage_seldom() -> None:
-    """A batch makes thousands of tuples that no cycle holds; by default a third of the CPU goes into looking for one."""
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
-
-
 class BoundedWorker(faust.Worker):  # type: ignore[misc]  # Faust is untyped
     """Ends within seconds of SIGTERM even when the broker is away and Faust waits for it.
 
@@ -81,7 +75,7 @@ def run_app(metrics_port: int, first: Coroutine[Any, Any, T], make: Callable[[T]
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     found = loop.run_until_complete(first)
-    _collect_garbage_seldom()
+    collect_garbage_seldom()
     if metrics_port:
         start_http_server(metrics_port, addr="127.0.0.1")
     worker = BoundedWorker(make(found), loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)

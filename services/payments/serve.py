@@ -1,7 +1,6 @@
 """The API process: windows, tills, gates and the back office over gRPC. Several of them may share a port."""
 
 import asyncio
-import gc
 from collections.abc import Set
 from typing import Final
 
@@ -16,6 +15,7 @@ from onecard.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to
 from onecard.payments.v1.reservations_pb2_grpc import add_ReservationServiceServicer_to_server
 from onecard.payments.v1.terminal_keys_pb2_grpc import add_TerminalKeyServiceServicer_to_server
 from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
+from services.common.garbage import collect_garbage_seldom
 from services.common.grpc.calls import current_peer
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
@@ -124,6 +124,5 @@ def run_api(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     harden()
     if config.metrics_port:
         start_http_server(config.metrics_port, addr="127.0.0.1")
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    collect_garbage_seldom()
     uvloop.run(serve(config, listen, at))
