@@ -5,6 +5,7 @@ from rich.table import Table
 from cli.counter import console, time_of
 from cli.desk import application_table, card_table, table_of, words
 from cli.merchant.show import yuan
+from cli.window_guardian import print_limits
 from cli.window_privacy import print_consents
 from onecard.card.v1 import applications_pb2 as applications
 from onecard.card.v1 import window_pb2 as messages
@@ -34,6 +35,8 @@ def print_view(found: messages.HolderView) -> None:
             console.print(f"  card {held.card.card_id} may be: {', '.join(may)}")
     console.print(application_table([held.application for held in found.applications]))
     print_consents(found.consents)
+    if found.HasField("spending_limits"):
+        print_limits(found.spending_limits)
     if found.money.last_payments:
         last = table_of("when", "what", "where", "change, yuan")
         for payment in found.money.last_payments:

@@ -5,14 +5,23 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from cli import window_applications, window_cards, window_electronic, window_kits, window_people, window_pins, window_privacy
+from cli import (
+    window_applications,
+    window_cards,
+    window_electronic,
+    window_guardian,
+    window_kits,
+    window_people,
+    window_pins,
+    window_privacy,
+)
 from cli.counter import AmountArgument, CardArgument, RequestIdOption, console, print_receipt, till_of, time_of
 from cli.merchant.show import yuan
 from cli.place import Place, at_counter, at_window
 from onecard.payments.v1.payments_pb2 import TransferCode
 
 app = typer.Typer(help="A window of the city: applications, cards, holders; top-ups and balances.")
-for part in (window_people, window_applications, window_cards, window_pins, window_privacy, window_kits):
+for part in (window_people, window_applications, window_cards, window_pins, window_privacy, window_guardian, window_kits):
     app.registered_commands += part.app.registered_commands
 app.add_typer(window_electronic.app, name="electronic")
 

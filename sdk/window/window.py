@@ -20,6 +20,7 @@ from sdk.window.applications import Applications
 from sdk.window.cards import Cards
 from sdk.window.electronic_cards import ElectronicCards
 from sdk.window.personal_data import PersonalData
+from sdk.window.spending_limits import GuardiansLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Session:
     outlet: str
 
 
-class Window(Applications, Cards, ElectronicCards, PersonalData):
+class Window(Applications, Cards, ElectronicCards, GuardiansLimits, PersonalData):
     """One window, with whoever is signed in; what it asks about cards, applications and so on stands with each of these."""
 
     TOKEN = "x-onecard-shift"  # noqa: S105 - its name, no token

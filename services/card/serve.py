@@ -20,6 +20,7 @@ from onecard.card.v1.kits_pb2_grpc import add_KitServiceServicer_to_server
 from onecard.card.v1.privacy_pb2_grpc import add_PrivacyServiceServicer_to_server
 from onecard.card.v1.production_pb2_grpc import add_ProductionServiceServicer_to_server
 from onecard.card.v1.sessions_pb2_grpc import add_SessionServiceServicer_to_server
+from onecard.card.v1.spending_limits_pb2_grpc import add_SpendingLimitServiceServicer_to_server
 from onecard.card.v1.staff_pb2_grpc import add_StaffServiceServicer_to_server
 from onecard.card.v1.terminals_pb2_grpc import add_TerminalServiceServicer_to_server
 from onecard.card.v1.window_pb2_grpc import add_WindowServiceServicer_to_server
@@ -45,6 +46,7 @@ from services.card.api.kits import KitService
 from services.card.api.privacy import PrivacyService
 from services.card.api.production import ProductionService
 from services.card.api.sessions import SessionService
+from services.card.api.spending_limits import SpendingLimitService
 from services.card.api.staff import StaffService
 from services.card.api.terminals import TerminalService
 from services.card.api.window import WindowService
@@ -164,6 +166,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     add_ApprovalServiceServicer_to_server(ApprovalService(engine, actors), server)
     add_BankServiceServicer_to_server(BankService(engine, sealing, settings, actors), server)
     add_PrivacyServiceServicer_to_server(PrivacyService(engine, sealing, settings, actors, payments), server)
+    add_SpendingLimitServiceServicer_to_server(SpendingLimitService(engine, sealing, actors), server)
     view = ViewHolder(engine, sealing, settings.staff, payments, tokens)
     add_WindowServiceServicer_to_server(WindowService(engine, sealing, settings, actors, view, applications, cards), server)
     try:

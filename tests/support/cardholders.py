@@ -26,6 +26,7 @@ from services.card.handlers.once import transact
 from services.card.handlers.produce import Outcome, begin_production, end_production
 from services.card.handlers.submit import CheckedPhoto, Decided, Submission, submit
 from services.card.keys import KEYS
+from services.common.clock import day_of
 from services.common.database import driver_session
 from services.common.keyvault.software import Hardness, SoftwareVault, create_token
 from tests.support.town import now_ms
@@ -85,6 +86,16 @@ def submission(number: int, *, name: str = "", photo: bool = True, **other: Any)
     )
     made = Submission(WANTED, shown, person, photo=CheckedPhoto(b"a photo") if photo else None)
     return replace(made, **other)
+
+
+def minors_submission() -> Submission:
+    """Of somebody of 17, who may apply alone."""
+    born = day_of(now_ms()) - timedelta(17 * 365 + 30)
+    shown = parse_document(DocumentKind.RESIDENT_ID, number_born(born), TODAY)
+    assert isinstance(shown, Document)
+    grown = submission(1)
+    person = replace(grown.person, name="李小某", birth_date=born, social_security_number=shown.number)
+    return replace(grown, document=shown, person=person)
 
 
 def passport_of(number: int) -> Submission:

@@ -23,6 +23,10 @@ from onecard.card.v1.kits_pb2_grpc import KitServiceStub, add_KitServiceServicer
 from onecard.card.v1.privacy_pb2_grpc import PrivacyServiceStub, add_PrivacyServiceServicer_to_server
 from onecard.card.v1.production_pb2_grpc import ProductionServiceStub, add_ProductionServiceServicer_to_server
 from onecard.card.v1.sessions_pb2_grpc import SessionServiceStub, add_SessionServiceServicer_to_server
+from onecard.card.v1.spending_limits_pb2_grpc import (
+    SpendingLimitServiceStub,
+    add_SpendingLimitServiceServicer_to_server,
+)
 from onecard.card.v1.staff_pb2_grpc import StaffServiceStub, add_StaffServiceServicer_to_server
 from onecard.card.v1.terminals_pb2_grpc import TerminalServiceStub, add_TerminalServiceServicer_to_server
 from onecard.card.v1.window_pb2_grpc import WindowServiceStub, add_WindowServiceServicer_to_server
@@ -44,6 +48,7 @@ from services.card.api.kits import KitService
 from services.card.api.privacy import PrivacyService
 from services.card.api.production import ProductionService
 from services.card.api.sessions import SessionService
+from services.card.api.spending_limits import SpendingLimitService
 from services.card.api.staff import StaffService
 from services.card.api.terminals import TerminalService
 from services.card.api.window import WindowService
@@ -89,6 +94,7 @@ class Window:
             TerminalServiceStub(self.channel),
             SessionServiceStub(self.channel),
             PrivacyServiceStub(self.channel),
+            SpendingLimitServiceStub(self.channel),
             KitServiceStub(self.channel),
             ProductionServiceStub(self.channel),
             ElectronicCardServiceStub(self.channel),
@@ -186,6 +192,7 @@ async def open_hall(
     opening = OpenSession(*parts[:2], registry.settings.session, pins, electronic)
     add_SessionServiceServicer_to_server(SessionService(parts[-1], opening), server)
     add_PrivacyServiceServicer_to_server(PrivacyService(*parts, payments), server)
+    add_SpendingLimitServiceServicer_to_server(SpendingLimitService(*parts[:2], parts[-1]), server)
     add_HotlistServiceServicer_to_server(HotlistService(registry.engine, registry.settings.hotlist), server)
     add_ApprovalServiceServicer_to_server(ApprovalService(registry.engine, parts[-1]), server)
     passwords = Passwords(registry.vault, PasswordHasher(1, 64, 1))

@@ -13,13 +13,16 @@ from onecard.card.v1.card_events_pb2 import (
     CategoryPeriod,
     ElectronicPeriod,
     Heartbeat,
+    SpendingLimitPeriod,
     StatusPeriod,
 )
 from services.card.adapters.sealing import Sealing, WrappedKey
+from services.card.adapters.spending_limits import LIMIT_COLUMNS, periods_of, told
 from services.card.domain.card import BARRED
 from services.card.domain.electronic import ElectronicUse
 from services.card.domain.person import Field
-from services.common.clock import milliseconds
+from services.card.domain.spending_limits import of_age_on, until_of_age
+from services.common.clock import midnight_ms, milliseconds
 
 HEARTBEAT_KEY: Final = b"heartbeat"
 
@@ -33,17 +36,18 @@ insert into card.event_outbox (card, version)
 select distinct o.card, o.version from card.event_outbox o
 where o.id = any($1::bigint[]) and o.id not in (select id from mine)"""
 _EPOCH: Final = "select epoch from card.installation"
-_STATES: Final = """
+_STATES: Final = f"""
 select c.id, c.card_identifier, c.holder, c.version, coalesce(s.card_identifier, ''), coalesce(p.card_identifier, ''),
     h.data_key_version, h.data_key, h.sealed_version, h.birth_date,
     array(select (t.social, t.at, e.publish_time, t.electronic_use) from card.transition t
           left join card.hotlist_entry e on e.card = t.card and e.version = t.version
           where t.card = c.id order by t.version),
     array(select (k.category, k.resident, k.valid_from) from card.holder_category k where k.holder = c.holder
-          order by k.valid_from)
+          order by k.valid_from),
+    array(select row(l.valid_from, {LIMIT_COLUMNS}) from card.spending_limit l where l.holder = c.holder order by l.valid_from)
 from card.card c join card.holder h on h.id = c.holder left join card.card s on s.id = c.successor
     left join card.card p on p.id = c.predecessor
-where c.id = any($1::bigint[])"""
+where c.id = any($1::bigint[])"""  # noqa: S608 - our own list of columns
 
 
 class Unsent(NamedTuple):
@@ -84,11 +88,17 @@ def heartbeat(committed_up_to_ms: int, partitions: int) -> bytes:
 
 
 def _state(sealing: Sealing, epoch: int, row: Any) -> CardState:
-    _, identifier, holder, version, successor, predecessor, key_version, key, sealed_version, born, statuses, categories = row
-    birth_date = ""
+    _, identifier, holder, version, successor, predecessor, key_version, key, sealed_version, born, *parts = row
+    statuses, categories, limits = parts
+    birth_date, limit_periods = "", []
     if key is not None:
         cipher = sealing.cipher(holder, WrappedKey(key_version, key), sealed_version)
-        birth_date = date.fromisoformat(cipher.open(Field.BIRTH_DATE, born).decode()).isoformat()
+        birthday = date.fromisoformat(cipher.open(Field.BIRTH_DATE, born).decode())
+        birth_date = birthday.isoformat()
+        limit_periods = [
+            SpendingLimitPeriod(limits=told(period.limits), valid_from_ms=period.valid_from_ms)
+            for period in until_of_age(periods_of(limits), midnight_ms(of_age_on(birthday)))
+        ]
     return CardState(
         card_identifier=identifier,
         account_id=holder,
@@ -101,6 +111,7 @@ def _state(sealing: Sealing, epoch: int, row: Any) -> CardState:
         ],
         successor_card_identifier=successor,
         predecessor_card_identifier=predecessor,
+        spending_limit_periods=limit_periods,
         epoch=epoch,
         version=version,
     )

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import asyncpg
 
+from services.card.adapters.spending_limits import LIMIT_COLUMNS
+
 _PARTS: Final[Mapping[str, str]] = {
     "categories": "select valid_from, category, resident from card.holder_category where holder = $1 order by valid_from",
     "documents": """
@@ -25,6 +27,8 @@ where holder = $1 order by id""",
 select s.application, s.step, s.state, s.at, s.outlet from card.step s join card.application a on a.id = s.application
 where a.holder = $1 order by s.application, s.number""",
     "consents": "select kind, given, papers, at, outlet from card.consent where holder = $1 order by id",
+    "spending_limits": f"""
+select valid_from, {LIMIT_COLUMNS}, papers, outlet from card.spending_limit where holder = $1 order by valid_from""",  # noqa: S608
     "messages": "select kind, create_time, sent_time from card.notification where holder = $1 order by id",
     "visits": "select number, outlet, at from card.visit where holder = $1 order by number",
     "audit": "select at, act, purpose from card.audit where holder = $1 order by id",

@@ -18,9 +18,11 @@ from services.card.adapters.cards import CARD_COLUMNS, card_of
 from services.card.adapters.consents import CONSENT_COLUMNS, consent_of
 from services.card.adapters.people import HOLDER_COLUMNS, Holder, StoredDocument, holder_of
 from services.card.adapters.sealing import Digest, Sealing, columns
+from services.card.adapters.spending_limits import LIMIT_COLUMNS
 from services.card.domain.actor import Actor
 from services.card.domain.card import Card
 from services.card.domain.consent import Consent
+from services.card.domain.spending_limits import NO_LIMITS, SpendingLimits
 
 _MOST_APPLICATIONS: Final = 20
 _BY_DIGEST: Final = """
@@ -43,7 +45,8 @@ select {HOLDER_COLUMNS},
     array(select row(application, {STEP_COLUMNS}) from card.step
         where application in (select id from applications) order by application, number),
     array(select row({CONSENT_COLUMNS}) from (
-        select distinct on (kind) * from card.consent where holder = h.id order by kind, id desc) as newest)
+        select distinct on (kind) * from card.consent where holder = h.id order by kind, id desc) as newest),
+    (select row({LIMIT_COLUMNS}) from card.spending_limit where holder = h.id order by valid_from desc limit 1)
 from card.holder h where h.id = (select id from found) and deletion_time is null"""  # noqa: S608 - our own lists of columns
 
 _COUNT: Final = """
@@ -63,6 +66,8 @@ class HolderRows(NamedTuple):
     """Newest first, at most 20."""
     timelines: dict[int, list[TimelineStep]]
     consents: list[Consent]
+    spending_limits: SpendingLimits
+    """As a guardian said last; who is of age has none all the same."""
 
 
 async def view_by_digests(
@@ -105,7 +110,7 @@ async def _view(
     row = await driver.fetchrow(statement, actor.name, actor.shift, actor.terminal, purpose, detail, *by)
     if row is None:
         return None
-    *holder, documents, cards, applications, steps, consents = row
+    *holder, documents, cards, applications, steps, consents, limits = row
     timelines: dict[int, list[TimelineStep]] = {}
     for application, *step in steps:
         timelines.setdefault(application, []).append(step_of(step))
@@ -116,4 +121,5 @@ async def _view(
         [application_of_row(application) for application in applications],
         timelines,
         [consent_of(consent) for consent in consents],
+        SpendingLimits(*limits) if limits else NO_LIMITS,
     )

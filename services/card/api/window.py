@@ -13,6 +13,7 @@ from onecard.payments.v1.payments_pb2 import TransferCode
 from services.card.adapters.payments_desk import Money
 from services.card.adapters.people import open_number
 from services.card.adapters.sealing import Sealing
+from services.card.adapters.spending_limits import told
 from services.card.adapters.views import HolderRows
 from services.card.adapters.visits import find_receipt
 from services.card.adapters.work import Work, list_work
@@ -28,7 +29,7 @@ from services.card.domain.consent import ConsentKind
 from services.card.domain.document import PROBLEMS, DocumentKind, DocumentProblem, parse_document
 from services.card.domain.life_cycle import LifeRules, Verb
 from services.card.domain.masking import masked_end, masked_name, masked_number
-from services.card.domain.person import Field
+from services.card.domain.person import OF_AGE_YEARS, Field, age_on
 from services.card.domain.settings import CitySettings
 from services.card.domain.staff import Right, may
 from services.card.domain.work import WorkKind
@@ -239,6 +240,7 @@ def _holder_view(rules: LifeRules, seen: Seen, actor: Actor, *, masked: bool) ->
         ],
         payments_away=seen.payments_away,
         consents=map(consent_of, rows.consents),
+        spending_limits=told(rows.spending_limits) if age_on(person.birth_date, day_of(now)) < OF_AGE_YEARS else None,
     )
     if seen.money:
         where = any(consent.given and consent.kind is ConsentKind.LOCATION for consent in rows.consents)

@@ -115,6 +115,8 @@ class Refusal(IntEnum):
     # Money at the counter
     NO_PURSE_YET = 1170
     NOTHING_TO_HAND_OUT = 1171
+    # What a guardian decides
+    HOLDER_OF_AGE = 1180
 
 
 SENTENCES: Final[dict[Refusal, str]] = {
@@ -214,6 +216,7 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.NO_SUCCESSOR_OF_TEMPORARY_CARDS: "临时卡不能补换，请先办理注销，再重新申领临时卡。",
     Refusal.NO_PURSE_YET: "申请人还没有社保卡账户，工本费不能从账户支付，请选择现金或银行支付。",
     Refusal.NOTHING_TO_HAND_OUT: "没有待发放的现金。",
+    Refusal.HOLDER_OF_AGE: "持卡人已年满 18 周岁，监护人不能再设定消费限额。",
 }
 
 

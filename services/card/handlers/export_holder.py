@@ -103,6 +103,10 @@ def _of_person(holder: Holder, rows: Rows) -> dict[str, Any]:
             }
             for one in rows["consents"]
         ],
+        "spending_limits": [
+            {**one, "valid_from": _at(one["valid_from"]), "papers": _papers(holder, one["papers"])}
+            for one in rows["spending_limits"]
+        ],
         "messages": [
             {
                 "kind": NotificationKind(one["kind"]).name,

@@ -22,6 +22,8 @@ from services.card.domain.card import SocialStatus
 from services.card.domain.life_cycle import Verb
 from services.card.handlers.delete_holder import ListDeletions, reapply_deletions
 from services.common.database import driver_session, make_engine
+from tests.integration.card.test_consents import MINOR, child
+from tests.integration.card.test_spending_limits import limits, set_limits
 from tests.support.cardholders import Registry, citizen_number, submission
 from tests.support.databases import copy_database, drop_database
 from tests.support.hall import OTHER, SUPERVISOR, Hall, Owner, Window, open_hall, person, status_of
@@ -211,6 +213,15 @@ async def test_a_holders_copy_holds_everything_and_is_written_down(
     assert (await status_of(chief.ask("ExportHolder", asked)))[0] is grpc.StatusCode.INVALID_ARGUMENT
     asked.purpose = "核对"
     assert (await status_of((await hall.window()).ask("ExportHolder", asked)))[1] == "NOT_YOUR_RIGHT"
+
+
+async def test_a_childs_copy_holds_what_its_guardian_said(hall: Hall) -> None:
+    chief, _ = await chiefs(hall)
+    holder = (await chief.ask("Submit", child(consents=[MINOR]))).application.holder_id
+    assert await set_limits(chief, limits(holder)) == ""
+    asked = messages.ExportHolderRequest(holder_id=holder, purpose="监护人申请")
+    (found,) = json.loads((await chief.ask("ExportHolder", asked)).document)["spending_limits"]
+    assert (found["day_fen"], found["bus_day_fen"], found["papers"]["name"]) == (2_000, None, "李大人")
 
 
 def correction(holder: int, request_id: str = "c1", **other: Any) -> messages.CorrectIdentityRequest:

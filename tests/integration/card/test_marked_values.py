@@ -115,6 +115,8 @@ FED = {
     # SessionService
     "OpenSession",
     "EndSession",
+    # SpendingLimitService
+    "SetSpendingLimits",
     # StaffService
     "SignIn",
     "SignOut",

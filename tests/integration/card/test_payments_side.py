@@ -14,10 +14,14 @@ from onecard.card.v1.card_events_pb2 import CardState
 from onecard.payments.v1.outcomes_pb2 import Outcome
 from services.card.adapters.electronic_tokens import ElectronicTokens
 from services.card.adapters.passwords import Passwords, StoredPassword
-from services.card.domain.application import ApplicationKind
+from services.card.domain.application import ApplicationKind, Papers, Relation
+from services.card.domain.document import DocumentKind
 from services.card.domain.electronic import TokenPurpose
 from services.card.domain.life_cycle import Verb
+from services.card.domain.spending_limits import SpendingLimits
 from services.card.handlers.electronic import ElectronicCards, Issued
+from services.card.handlers.once import transact
+from services.card.handlers.set_spending_limits import GuardiansWord, set_spending_limits
 from services.card.handlers.view_holder import CardIdentifier
 from services.common.database import driver_session
 from services.common.errors import Code, DomainError
@@ -29,7 +33,7 @@ from services.payments.domain.verdict import Reason
 from services.payments.handlers.check_books import check_books
 from services.payments.handlers.find_token import FindToken
 from tests.integration.card.test_submit import Owner
-from tests.support.cardholders import CLERK, Registry
+from tests.support.cardholders import CLERK, Registry, citizen_number, minors_submission
 from tests.support.office import BANK, HOUR_MS, Office, new_id, open_office
 from tests.support.relay import Broker, relay_once
 from tests.support.town import build_town, bus_ride, now_ms, received
@@ -129,6 +133,31 @@ async def test_taps_of_a_reported_card_settle_by_the_instant_of_the_tap(both: Bo
     ruling = (await both.authorize(identifier)).ruling
     assert ruling is not None
     assert ruling.reason is Reason.CARD_LOST
+
+
+async def test_a_guardian_sets_limits_and_the_childs_next_ride_is_refused(both: Both) -> None:
+    """From the window over the card's event to the ledger; a ride from before the guardian's word is not."""
+    (made,) = await both.registry.submit(minors_submission())
+    card = await both.registry.hand_over(made.application or 0)
+    await both.deliver()
+    top_up = requests.top_up(both.office.window, new_id("top-up"), made.holder or 0, BANK, OPENING_FEN)
+    assert await both.office.reason(top_up) is Reason.NONE
+    identifier, began = await both.identifier(card), now_ms()
+    papers = Papers(Relation.PARENT, "李大人", DocumentKind.RESIDENT_ID.value, citizen_number(70), ("户口簿",))
+    word = GuardiansWord(made.holder or 0, SpendingLimits(day_fen=300), verified=True, guardian=papers)
+    said = await transact(
+        both.registry.engine,
+        lambda driver: set_spending_limits(driver, both.registry.sealing, word, CLERK, now_ms()),
+    )
+    assert said.refusal is None
+    await both.deliver()
+    assert await both.tap(identifier, began) == (Reason.NONE, FARE_FEN)
+    assert await both.tap(identifier, now_ms()) == (Reason.NONE, FARE_FEN)
+    assert await both.tap(identifier, now_ms()) == (Reason.OVER_GUARDIAN_DAY, 0)
+    refused = await both.authorize(identifier, 101)
+    assert refused.ruling is not None
+    assert refused.ruling.reason is Reason.OVER_GUARDIAN_DAY
+    assert await both.balance(card) == OPENING_FEN - 2 * FARE_FEN
 
 
 async def test_a_stale_message_does_not_lock_a_released_card_again(both: Both) -> None:

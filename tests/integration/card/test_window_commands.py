@@ -208,6 +208,26 @@ async def test_a_guardian_applies_for_a_child_and_the_work_list_shows_what_waits
     assert await owner.fetchval(sealed)
 
 
+async def test_a_guardian_limits_what_a_child_spends_and_lifts_the_limits_again(desk: Desk, owner: Owner) -> None:
+    child = "44070320190101001"
+    form = [child + mod_11_2.calc_check_digit(child), "李小某", "01", "13812345678"]
+    parent = ["parent", "resident-id", citizen_number(5), "李某某", "户口簿"]
+    await desk("apply", "--by", "guardian", "--consent", "minor", typed="\n".join([*form, *parent]))
+    holder = str(await owner.fetchval("select id from card.holder"))
+    by_parent = "\n".join(parent)
+    status, screen = await desk("limit-spending", holder, typed=by_parent)
+    assert (status, "name limits, or --lift" in screen) == (2, True), screen
+    status, screen = await desk("limit-spending", holder, "--day", "20", "--payments", "5", "--scenic", "0", typed=by_parent)
+    said = "a guardian allows at most 20.00 yuan a day, 5 payments a day, 0.00 yuan a day at sites"
+    assert (status, said in " ".join(screen.split())) == (0, True), screen
+    status, screen = await desk("view", "--holder", holder)
+    assert (status, said in " ".join(screen.split())) == (0, True), screen
+    status, screen = await desk("limit-spending", holder, "--lift", typed=by_parent)
+    assert (status, "no guardian limits anything" in screen) == (0, True), screen
+    status, screen = await desk("view", "--holder", holder)
+    assert (status, "guardian allows" in screen) == (0, False), screen
+
+
 async def test_a_pin_is_keyed_in_unseen_and_lets_its_holder_act_alone_at_a_kiosk(desk: Desk, owner: Owner) -> None:
     _, card = await issued(desk.hall, desk.clerk)
     number, twice = str(card), f"{PIN}\n{PIN}\n"
