@@ -154,7 +154,7 @@ def _accept(tap: Tap, account: HolderAccount, tariff: Tariff, sitting: Sitting) 
         return _ride(tap, account, card, tariff, sitting)
     fare, _ = tariff.rate(tap, card, _NOTHING)
     parts = _pay(tap, account, card, fare, sitting)
-    return parts if isinstance(parts, Reason) else fare
+    return fare if isinstance(parts, tuple) else parts
 
 
 def _ride(tap: Tap, account: HolderAccount, card: Card, tariff: Tariff, sitting: Sitting) -> Reason | Fare:
@@ -180,7 +180,7 @@ def _ride(tap: Tap, account: HolderAccount, card: Card, tariff: Tariff, sitting:
             return refusal
     fare, after = tariff.rate(tap, card, before)
     parts = _pay(tap, account, card, fare, sitting)
-    if isinstance(parts, Reason):
+    if not isinstance(parts, tuple):  # asking an enumeration takes longer, and each tap asks
         return parts
     ride = Ride(tap, account.id, key, before, fare, parts)
     journal.rides.append(ride)

@@ -175,6 +175,16 @@ def test_other_limits_go_on_with_what_was_counted_and_lifted_ones_refuse_nothing
     assert hall.reason(till.pay(9_000), now_ms=later) is Reason.NONE
 
 
+def test_the_last_midnight_of_childhood_ends_all_limits() -> None:
+    """As the card service tells it: a period without limits begins on the eighteenth birthday."""
+    hall = a_childs_hall(*since_ever(DAY_OF_20), SpendingLimitPeriod(None, MIDNIGHT + DAY))
+    now = MIDNIGHT + DAY + HOUR
+    assert hall.reason(till.pay(2_001), now_ms=MIDNIGHT + DAY - 1) is Reason.OVER_GUARDIAN_DAY
+    assert hall.reason(till.pay(2_001), now_ms=MIDNIGHT + DAY) is Reason.NONE
+    assert eat(hall, 2_001, at_ms=MIDNIGHT + DAY - 1, now_ms=now) is Reason.OVER_GUARDIAN_DAY, "it came late, and was a child's"
+    assert eat(hall, 2_001, at_ms=MIDNIGHT + DAY, now_ms=now) is Reason.NONE
+
+
 def test_the_city_counts_no_tap_that_it_pays_for_itself() -> None:
     lost = (StatusPeriod(CardStatus.NORMAL, 0), StatusPeriod(CardStatus.FORMALLY_LOST, NOW - HOUR))
     limits = since_ever(DAY_OF_20)
