@@ -8,6 +8,7 @@ from typing import Final
 from cli.terminal.texts import Texts
 from onecard.card.v1 import applications_pb2 as applications
 from onecard.card.v1 import cards_pb2 as cards
+from onecard.card.v1.card_events_pb2 import SpendingLimits
 from sdk.merchant.files import CITY_TIME
 
 DOCUMENTS: Final = tuple(applications.DocumentKind.Name(kind) for kind in range(1, 9))
@@ -33,6 +34,12 @@ def fen_of(text: str) -> int | None:
     if not whole.isascii() or not whole.isdecimal() or len(whole) > 9 or len(part) > 2 or (part and not part.isdecimal()):
         return None
     return int(whole) * 100 + int(part.ljust(2, "0") or 0)
+
+
+def limits(told: SpendingLimits, texts: Texts) -> str:
+    """What a guardian allows."""
+    values = ((field.name, value) for field, value in told.ListFields())
+    return "  ".join(texts(f"limit.{name}", value=yuan(value) if name.endswith("_fen") else value) for name, value in values)
 
 
 def social(card: cards.CardSummary, texts: Texts) -> str:

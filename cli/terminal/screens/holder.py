@@ -111,6 +111,8 @@ class Holder(Page):
         facts.add_row(texts("holder.name"), name, texts("holder.born"), found.birth_date)
         facts.add_row(texts("holder.document"), documents, texts("holder.phone"), found.phone)
         facts.add_row(texts("holder.purse"), money, texts("holder.category"), who)
+        if found.HasField("spending_limits"):
+            facts.add_row(texts("holder.limits"), words.limits(found.spending_limits, texts))
         return facts
 
     def _show_actions(self, card_id: int) -> None:

@@ -18,6 +18,8 @@ from cli.terminal.screens.work import Work
 from onecard.card.v1 import cards_pb2 as cards
 from services.card.domain.actor import Role
 from tests.integration.card.test_api_cards import issued
+from tests.integration.card.test_consents import CHILD, MINOR, child
+from tests.integration.card.test_spending_limits import limits, set_limits
 from tests.support.cardholders import citizen_number
 from tests.support.hall import OTHER, Hall, Owner, person
 from tests.support.photos import FAR_AWAY, good_photo, jpeg, portrait
@@ -79,6 +81,7 @@ async def test_a_holder_stands_masked_on_one_screen_with_what_may_be_done_and_wh
         assert person(1).name not in screen
         assert citizen_number(1) not in screen
         assert "领取" in screen
+        assert "监护人限额" not in screen
         assert "尚未领取" in screen or "未领" in screen, screen
         hands.picture(f"holder-{size[0]}x{size[1]}")
         await hands.press("f3")
@@ -88,6 +91,19 @@ async def test_a_holder_stands_masked_on_one_screen_with_what_may_be_done_and_wh
         assert person(1).name in hands.text()
         await hands.press("f2")
         assert person(1).name not in hands.text()
+
+
+async def test_what_a_guardian_allows_stands_on_the_childs_screen(hall: Hall) -> None:
+    clerk = await hall.window()
+    holder = (await clerk.ask("Submit", child(consents=[MINOR]))).application.holder_id
+    assert await set_limits(clerk, limits(holder)) == ""
+    async with window_app(hall, size=(120, 40)) as hands:
+        await sign_in(hands, await account_of(hall, Role.CLERK))
+        await hands.press("f2")
+        await hands.key_in(number=CHILD)
+        await hands.press("f9")
+        for said in ("监护人限额", "每日 20.00 元", "每日 5 笔", "每日景区 0.00 元"):
+            assert said in hands.text()
 
 
 async def test_a_service_point_across_the_border_is_shown_nothing_whole(hall: Hall) -> None:
