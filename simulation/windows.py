@@ -54,7 +54,7 @@ LOST_FOR_MS = 4_000
 HEARING_LOOKS = 20
 HEARING_SECONDS = 0.1
 KEEPER_SECONDS = 1.0
-CLOSES = 5
+CLOSES = 20
 """How often a shift is counted until it agrees."""
 CLOSE_SECONDS = 1.0
 KEEPER = "keeper-1"

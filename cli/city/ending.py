@@ -17,7 +17,7 @@ PLASTIC_AGREES = (
     "✓ every blank in one place, every chip as the registry has it, one number on one card, every till closed to the fen"
 )
 AWAITED_SECONDS = 60.0
-SHIFTS_SECONDS = 30.0
+SHIFTS_SECONDS = 60.0
 LINE_SECONDS = 2.0
 
 
