@@ -34,7 +34,7 @@ def rate_history(tariff: Tariff, taps: Iterable[tuple[Tap, Card]]) -> list[Rated
         if not _has_price(tariff, tap):
             rated.append(Rated(tap, card, state, state))
             continue
-        if reason := _refusal(tariff, tap, state):
+        if reason := _refusal(tariff, tap, card, state):
             rated.append(Rated(tap, card, state, state, reason=reason))
             continue
         if found := tariff.looks_back(tap, state):
@@ -56,10 +56,11 @@ def _has_price(tariff: Tariff, tap: Tap) -> bool:
     return (not tariff.merchants or not merchant or merchant in tariff.merchants) and tariff.knows(tap)
 
 
-def _refusal(tariff: Tariff, tap: Tap, state: State) -> Reason | None:
+def _refusal(tariff: Tariff, tap: Tap, card: Card, state: State) -> Reason | None:
     reason = tariff.refuse(tap)
+    _, after = tariff.rate(tap, card, state)
     for limit in tariff.limits:
-        reason = reason or limit.refuse(tap, state)
+        reason = reason or limit.refuse(tap, state, state, after)
     return reason
 
 

@@ -174,11 +174,11 @@ def _ride(tap: Tap, account: HolderAccount, card: Card, tariff: Tariff, sitting:
         at = history.position(place)
         if at < len(history.rides):
             before = history.rides[at].before
+    fare, after = tariff.rate(tap, card, before)
     for limit in tariff.limits:
         counted = latest if history is None else history.counted(limit, tap, at, before, latest)
-        if refusal := limit.refuse(tap, counted):
+        if refusal := limit.refuse(tap, counted, before, after):
             return refusal
-    fare, after = tariff.rate(tap, card, before)
     parts = _pay(tap, account, card, fare, sitting)
     if not isinstance(parts, tuple):  # asking an enumeration takes longer, and each tap asks
         return parts

@@ -46,14 +46,20 @@ class Limit(Rule):
         taps, fen = places.get(place, (0, 0))
         state[self.name] = [anchor, {**places, place: [taps + rating.boards, fen + rating.due_fen]}]
 
-    def refuse(self, tap: Tap, state: State) -> Reason | None:
+    def refuse(self, tap: Tap, state: State, before: State, after: State) -> Reason | None:
         _, places = self._counted(state, tap.event_time_ms)
         taps, fen = places.get(place_of(tap, self.each), (0, 0))
         if self.most_taps is not None and taps >= self.most_taps:
             return Reason.OVER_PERIOD_COUNT
-        if self.most_fen is not None and fen + (tap.price_fen or 0) > self.most_fen:
+        if self.most_fen is not None and fen + self._fen(after, tap) - self._fen(before, tap) > self.most_fen:
             return Reason.OVER_PERIOD_LIMIT
         return None
+
+    def _fen(self, state: State, tap: Tap) -> int:
+        """What is counted of money in the tap's period, at its place."""
+        _, places = self._counted(state, tap.event_time_ms)
+        fen: int = places.get(place_of(tap, self.each), (0, 0))[1]
+        return fen
 
     def counts_together(self, state: State, time_ms: int, later_ms: int) -> bool:
         held = state.get(self.name)
@@ -74,7 +80,7 @@ class Block(Rule):
     def rate(self, rating: Rating, state: dict[str, Any]) -> None:
         state[self.name] = [place_of(rating.tap, self.each), rating.time_ms]
 
-    def refuse(self, tap: Tap, state: State) -> Reason | None:
+    def refuse(self, tap: Tap, state: State, before: State, after: State) -> Reason | None:
         held = state.get(self.name)
         if held and held[0] == place_of(tap, self.each) and tap.event_time_ms - held[1] < self.for_ms:
             return Reason.SAME_PLACE_TOO_SOON

@@ -24,7 +24,7 @@ class Loans(Rule):
             lent[facts.item] = rating.time_ms
         state[self.name] = lent
 
-    def refuse(self, tap: Tap, state: State) -> Reason | None:
+    def refuse(self, tap: Tap, state: State, before: State, after: State) -> Reason | None:
         lent: dict[str, int] = state.get(self.name, {})
         if not tap.facts.item or tap.facts.returned or tap.facts.item in lent:
             return None

@@ -44,7 +44,7 @@ class Meals(Rule):
             added_fen += adds_fen
         state[self.name] = [day, {**eaten, meal.name: [taps + 1, added_fen]}]
 
-    def refuse(self, tap: Tap, state: State) -> Reason | None:
+    def refuse(self, tap: Tap, state: State, before: State, after: State) -> Reason | None:
         meal = self._meal(tap.event_time_ms)
         if meal is None:
             return Reason.OUTSIDE_HOURS if self.closed_between else None

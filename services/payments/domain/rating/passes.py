@@ -30,7 +30,7 @@ class Pass(Rule):
             bought_ms, visits = state[self.name]
             state[self.name] = [bought_ms, visits + 1]
 
-    def refuse(self, tap: Tap, state: State) -> Reason | None:
+    def refuse(self, tap: Tap, state: State, before: State, after: State) -> Reason | None:
         if tap.facts.ticket == self.ticket:
             return Reason.PASS_STILL_VALID if self._usable(state, tap.event_time_ms) else None
         if self._valid(state, tap.event_time_ms):

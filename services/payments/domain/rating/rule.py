@@ -101,8 +101,12 @@ class Rule:
         """Change the fare, and remember. A function of the accepted taps in the order of their times: it refuses nothing."""
         raise NotImplementedError
 
-    def refuse(self, tap: Tap, state: State) -> Reason | None:
-        """Why a tap is not accepted, if it is not; asked once, when the tap arrives."""
+    def refuse(self, tap: Tap, state: State, before: State, after: State) -> Reason | None:
+        """Why a tap is not accepted, if it is not; asked once, when the tap arrives.
+
+        `state` is everything it is counted with; `before` and `after` are what is remembered where it is put, without it and
+        with it: what it adds by itself.
+        """
         return None
 
     def counts_together(self, state: State, time_ms: int, later_ms: int) -> bool:

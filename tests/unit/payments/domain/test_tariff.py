@@ -10,6 +10,7 @@ from services.payments.domain.calendar import age_on
 from services.payments.domain.card import Card, CategoryPeriod
 from services.payments.domain.rating.concession import Concession, Concessions
 from services.payments.domain.rating.cumulative import Measure, Tier, Tiers
+from services.payments.domain.rating.limit import Limit
 from services.payments.domain.rating.network import Network, Track
 from services.payments.domain.rating.periods import Period, PeriodKind
 from services.payments.domain.rating.price import Band, Brackets, Flat, Journey, Marginal, NamedPrice, Stretch
@@ -213,3 +214,18 @@ def test_a_second_entry_says_that_the_first_had_no_exit() -> None:
 def test_each_step_of_a_fare_can_be_told() -> None:
     steps = list(JIANGMEN.explain(tap(), card(date(1950, 1, 1)), {}))
     assert [(step.name, step.after.charged_fen) for step in steps] == [("price", 200), ("elders", 0)]
+
+
+def test_a_limit_of_money_counts_what_the_holder_pays_of_a_rated_fare_too() -> None:
+    half = Concessions("half", (Concession("half", 50, FUND),))
+    most = Limit("day", Period(PeriodKind.DAY), most_fen=250)
+    for rules, accepted in (((most,), 1), ((half, most), 2)):
+        tariff = Tariff(Scene.BUS, 0, Flat(200), rules)
+        state: State = {}
+        verdicts = []
+        for _ in range(3):
+            _, after = tariff.rate(tap(), card(date(1990, 1, 1)), state)
+            verdicts.append(most.refuse(tap(), state, state, after))
+            state = state if verdicts[-1] else after
+        assert verdicts.count(None) == accepted
+        assert verdicts[-1] is Reason.OVER_PERIOD_LIMIT

@@ -44,11 +44,12 @@ class Rider:
         card = Card("C", self.born, (), (CategoryPeriod(self.category, resident=True, valid_from_ms=0),), 1, 1)
         assert self.tariff.knows(tap)
         refusal = self.tariff.refuse(tap)
+        fare, after = self.tariff.rate(tap, card, self.state)
         for limit in self.tariff.limits:
-            refusal = refusal or limit.refuse(tap, self.state)
+            refusal = refusal or limit.refuse(tap, self.state, self.state, after)
         if refusal:
             return refusal
-        fare, self.state = self.tariff.rate(tap, card, self.state)
+        self.state = after
         assert fare.fare_fen == fare.charged_fen + sum(share for _, share in fare.shares)
         return fare
 
