@@ -14,6 +14,7 @@ from services.payments.adapters.tariff_quota import QuotaTable
 from services.payments.adapters.tariff_rules import AnyRule, ConcessionTable
 from services.payments.adapters.tariff_schema import CityParts, Name, Positive, WrongError
 from services.payments.adapters.toml_places import line_of
+from services.payments.domain.account import RESERVED, SPENT_ONLINE, SPENT_WATCHED
 from services.payments.domain.rating.concession import Concessions
 from services.payments.domain.rating.network import Network, Track
 from services.payments.domain.rating.rounding import Direction, Rounding
@@ -22,6 +23,7 @@ from services.payments.domain.tap import Scene
 from services.payments.domain.tariff import Line, Tariff
 
 _FOR_EVER: Final = 2**63
+_TAKEN_KEYS: Final = (SPENT_ONLINE, SPENT_WATCHED, RESERVED)
 
 
 class TariffError(Exception):
@@ -96,6 +98,8 @@ def _build(file: _File, funds: Mapping[str, int]) -> Tariff:
         raise WrongError("valid_to", "is before valid_from")
     if file.merchants and not file.key:
         raise WrongError("merchants", "a tariff for some merchants needs a key: what it counts is remembered under it")
+    if file.key in _TAKEN_KEYS:
+        raise WrongError("key", f"is taken: under {', '.join(_TAKEN_KEYS)} the ledger itself remembers something of a holder")
     network = Network(Track(tuple(track.stops), tuple(track.metres)) for track in file.track)
     city = CityParts(funds, Rounding(file.rounding.direction, file.rounding.unit_fen), network)
     return Tariff(

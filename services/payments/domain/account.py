@@ -15,6 +15,8 @@ FIRST_PURSE_ACCOUNT = 2**60
 
 Usage = Mapping[str, Any]
 """What tariffs and limits count about a holder (rides, spend, last boarding); JSON values, each keeps its own key."""
+SPENT_ONLINE, SPENT_WATCHED, RESERVED = "online", "guardian", "reserved"
+"""Keys of usage that no tariff may have."""
 
 
 class AccountKind(IntEnum):

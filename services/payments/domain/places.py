@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from services.payments.domain.account import HolderAccount, Usage
+from services.payments.domain.account import RESERVED, HolderAccount, Usage
 from services.payments.domain.calendar import begin_of_day_ms, minute_of_day, service_date, service_day
 from services.payments.domain.tap import Scene, Tap
 
-_KEY: Final = "reserved"
-"""Under which usage keeps what a holder has reserved."""
 MOST_RESERVATIONS: Final = 20
 """Of one holder at a time: they are kept on the row that every tap locks."""
 _MINUTE_MS: Final = 60_000
@@ -127,19 +125,19 @@ class Reserved(NamedTuple):
 
 def reservations(usage: Usage) -> list[Reserved]:
     """What a holder has reserved and not used yet."""
-    return [Reserved(*held) for held in usage.get(_KEY, ())]
+    return [Reserved(*held) for held in usage.get(RESERVED, ())]
 
 
 def remember(usage: Usage, reserved: Reserved) -> Usage:
     """The usage with one more."""
-    return {**usage, _KEY: [*usage.get(_KEY, ()), list(reserved)]}
+    return {**usage, RESERVED: [*usage.get(RESERVED, ()), list(reserved)]}
 
 
 def forget(usage: Usage, payment: bytes) -> Usage:
     """The usage without it: it was used, let go, or has run out."""
     left = [list(held) for held in reservations(usage) if held.payment != payment.hex()]
-    rest = {key: value for key, value in usage.items() if key != _KEY}
-    return {**rest, _KEY: left} if left else rest
+    rest = {key: value for key, value in usage.items() if key != RESERVED}
+    return {**rest, RESERVED: left} if left else rest
 
 
 def reserved_for(

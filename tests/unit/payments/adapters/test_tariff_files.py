@@ -45,6 +45,7 @@ def test_a_tariff_begins_at_midnight_in_shanghai(tmp_path: Path) -> None:
         ('name = "half"', 'name = "journey"', r"t.toml:11: rule\[0\].name"),
         ("[price]", "merchants = ['M']\n[price]", r"t.toml:6: merchants: .* needs a key"),
         ("valid_from", "valid_to = 2019-01-01\nvalid_from", "t.toml:5: valid_to: is before"),
+        ("[price]", "key = 'reserved'\n[price]", "t.toml:6: key: is taken"),
         ('kind = "flat"\namount_fen = 200', 'kind = "distance"\nmost_minutes = 1\nbands = []', "t.toml:9: price.bands"),
         ("amount_fen = 200", "amount_fen = -1", "amount_fen"),
         ("amount_fen = 200", "amount_fen = 2.5", "amount_fen"),
