@@ -191,7 +191,7 @@ class Ledger:
     async def _post(
         self, driver: "asyncpg.Connection[Any]", taps: Sequence[Tap], maybe_known: Sequence[tuple[int, int]], now_ms: int
     ) -> Journal:
-        places = {slot.key: self.places[slot.key] for slot in self.rules.tariffs.slots(taps)}
+        places = {slot.key: self.places[slot.key] for slot in self.rules.slots(taps, now_ms)}
         locked = await lock_accounts(driver, list({tap.card_identifier for tap in taps}), list(places.values()))
         await self._at("locked")
         book = Book(locked.by_card, locked.by_id, places=places)

@@ -1,6 +1,6 @@
 """What a batch is decided on, and what comes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from services.payments.domain.account import Account, HolderAccount, Purpose
 from services.payments.domain.limits import Limits
 from services.payments.domain.operation import Answered, OpenAccount, Operation, Ruling, Token
 from services.payments.domain.payment import Payment
-from services.payments.domain.places import Admission, Admitted
+from services.payments.domain.places import Admission, Admitted, Slot
 from services.payments.domain.ride import Adjusted, History, Ride
 from services.payments.domain.tap import Tap
 from services.payments.domain.tariff import Tariffs
@@ -38,6 +38,10 @@ class Rules:
     """Where the places of slots come from."""
     places_taken_account: int = 0
     """Collects the places of visitors who have entered."""
+
+    def slots(self, taps: Iterable[Tap], now_ms: int) -> set[Slot]:
+        """Whose places taps may take that are accepted now."""
+        return self.tariffs.slots(taps, now_ms - self.acceptance_horizon_ms, now_ms + self.clock_tolerance_ms)
 
 
 NO_RULES = Rules(Tariffs(()), 0, 0, 0, 0)

@@ -173,12 +173,17 @@ class Tariffs:
         tariff = _at(self._of_merchant(scene, merchant_id), time_ms)
         return 1 if tariff is None else tariff.most_riders
 
-    def slots(self, taps: Iterable[Tap]) -> set[Slot]:
-        """Whose places taps may take."""
+    def slots(self, taps: Iterable[Tap], from_ms: int, until_ms: int) -> set[Slot]:
+        """Whose places taps may take that happened in this time: an impossible clock opens no slot."""
         if not self.has_quotas:
             return set()
         limited = self._limited
-        return {slot for tap in taps if limited.get(tap.terminal.number, True) for slot in self._slots_of(tap)}
+        return {
+            slot
+            for tap in taps
+            if limited.get(tap.terminal.number, True) and from_ms <= tap.event_time_ms <= until_ms
+            for slot in self._slots_of(tap)
+        }
 
     def _slots_of(self, tap: Tap) -> Iterable[Slot]:
         number = tap.terminal.number

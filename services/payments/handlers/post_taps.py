@@ -65,13 +65,11 @@ class PostTaps:
 
     async def settle(self, entries: Sequence[Entry], *, replay: bool = False) -> list[Settled]:
         """Post the batch as a whole; what the database will not store becomes a dead letter with its SQLSTATE."""
-        tariffs = self._ledger.rules.tariffs
-
-        if tariffs.has_quotas:
-            await self._open_places(tariffs.slots(read for _, read in entries if isinstance(read, Tap)))
 
         async def post(some: Sequence[Entry], read_all: bool) -> list[Settled]:
-            answers = await self._ledger.post(some, now_ms(), read_all=read_all, replay=replay)
+            now = now_ms()
+            await self._open_places(self._ledger.rules.slots((read for _, read in some if isinstance(read, Tap)), now))
+            answers = await self._ledger.post(some, now, read_all=read_all, replay=replay)
             return list(zip(some, answers, strict=True))
 
         async def reject(entry: Entry, error: BaseException, state: str) -> list[Settled]:

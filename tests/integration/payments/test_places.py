@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from onecard.payments.v1.outcomes_pb2 import OPERATION_EXPIRE, REASON_QUOTA_FULL, Outcome
+from onecard.payments.v1.outcomes_pb2 import OPERATION_EXPIRE, REASON_BAD_TIME, REASON_QUOTA_FULL, REASON_TOO_LATE, Outcome
 from sdk.merchant.transaction import SignedRecord
 from services.payments.adapters import requests
 from services.payments.adapters.ledger import Ledger
@@ -30,7 +30,18 @@ from services.payments.handlers.verify_ledger import verify_ledger
 from tests.support.office import Office, new_id, open_office, reference
 from tests.support.replay import replay
 from tests.support.site import rate_by, site_tariffs, today
-from tests.support.town import FIRST_ACCOUNT, KEY, SCENIC, build_town, card_identifier, card_state, entry, now_ms, received
+from tests.support.town import (
+    FIRST_ACCOUNT,
+    KEY,
+    LONG_AGO_MS,
+    SCENIC,
+    build_town,
+    card_identifier,
+    card_state,
+    entry,
+    now_ms,
+    received,
+)
 
 PLACES = 10
 CARDS = 64
@@ -183,6 +194,15 @@ async def test_a_slot_is_opened_and_filled_once_whoever_wants_it_first(office: O
     await asyncio.gather(*(OpenPlaces(ledger)([slot, slot]) for ledger in ledgers))
     assert len({ledger.places[slot.key] for ledger in ledgers}) == 1
     assert (await site(office))[1:4] == (PLACES, 0, 0)
+
+
+async def test_a_clock_that_is_off_is_refused_and_opens_no_slot(office: Office) -> None:
+    day_ms = 86_400_000
+    latest_ms = 253_402_300_799_999  # of the year 9999
+    taps = [entry(0, at_ms=at_ms) for at_ms in (latest_ms, now_ms() + day_ms, now_ms() - 200 * day_ms, LONG_AGO_MS)]
+    told = outcomes(await office.town.post(received(taps)))
+    assert [outcome.reason for outcome in told] == [REASON_BAD_TIME, REASON_BAD_TIME, REASON_TOO_LATE, REASON_TOO_LATE]
+    assert not office.ledger.places
 
 
 async def test_places_that_were_given_stay_when_the_file_says_another_number(office: Office) -> None:
