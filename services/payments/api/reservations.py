@@ -29,7 +29,10 @@ from services.payments.handlers.list_slots import Listed, list_slots
 from services.payments.handlers.open_places import OpenPlaces
 from services.payments.metrics import RESERVATIONS_SHED
 
+_DAY_MS: Final = 24 * 3_600_000
 _MOST_DAYS: Final = 31
+_FIRST_DAY: Final = date(1970, 1, 2)
+_LAST_DAY: Final = date(9998, 12, 31)
 _MOST_PLACES: Final = 10_000
 _SCENE: Final = text("select scene from payments.merchant where merchant_id = :merchant_id and retired_time is null")
 
@@ -61,6 +64,8 @@ class ReservationService(ReservationServiceServicer):
         slot = quota.slot_at(merchant_id, begins_ms)
         if slot is None or slot.begins_ms != begins_ms:
             raise reading.bad("begin_time_ms", "the beginning of a slot is wanted, as ListSlots says")
+        if not quota.reservable_from_ms(slot) - _DAY_MS <= now_ms() < slot.ends_ms + _DAY_MS:
+            raise reading.bad("begin_time_ms", f"a slot of the next {quota.days_ahead} days is wanted")
         if await self._full.refuse(slot, request.places):
             RESERVATIONS_SHED.inc()
             raise DomainError(Code.UNAVAILABLE, "SLOT_FULL", "该时段名额暂无，请稍后用同一请求号重试")
@@ -137,9 +142,12 @@ def _day(field: str, value: str) -> date:
     if not value:
         return day_of(now_ms())
     try:
-        return date.fromisoformat(value)
+        day = date.fromisoformat(value)
     except ValueError:
-        raise reading.bad(field, "a date like 2026-11-23 is wanted") from None
+        day = date.max
+    if not _FIRST_DAY <= day <= _LAST_DAY:
+        raise reading.bad(field, "a date like 2026-11-23 is wanted")
+    return day
 
 
 def _slot(listed: Listed) -> messages.Slot:

@@ -178,13 +178,20 @@ async def test_what_is_wrong_with_a_request_is_named(api: Api, desk: Client) -> 
         reserve(desk, 0, places=0),
         reserve(desk, 0, places=10_001),
         reserve(desk, 0, begin_time_ms=begins_ms + 1),
+        reserve(desk, 0, begin_time_ms=begins_ms + 9 * 86_400_000),
+        reserve(desk, 0, begin_time_ms=begins_ms - 2 * 86_400_000),
         reserve(desk, 0, request_id="with blank"),
     ):
         code, _ = await refused(asked)
         assert code is INVALID
-    wrong = ListSlotsRequest(from_date="tomorrow")
-    assert (await refused(desk.reservations.ListSlots(wrong, timeout=ANSWER_SECONDS)))[0] is INVALID
-    assert (await refused(desk.reservations.ListSlots(ListSlotsRequest(days=32), timeout=ANSWER_SECONDS)))[0] is INVALID
+    for wrong in (
+        ListSlotsRequest(from_date="tomorrow"),
+        ListSlotsRequest(from_date="9999-12-31"),
+        ListSlotsRequest(from_date="0001-01-01"),
+        ListSlotsRequest(days=32),
+    ):
+        assert (await refused(desk.reservations.ListSlots(wrong, timeout=ANSWER_SECONDS)))[0] is INVALID
+    assert figures(await slot(desk)) == (PLACES, 0, 0, PLACES)
 
 
 async def test_a_payment_is_no_reservation_and_a_reservation_no_payment(api: Api, desk: Client) -> None:
