@@ -21,7 +21,7 @@ run: $(VENV)/city.stamp ## bring a small city to life on the screen (FOR=30: thi
 
 # Some tests compute, the others mostly wait: side by side they take little more than either. What measures how quick something
 # is comes last, when the machine is its own.
-COMPUTING := $(addprefix tests/,unit integration)
+COMPUTING := tests/unit $(addprefix tests/integration/,card common issuance payments)
 MEASURING := $(addprefix tests/integration/payments/test_,rate_limits.py api_callers.py)
 
 test: $(VENV)/dev.stamp ## run every test on real servers (ARGS="-k name" picks some)
