@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from onecard.card.v1.card_events_pb2 import CategoryPeriod
 from services.common.database import driver_session
 from services.payments.adapters.rides import read_all_rides
-from tests.support.in_order import in_order
+from tests.support.in_order import STUDENTS, in_order
 from tests.support.road import OF_WORKERS, Road
 from tests.support.town import FIRST_ACCOUNT, bus_ride, card_state
 
@@ -29,14 +29,6 @@ EXAMPLES = 25
 """Each is another holder of the town, and what it took is not undone: a failure is shown as it was drawn."""
 NEW_CARDS = 1_000
 """From here on cards are numbered that take another's place."""
-_STUDENTS = """
-[[rule]]
-kind = "concession"
-name = "students half"
-category = "student"
-pays_percent = 50
-payer = "concession_fund"
-"""
 
 
 def month_end_ms() -> int:
@@ -112,7 +104,7 @@ async def test_whatever_order_rides_come_in_they_cost_what_they_cost_in_the_orde
     cheaper = (
         bus.read_text(encoding="utf-8").replace("begins = 6000", "begins = 600").replace("begins = 12000", "begins = 1200")
     )
-    bus.write_text(cheaper.replace("[[rule]]", _STUDENTS + "\n[[rule]]", 1), encoding="utf-8")
+    bus.write_text(cheaper.replace("[[rule]]", STUDENTS + "\n[[rule]]", 1), encoding="utf-8")
     road.worker()
     road.worker()
     here = asyncio.get_running_loop()

@@ -12,6 +12,15 @@ from services.payments.domain.tap import Tap
 from tests.support.one_thread import OneThread
 from tests.support.town import Town, card_identifier, now_ms, received
 
+STUDENTS = """
+[[rule]]
+kind = "concession"
+name = "students half"
+category = "student"
+pays_percent = 50
+payer = "concession_fund"
+"""
+"""A rule for a tariff file: with it a change of category changes fares."""
 _ENOUGH_FEN = 10**9
 
 

@@ -24,7 +24,7 @@ from services.payments.handlers.check_fares import check_fares
 from services.payments.handlers.end_rides import EndRides
 from services.payments.handlers.post_taps import Owed, PostTaps
 from services.payments.handlers.verify_ledger import verify_ledger
-from tests.support.in_order import in_order
+from tests.support.in_order import STUDENTS, in_order
 from tests.support.terminal_keys import sealed
 from tests.support.town import BUS, CONFIG, KEY, Town, build_town, card_identifier, card_state, now_ms, received
 
@@ -45,16 +45,6 @@ def ride(
         bus_ride=BusRide(line_id=line, stop_id=stop, vehicle_id=f"V{sequence}", side=side),  # type: ignore[arg-type]
     )
     return sealed(body, topics.TRANSACTIONS_BUS)
-
-
-STUDENTS = """
-[[rule]]
-kind = "concession"
-name = "students half"
-category = "student"
-pays_percent = 50
-payer = "concession_fund"
-"""
 
 
 def with_students(city: str, folder: Path) -> Path:
