@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import admin, audit, authority_commands, blanks, card, kiosk, kit, ledger, merchant, shift, till, window
+from cli import admin, audit, authority_commands, blanks, card, kiosk, kit, ledger, merchant, shift, site, till, window
 from cli.city import commands as city
 from cli.tariff import commands as tariff
 
@@ -38,6 +38,7 @@ app.add_typer(kit.app, name="kit")
 app.add_typer(blanks.app, name="blanks")
 app.add_typer(shift.app, name="shift")
 app.add_typer(shift.countersign, name="countersign")
+merchant.app.registered_commands += site.app.registered_commands
 app.add_typer(merchant.app, name="merchant")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(card.app, name="card")

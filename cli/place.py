@@ -34,6 +34,7 @@ _KIT: Final = Annotated[str, typer.Option("--kit", metavar="KIT", envvar="ONECAR
 _MERCHANT: Final = Annotated[
     str, typer.Option("--merchant", metavar="MERCHANT", envvar="ONECARD_MERCHANT", help="whose till it is")
 ]
+_SITE: Final = Annotated[str, typer.Option("--merchant", metavar="MERCHANT", help="the site")]
 _CARD_API: Final = Annotated[
     str | None,
     typer.Option(
@@ -93,3 +94,5 @@ at_kit = _from(_office, _card_api, _certificates, _option("kit", _KIT, "KIT-1"))
 """A mobile kit, which is a window on wheels."""
 at_till = _from(_option("merchant", _MERCHANT, "CAMPUS-LAKE"), _api, _certificates)
 """A merchant's till."""
+at_site = _from(_option("merchant", _SITE, "SITE-GARDEN"), _api, _certificates)
+"""The desk of a site whose visitors reserve."""

@@ -12,13 +12,11 @@ from rich.console import Console
 
 from cli import paths
 from cli.city.state import read_state
-from cli.merchant import reservations
-from cli.merchant.api import ApiOption, CertificatesOption, access_to
 from cli.merchant.catching_up import catch_up
 from cli.merchant.emission import Emission, Platform
 from cli.merchant.pull import PullError, pull_once
 from cli.merchant.show import REASONS, listing, summary
-from sdk.merchant.access import Access
+from sdk.merchant.access import Access, credentials_in
 from sdk.merchant.files import TransactionsFile, UnreadableFileError
 from sdk.merchant.key_file import KeyFileError
 from sdk.merchant.keys import NoKeyError
@@ -34,6 +32,21 @@ SpoolOption = Annotated[
 KafkaOption = Annotated[
     str | None,
     typer.Option("--kafka", metavar="HOST:PORT", envvar="ONECARD_KAFKA", help="the broker; by default the running city's"),
+]
+ApiOption = Annotated[
+    str | None,
+    typer.Option(
+        "--api", metavar="HOST:PORT", envvar="ONECARD_API", help="where outcomes come from; by default the running city"
+    ),
+]
+CertificatesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificates",
+        metavar="FOLDER",
+        envvar="ONECARD_CERTIFICATES",
+        help="MERCHANT.crt and MERCHANT.key of each merchant, and authority.crt; by default the running city's",
+    ),
 ]
 MerchantOption = Annotated[str | None, typer.Option("--merchant", metavar="MERCHANT", help="of this merchant alone")]
 
@@ -69,7 +82,7 @@ def emit(
     The exit status is 1 when lines were rejected or outcomes did not come.
     """
     console = _console()
-    platform = _platform(kafka, access_to(api, certificates))
+    platform = _platform(kafka, _access(api, certificates))
     try:
         with TransactionsFile(file, merchant_id=merchant) as opened, Spool(_spool_path(spool)) as kept:
             complete = Emission(console, opened, kept, platform, patience).run(as_of_now=as_of_now, wait=wait)
@@ -97,7 +110,7 @@ def outcomes(
     console = _console()
     path = _spool_path(spool)
     try:
-        if access := access_to(api, certificates):
+        if access := _access(api, certificates):
             catch_up(path, access)
         reader = SpoolReader(path, merchant_id=merchant, reason=REASONS.get(reason or ""))
     except FileNotFoundError as missing:
@@ -131,7 +144,7 @@ def hotlist(
     _console()
     if card_api is None and (state := read_state()):
         card_api, certificates = state.card_api, certificates or Path(state.certificates)
-    access = access_to(card_api, certificates) if card_api else None
+    access = _access(card_api, certificates) if card_api else None
     if access is None:
         asked = "the card service with --card-api HOST:PORT --certificates FOLDER"
         typer.echo(f"no city runs here: start one with `onecard city run`, or name {asked}", err=True)
@@ -144,10 +157,6 @@ def hotlist(
         raise typer.Exit(1) from None
 
 
-for command in (reservations.slots, reservations.reserve, reservations.cancel):
-    app.command()(command)
-
-
 def _platform(kafka: str | None, access: Access | None) -> Platform:
     state = read_state()
     bootstrap = kafka or (state.kafka if state else None)
@@ -157,6 +166,16 @@ def _platform(kafka: str | None, access: Access | None) -> Platform:
         raise typer.Exit(2)
     kind = os.environ.get("ONECARD_BROKER") or (state.broker if state else "kafka")
     return Platform(bootstrap, 100 if kind == "tansu" else 30, access)
+
+
+def _access(api: str | None, certificates: Path | None) -> Access | None:
+    """What was named, else the running city's."""
+    if api is None and (state := read_state()):
+        api, certificates = state.api, certificates or Path(state.certificates)
+    try:
+        return Access(api, credentials_in(certificates) if certificates else None) if api else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--certificates") from None
 
 
 def _spool_path(spool: Path | None) -> Path:
