@@ -91,7 +91,10 @@ class Garden:
         doing = self._chance.random()
         if doing >= WALK_IN:
             now_ms = time.time_ns() // 1_000_000
-            open_now = next(slot for slot in desk.slots() if slot.begin_time_ms <= now_ms < slot.end_time_ms)
+            # At noon and midnight the list may be of the moment before.
+            open_now = next((slot for slot in desk.slots() if slot.begin_time_ms <= now_ms < slot.end_time_ms), None)
+            if open_now is None:
+                return
             receipt = desk.reserve(card, open_now.begin_time_ms)
             if not receipt.approved:
                 return
