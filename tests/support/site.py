@@ -44,8 +44,9 @@ async def rate_by(town: Town, tariffs: Path) -> None:
 
 def today(ledger: Ledger) -> Slot:
     """The site's slot that is open now."""
-    quota = ledger.rules.tariffs.quota(Scene.SCENIC, SCENIC, now_ms())
-    assert quota is not None
-    slot = quota.slot_at(SCENIC, now_ms())
+    tariff = ledger.rules.tariffs.of_merchant(Scene.SCENIC, SCENIC, now_ms())
+    assert tariff is not None
+    assert tariff.quota is not None
+    slot = tariff.quota.slot_at(SCENIC, now_ms())
     assert slot is not None
     return slot

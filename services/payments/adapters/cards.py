@@ -95,14 +95,10 @@ def _card(state: CardState) -> Card:
         raise CardEventError("birth_date, status or use") from None
     categories = tuple(CategoryPeriod(p.category, p.resident, p.valid_from_ms) for p in state.category_periods)
     limits = tuple(SpendingLimitPeriod(_limits(p), p.valid_from_ms) for p in state.spending_limit_periods)
-    if list(statuses) != sorted(statuses, key=lambda p: p.valid_from_ms):
-        raise CardEventError("status_periods out of order")
-    if list(categories) != sorted(categories, key=lambda p: p.valid_from_ms):
-        raise CardEventError("category_periods out of order")
-    if list(uses) != sorted(uses, key=lambda p: p.valid_from_ms):
-        raise CardEventError("electronic_periods out of order")
-    if list(limits) != sorted(limits, key=lambda p: p.valid_from_ms):
-        raise CardEventError("spending_limit_periods out of order")
+    for name, periods in (("status", statuses), ("category", categories), ("electronic", uses), ("spending_limit", limits)):
+        since = [period.valid_from_ms for period in periods]
+        if since != sorted(since):
+            raise CardEventError(f"{name}_periods out of order")
     return Card(
         state.card_identifier,
         birth_date,

@@ -1,7 +1,6 @@
 """LedgerService: what the back office asks."""
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -187,16 +186,7 @@ def _refused(reason: str, message: str) -> DomainError:
 
 def _service_date_ms(day: str) -> int:
     """The beginning of the day; 0 for none."""
-    if not day:
-        return 0
-    try:
-        begins_ms = midnight_ms(date.fromisoformat(day))
-    except (ValueError, OverflowError):
-        begins_ms = 0
-    # A day before 1970 can be stored and not be read again.
-    if begins_ms <= 0:
-        raise reading.bad("service_date", "a date like 2026-11-23 is wanted, after 1970-01-01")
-    return begins_ms
+    return midnight_ms(reading.day("service_date", day)) if day else 0
 
 
 def _account(balance: Balance) -> messages.Account:

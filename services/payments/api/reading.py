@@ -1,5 +1,6 @@
 """What requests may hold: amounts, identifiers, references. Whatever is wrong is named by its field."""
 
+from datetime import date
 from typing import Final
 
 from onecard.money.v1.money_pb2 import Money
@@ -7,11 +8,13 @@ from onecard.payments.v1.payments_pb2 import PaymentReference as PaymentReferenc
 from services.common.clock import LATEST_MS
 from services.common.grpc.reading import bad, identifier, page_size, request_id
 from services.payments.domain.operation import PaymentReference
+from services.payments.domain.transfer import CNY, PLACES
 
 __all__ = [
     "account_name",
     "bad",
     "card_identifier",
+    "day",
     "fen",
     "fen_and_currency",
     "identifier",
@@ -21,11 +24,12 @@ __all__ = [
     "request_id",
 ]
 
+_FIRST_DAY: Final = date(1970, 1, 2)
 MOST_FEN: Final = 10**15
 """Ten trillion yuan: the sums of thousands of them stay within 63 bits."""
-CURRENCIES: Final = {"": 156, "CNY": 156, "HKD": 344, "MOP": 446, "XXX": 999}
-"""ISO 4217. Cards hold CNY alone; HKD and MOP are for what crosses a border, XXX counts places of sites."""
-CODES: Final = {156: "CNY", 344: "HKD", 446: "MOP", 999: "XXX"}
+CODES: Final = {CNY: "CNY", 344: "HKD", 446: "MOP", PLACES: "XXX"}
+"""ISO 4217. Cards hold CNY alone; HKD and MOP are for what crosses a border. XXX is its code of no currency: places."""
+CURRENCIES: Final = {"": CNY, **{code: number for number, code in CODES.items()}}
 
 
 def card_identifier(value: str) -> str:
@@ -65,6 +69,17 @@ def instant_ms(field: str, value: int) -> int:
     if not 0 <= value < LATEST_MS:
         raise bad(field, "milliseconds since 1970 are wanted, until the year 9999")
     return value
+
+
+def day(field: str, value: str, latest: date = date.max) -> date:
+    """A date like 2026-11-23. Raises DomainError for others: a day before 1970 can be stored and not be read again."""
+    try:
+        found = date.fromisoformat(value)
+    except ValueError:
+        found = date.min
+    if not _FIRST_DAY <= found <= latest:
+        raise bad(field, "a date like 2026-11-23 is wanted, after 1970-01-01")
+    return found
 
 
 def payment_reference(message: PaymentReferenceMessage) -> PaymentReference:

@@ -21,7 +21,7 @@ from services.payments.api.desk import Desk
 from services.payments.api.receipts import MESSAGES, receipt_of, ruling_of
 from services.payments.domain.calendar import service_day
 from services.payments.domain.operation import Kind
-from services.payments.domain.places import Quota, Reservations, ReservationTerms, Slot
+from services.payments.domain.places import Reservations, ReservationTerms, Slot
 from services.payments.domain.tap import Scene
 from services.payments.domain.verdict import Reason
 from services.payments.handlers.find_payment import Found, find_payment
@@ -31,7 +31,6 @@ from services.payments.metrics import RESERVATIONS_SHED
 
 _DAY_MS: Final = 24 * 3_600_000
 _MOST_DAYS: Final = 31
-_FIRST_DAY: Final = date(1970, 1, 2)
 _LAST_DAY: Final = date(9998, 12, 31)
 _MOST_PLACES: Final = 10_000
 _SCENE: Final = text("select scene from payments.merchant where merchant_id = :merchant_id and retired_time is null")
@@ -58,8 +57,9 @@ class ReservationService(ReservationServiceServicer):
             raise reading.bad("places", f"1 to {_MOST_PLACES} are wanted")
         scene, merchant_id = await self._site(caller, request.merchant_id)
         begins_ms = reading.instant_ms("begin_time_ms", request.begin_time_ms)
-        quota = self._tariffs.quota(scene, merchant_id, begins_ms)
-        if quota is None or quota.reservations is Reservations.NONE:
+        tariff = self._tariffs.of_merchant(scene, merchant_id, begins_ms)
+        quota = None if tariff is None else tariff.quota
+        if tariff is None or quota is None or quota.reservations is Reservations.NONE:
             raise DomainError(Code.FAILED_PRECONDITION, "NOT_RESERVABLE", "此处无需预约")
         slot = quota.slot_at(merchant_id, begins_ms)
         if slot is None or slot.begins_ms != begins_ms:
@@ -70,21 +70,18 @@ class ReservationService(ReservationServiceServicer):
             RESERVATIONS_SHED.inc()
             raise DomainError(Code.UNAVAILABLE, "SLOT_FULL", "该时段名额暂无，请稍后用同一请求号重试")
         await self._open_places([slot])
-        terms = self._terms(scene, quota, slot)
+        terms = ReservationTerms(
+            scene=scene,
+            places_account=self._places[slot.key],
+            reservable_from_ms=quota.reservable_from_ms(slot),
+            most_places=tariff.most_riders,
+            once=quota.real_name,
+            expire_time_ms=slot.ends_ms + quota.kept_ms,
+        )
         answer = await self._desk.ask(requests.reserve(caller.terminal, request_id, card, slot, request.places, terms))
         if ruling_of(answer).reason is Reason.QUOTA_FULL:
             await self._full.mark(slot, request.places)
         return messages.ReserveResponse(receipt=receipt_of(answer))
-
-    def _terms(self, scene: Scene, quota: Quota, slot: Slot) -> ReservationTerms:
-        return ReservationTerms(
-            scene=scene,
-            places_account=self._places[slot.key],
-            reservable_from_ms=quota.reservable_from_ms(slot),
-            most_places=self._tariffs.most_riders(scene, slot.merchant_id, slot.begins_ms),
-            once=quota.real_name,
-            expire_time_ms=slot.ends_ms + quota.kept_ms,
-        )
 
     async def CancelReservation(  # noqa: N802
         self, request: messages.CancelReservationRequest, context: Any
@@ -114,14 +111,14 @@ class ReservationService(ReservationServiceServicer):
         scene, merchant_id = await self._site(caller, request.merchant_id)
         if not 0 <= request.days <= _MOST_DAYS:
             raise reading.bad("days", f"1 to {_MOST_DAYS} are wanted")
-        first = _day("from_date", request.from_date)
+        first = reading.day("from_date", request.from_date, _LAST_DAY) if request.from_date else day_of(now_ms())
         slots = [slot for n in range(request.days or 1) for slot in self._of_day(scene, merchant_id, first + timedelta(days=n))]
         return messages.ListSlotsResponse(slots=[_slot(one) for one in await list_slots(self._engine, slots)])
 
     def _of_day(self, scene: Scene, merchant_id: str, day: date) -> Iterator[Slot]:
-        noon_ms = midnight_ms(day) + 12 * 3_600_000
-        quota = self._tariffs.quota(scene, merchant_id, noon_ms)
-        return iter(()) if quota is None else quota.day(merchant_id, service_day(noon_ms))
+        begins_ms = midnight_ms(day)
+        tariff = self._tariffs.of_merchant(scene, merchant_id, begins_ms)
+        return iter(()) if tariff is None or tariff.quota is None else tariff.quota.day(merchant_id, service_day(begins_ms))
 
     async def _site(self, caller: Caller, asked: str) -> tuple[Scene, str]:
         """Whose places are meant. Raises DomainError where the caller may not speak for it."""
@@ -136,18 +133,6 @@ class ReservationService(ReservationServiceServicer):
         if scene is None:
             raise DomainError(Code.NOT_FOUND, "UNKNOWN_MERCHANT", "there is no such merchant, or it was retired")
         return Scene(scene), merchant_id
-
-
-def _day(field: str, value: str) -> date:
-    if not value:
-        return day_of(now_ms())
-    try:
-        day = date.fromisoformat(value)
-    except ValueError:
-        day = date.max
-    if not _FIRST_DAY <= day <= _LAST_DAY:
-        raise reading.bad(field, "a date like 2026-11-23 is wanted")
-    return day
 
 
 def _slot(listed: Listed) -> messages.Slot:

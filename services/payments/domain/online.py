@@ -337,8 +337,9 @@ def _reserve(asked: Reserve, turn: Turn) -> Finding | Problem:
         return Finding(Reason.OUTSIDE_HOURS, 0, account.id)
     if places > terms.most_places:
         return Finding(Reason.TOO_MANY_RIDERS, 0, account.id)
-    held = [other for other in reservations(account.usage) if (other.merchant_id, other.begins_ms) == slot.key]
-    if (held and terms.once) or len(reservations(account.usage)) >= MOST_RESERVATIONS:
+    held = reservations(account.usage)
+    again = any((other.merchant_id, other.begins_ms) == slot.key for other in held)
+    if (again and terms.once) or len(held) >= MOST_RESERVATIONS:
         return Finding(Reason.ALREADY_RESERVED, 0, account.id)
     quota = turn.book.locked[terms.places_account]
     if not quota.gives(places):

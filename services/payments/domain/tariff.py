@@ -148,7 +148,7 @@ class Tariffs:
         for tariff in sorted(tariffs, key=lambda t: t.valid_from_ms, reverse=True):
             for merchant in tariff.merchants or ("",):
                 self._newest_first.setdefault((tariff.scene, merchant), []).append(tariff)
-        self.has_quotas = any(tariff.quota for found in self._newest_first.values() for tariff in found)
+        self._has_quotas = any(tariff.quota for found in self._newest_first.values() for tariff in found)
 
     @property
     def longest_journey_ms(self) -> int:
@@ -163,19 +163,13 @@ class Tariffs:
             found = self._of_terminal[tap.terminal.number] = self._of_merchant(scene, merchant)
         return _at(found, tap.event_time_ms)
 
-    def quota(self, scene: Scene, merchant_id: str, time_ms: int) -> Quota | None:
-        """That of a site at an instant; None: it takes as many as come."""
-        tariff = _at(self._of_merchant(scene, merchant_id), time_ms)
-        return None if tariff is None else tariff.quota
-
-    def most_riders(self, scene: Scene, merchant_id: str, time_ms: int) -> int:
-        """How many one card takes along."""
-        tariff = _at(self._of_merchant(scene, merchant_id), time_ms)
-        return 1 if tariff is None else tariff.most_riders
+    def of_merchant(self, scene: Scene, merchant_id: str, time_ms: int) -> Tariff | None:
+        """The tariff of a merchant at an instant."""
+        return _at(self._of_merchant(scene, merchant_id), time_ms)
 
     def slots(self, taps: Iterable[Tap], from_ms: int, until_ms: int) -> set[Slot]:
         """Whose places taps may take that happened in this time: an impossible clock opens no slot."""
-        if not self.has_quotas:
+        if not self._has_quotas:
             return set()
         limited = self._limited
         return {

@@ -38,5 +38,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """There is no way back behind the first release."""
-    raise NotImplementedError("the first release cannot be taken back; restore a backup instead")
+    """What guardians have said stays written down."""
+    raise NotImplementedError("what guardians have said cannot be taken back; restore a backup instead")
