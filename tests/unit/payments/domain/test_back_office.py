@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.payments.domain.account import AccountStatus
-from services.payments.domain.online import pair
+from services.payments.domain.back_office import pair
 from services.payments.domain.operation import Entry, Post, Problem
 from services.payments.domain.transfer import Code
 from services.payments.domain.verdict import Reason
