@@ -24,6 +24,7 @@ from simulation.taps import Plan, Street
 app = typer.Typer(help="A city that lives: riders, lines, canteens, gates.", no_args_is_help=True, add_completion=False)
 
 PocketsOption = Annotated[Path | None, typer.Option(help="File in which the windows note whose card is where.")]
+MetricsPort = Annotated[int, typer.Option(min=0, help="Prometheus endpoint on ONECARD_METRICS_HOST, or on loopback; 0: none.")]
 Cards = Annotated[int, typer.Option(min=1, help="How many cards the city has.")]
 
 
@@ -64,13 +65,14 @@ def taps(
     offline_every: Annotated[float, typer.Option(min=1, help="A validator loses coverage every so many seconds.")] = 60.0,
     linger_ms: Annotated[int, typer.Option(min=0, help="How long producers gather; 0: what suits ONECARD_BROKER.")] = 0,
     pockets: PocketsOption = None,
-    metrics_port: Annotated[int, typer.Option(min=0, help="Prometheus endpoint on 127.0.0.1; 0: none.")] = 0,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, help="Prometheus endpoint on ONECARD_METRICS_HOST, or loopback; 0: none.")
+    ] = 0,
     seed: Annotated[int | None, typer.Option(help="Repeat the same doings.")] = None,
 ) -> None:
     """Tap until SIGTERM; then wait for the outcomes, at most 50 s. A second SIGTERM does not wait."""
     stopping, leaving = _signals()
-    if metrics_port:
-        start_http_server(metrics_port, addr="127.0.0.1")
+    _show_metrics(metrics_port)
     linger_ms = linger_ms or (100 if os.environ.get("ONECARD_BROKER") == "tansu" else 30)
     plan = Plan(cards, rate, faults, offline_every, linger_ms, pockets, seed)
     Street(_bootstrap(), _access(), spools, plan, _card_access()).run(stopping, leaving, seconds)
@@ -90,15 +92,16 @@ def bank(
 @app.command()
 def sms(
     listen: Annotated[str, typer.Option(help="host:port on this machine.")] = "127.0.0.1:0",
-    metrics_port: Annotated[int, typer.Option(min=0, help="Prometheus endpoint on 127.0.0.1; 0: none.")] = 0,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, help="Prometheus endpoint on ONECARD_METRICS_HOST, or loopback; 0: none.")
+    ] = 0,
     seed: Annotated[int | None, typer.Option(help="Repeat the same moods.")] = None,
 ) -> None:
     """Take short messages as a gateway does, and send none, until SIGTERM; ONECARD_TLS_… name its certificate."""
     from simulation.sms import Moods, SimulatedGateway, start  # noqa: PLC0415
 
     stopping, _ = _signals()
-    if metrics_port:
-        start_http_server(metrics_port, addr="127.0.0.1")
+    _show_metrics(metrics_port)
     names = [os.environ.get(f"ONECARD_TLS_{what}") for what in ("CERTIFICATE", "KEY", "AUTHORITY")]
     certificate, key, authority = (Path(name) if name else None for name in names)
     files = (certificate, key, authority) if certificate and key and authority else None
@@ -116,7 +119,9 @@ def windows(
     plastic: Annotated[Path, typer.Option(help="Folder of the cards and the tills.")],
     factory: Annotated[Path, typer.Option(help="File of the factory's keys.")],
     chip_ms: Annotated[float, typer.Option(min=0, help="How long a chip takes for a command.")] = 2.0,
-    metrics_port: Annotated[int, typer.Option(min=0, help="Prometheus endpoint on 127.0.0.1; 0: none.")] = 0,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, help="Prometheus endpoint on ONECARD_METRICS_HOST, or loopback; 0: none.")
+    ] = 0,
     seed: Annotated[int | None, typer.Option(help="Repeat the same doings.")] = None,
 ) -> None:
     """Serve residents at windows and with mobile kits until SIGTERM; then count and close the shifts."""
@@ -130,8 +135,7 @@ def windows(
     from simulation.windows import CityHall  # noqa: PLC0415
 
     stopping, leaving = _signals()
-    if metrics_port:
-        start_http_server(metrics_port, addr="127.0.0.1")
+    _show_metrics(metrics_port)
     names = ("CARD_API", "API", "ISSUANCE_API", "CERTIFICATES")
     try:
         card, payments, issuance, folder = (os.environ[f"ONECARD_{name}"] for name in names)
@@ -165,6 +169,11 @@ def _signals() -> tuple[threading.Event, threading.Event]:
     signal.signal(signal.SIGTERM, heard)
     signal.signal(signal.SIGINT, heard)
     return stopping, leaving
+
+
+def _show_metrics(port: int) -> None:
+    if port:
+        start_http_server(port, addr=os.environ.get("ONECARD_METRICS_HOST") or "127.0.0.1")
 
 
 def _bootstrap() -> str:

@@ -39,7 +39,7 @@ class Config:
     issuer_key: Path | None = None
     issuer_password: str = field(default="", repr=False)
     metrics_port: int = 0
-    """Prometheus endpoint on loopback; 0: none."""
+    """Of the Prometheus endpoint; 0: none."""
     settings: Path = _SETTINGS
     """What differs from city to city."""
 

@@ -31,7 +31,7 @@ class Config:
     payments: str = ""
     """host:port of the payments API; empty: no shift is closed."""
     metrics_port: int = 0
-    """Prometheus endpoint on loopback; 0: none."""
+    """Of the Prometheus endpoint; 0: none."""
     products: Path = _PRODUCTS
     """What is on each kind of card."""
     settings: Path = _SETTINGS

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Set
 from typing import Any, Final
 
 import uvloop
-from prometheus_client import start_http_server
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -25,6 +24,7 @@ from services.common.housekeeping import Duty, Group, Housekeeping
 from services.common.keyvault.process import harden
 from services.common.keyvault.software import open_token
 from services.common.keyvault.vault import VaultError
+from services.common.metrics_endpoint import show_metrics
 from services.common.points import AtPoint, pass_by
 from services.issuance.adapters.audit import BOOK
 from services.issuance.adapters.boxes import Accounts
@@ -147,6 +147,5 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
 def run_api(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     """Run an API process until SIGTERM or SIGINT. `at` is told what it has come to."""
     harden()
-    if config.metrics_port:
-        start_http_server(config.metrics_port, addr="127.0.0.1")
+    show_metrics(config.metrics_port)
     uvloop.run(serve(config, listen, at))

@@ -28,7 +28,7 @@ class Config:
     """The service's own token, with the root of terminals' keys; None: it is in a hardware module."""
     vault_pin: str = field(default="", repr=False)
     metrics_port: int = 0
-    """Prometheus endpoint on loopback; 0: none."""
+    """Of the Prometheus endpoint; 0: none."""
     tariffs: Path = field(default=_REPOSITORY / "tariffs" / "jiangmen")
     """The folder of the city's tariff files."""
     rules: Path = field(default=_REPOSITORY / "rules" / "jiangmen.toml")

@@ -7,10 +7,10 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import faust
 import uvloop
-from prometheus_client import start_http_server
 
 from services.common.announce import Announcer
 from services.common.garbage import collect_garbage_seldom
+from services.common.metrics_endpoint import show_metrics
 from services.payments.config import Config
 
 T = TypeVar("T")
@@ -76,8 +76,7 @@ def run_app(metrics_port: int, first: Coroutine[Any, Any, T], make: Callable[[T]
     asyncio.set_event_loop(loop)
     found = loop.run_until_complete(first)
     collect_garbage_seldom()
-    if metrics_port:
-        start_http_server(metrics_port, addr="127.0.0.1")
+    show_metrics(metrics_port)
     worker = BoundedWorker(make(found), loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
     worker.execute_from_commandline()
     raise AssertionError("a Faust worker ends by SystemExit")

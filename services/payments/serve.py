@@ -5,7 +5,6 @@ from collections.abc import Set
 from typing import Final
 
 import uvloop
-from prometheus_client import start_http_server
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,6 +20,7 @@ from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal
 from services.common.keyvault.process import harden
+from services.common.metrics_endpoint import show_metrics
 from services.payments.adapters.callers import Callers
 from services.payments.adapters.directory import Directory
 from services.payments.adapters.electronic_tokens import ElectronicTokens
@@ -122,7 +122,6 @@ async def _wait_for_rules(engine: AsyncEngine, config: Config) -> Rules:
 def run_api(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     """Run an API process until SIGTERM or SIGINT. Raises VaultError."""
     harden()
-    if config.metrics_port:
-        start_http_server(config.metrics_port, addr="127.0.0.1")
+    show_metrics(config.metrics_port)
     collect_garbage_seldom()
     uvloop.run(serve(config, listen, at))

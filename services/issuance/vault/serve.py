@@ -3,11 +3,11 @@
 from typing import Final
 
 import uvloop
-from prometheus_client import start_http_server
 
 from services.common.database import make_engine
 from services.common.keyvault.hardware import HardwareVault
 from services.common.keyvault.software import SoftwareVault
+from services.common.metrics_endpoint import show_metrics
 from services.issuance.adapters.products import read_products
 from services.issuance.vault.answering import Answering, at_once, in_thread
 from services.issuance.vault.blanks import BlankTable
@@ -30,6 +30,5 @@ async def _serve(config: VaultConfig, roots: SoftwareVault | HardwareVault) -> N
 
 def run_vault(config: VaultConfig, roots: SoftwareVault | HardwareVault) -> None:
     """Until SIGTERM or SIGINT."""
-    if config.metrics_port:
-        start_http_server(config.metrics_port, addr="127.0.0.1")
+    show_metrics(config.metrics_port)
     uvloop.run(_serve(config, roots))
