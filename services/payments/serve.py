@@ -101,6 +101,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
             for task in beside:
                 task.cancel()
     finally:
+        ledger.work.say()
         await full.close()
         await tokens.close()
         await posting.dispose()

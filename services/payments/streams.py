@@ -23,6 +23,7 @@ from services.payments.adapters.registry import Registry
 from services.payments.adapters.tac import Verifier
 from services.payments.adapters.tariffs import read_rules
 from services.payments.adapters.wire import SCENE_OF_TOPIC, Received
+from services.payments.adapters.work_log import WorkLog
 from services.payments.config import Config
 from services.payments.domain.book import Rules
 from services.payments.faust_process import DisklessApp, run_app, wait_for_broker
@@ -53,6 +54,7 @@ class StreamWorker:
         self._announcer = Announcer(config.kafka)
         self._lanes: list[Lane] = []
         self._ready = asyncio.Event()
+        self._done = WorkLog()
         self.app = self._make_app()
 
     def _make_app(self) -> faust.App:
@@ -73,7 +75,7 @@ class StreamWorker:
             await keys.begin()
             verifier = Verifier(keys)
             key = BatchKey(self._config.batch_key, self._config.batch_key_version)
-            ledger = Ledger(engine, self._rules, key, self._at)
+            ledger = Ledger(engine, self._rules, key, self._at, work=self._done)
             post = PostTaps(ledger, registry, verifier)
             replay = ReplayDeadLetters(engine, post, registry, verifier)
             project = ProjectCards(CardProjection(engine), post, replay)
@@ -89,6 +91,7 @@ class StreamWorker:
                 groups = duties(self._announcer, replay, sweep, rides, key, self._config.checkpoints)
                 group.create_task(Housekeeping(engine, ELECTION, groups).run())
         finally:
+            self._done.say()
             await self._announcer.stop()
             await engine.dispose()
 
@@ -119,6 +122,9 @@ class StreamWorker:
     async def _acknowledge(self, event: Any, runs: list[Run]) -> None:
         event.ack()
         CONSUMER_LAG.closed((tp.topic, tp.partition) for tp, _ in runs)
+        for tp, run in runs:
+            if tp.topic in SCENE_OF_TOPIC:
+                self._done.acknowledged(tp.topic, tp.partition, run[0].offset, run[-1].offset)
         await self._at("acknowledged")
 
 

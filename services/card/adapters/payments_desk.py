@@ -15,6 +15,7 @@ from onecard.payments.v1 import payments_pb2 as messages
 from onecard.payments.v1.ledger_pb2_grpc import LedgerServiceStub
 from onecard.payments.v1.outcomes_pb2 import Reason
 from onecard.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from services.common.grpc.calls import asked_in
 from services.common.grpc.channels import open_channel
 from services.common.grpc.listen import Tls
 
@@ -112,7 +113,7 @@ class PaymentsDesk:
             answer = await self._ask(self._ledger.Post, request)
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.NOT_FOUND:
-                raise _away(error) from None
+                raise _away(error, request) from None
             await self._open(name for name in (debit, credit) if isinstance(name, str))
             answer = await self._ask_or_away(self._ledger.Post, request)
         declined = answer.receipt.decision == messages.DECISION_DECLINED
@@ -125,7 +126,7 @@ class PaymentsDesk:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return 0, 0
-            raise _away(error) from None
+            raise _away(error, None) from None
         return answer.account.balance_fen, answer.account.debits_pending_fen
 
     async def close(self) -> None:
@@ -142,16 +143,16 @@ class PaymentsDesk:
         try:
             return await self._ask(call, request)
         except grpc.aio.AioRpcError as error:
-            raise _away(error) from None
+            raise _away(error, request) from None
 
     async def _ask(self, call: Any, request: Any) -> Any:
         return await call(request, timeout=self._patience_seconds, metadata=self._metadata)
 
 
-def _away(error: grpc.aio.AioRpcError) -> Away:
+def _away(error: grpc.aio.AioRpcError, request: Any) -> Away:
     if error.code() not in _TO_ALL:
         return NotTakenError(error.code().name)
-    log.warning("payments_away", code=error.code().name)
+    log.warning("payments_away", code=error.code().name, asked=asked_in(request))
     return Away()
 
 

@@ -34,6 +34,8 @@ _peer: Final[ContextVar[Peer]] = ContextVar("peer")
 _request_id: Final[ContextVar[str]] = ContextVar(f"{STRUCTLOG_KEY_PREFIX}request_id")
 
 _good_request_id = re.compile(r"[\x21-\x7e]{1,64}").fullmatch
+_CARD: Final = re.compile(r"[0-9A-F]{32}")
+"""A card's identifier: who puts one into an id does not find it in our log."""
 _request_ids = map(f"{secrets.token_hex(6)}-{{:x}}".format, itertools.count(1))
 
 
@@ -47,10 +49,33 @@ def current_request_id() -> str:
     return _request_id.get()
 
 
+def request_id_here() -> str:
+    """The id of the call that is being served; empty where none is."""
+    return _request_id.get("")
+
+
+def asked_in(request: Any) -> str:
+    """The id that a message itself carries, under which the services store what it asks; empty: none that a log can show."""
+    asked = getattr(request, "request_id", "")
+    return asked if isinstance(asked, str) and _good_request_id(asked) and not _CARD.search(asked) else ""
+
+
 class Call:
     """One call, from its first moment to its last."""
 
-    __slots__ = ("_began", "_context", "_counts", "_ended_by", "_method", "_streaming", "_task", "caller", "metadata", "says")
+    __slots__ = (
+        "_began",
+        "_context",
+        "_counts",
+        "_ended_by",
+        "_method",
+        "_streaming",
+        "_task",
+        "caller",
+        "metadata",
+        "request",
+        "says",
+    )
 
     caller: Caller
 
@@ -62,6 +87,7 @@ class Call:
         self._context = context
         self._streaming = streaming
         self._ended_by: DomainError | None = None
+        self.request: Any = None
         request_id = self.says = ""
         for key, value in context.invocation_metadata():
             if key == REQUEST_ID_KEY and _good_request_id(value):
@@ -85,7 +111,7 @@ class Call:
         """Count an answer; say only when it took long."""
         seconds = self._end(_OK)
         if seconds > SLOW_SECONDS and not self._streaming:
-            log.warning("call_slow", method=self._method, caller=self._name, seconds=round(seconds, 3))
+            log.warning("call_slow", seconds=round(seconds, 3), **self._facts())
 
     async def fail(self, error: BaseException) -> None:
         """End with a status. Returns when nobody is left to tell or was told already: then the error goes on its way."""
@@ -113,18 +139,17 @@ class Call:
         seconds = self._end(STATUS[error.code].value[0])
         log.info(
             "call_refused",
-            method=self._method,
-            caller=self._name,
             code=error.code.name,
             reason=error.reason,
             seconds=round(seconds, 3),
+            **self._facts(),
         )
         await self._abort(error)
 
     async def _break(self, error: BaseException) -> None:
         fault = DomainError(Code.INTERNAL, "INTERNAL", "a fault on our side; ask again with the same request id")
         seconds = self._end(STATUS[fault.code].value[0])
-        log.error("call_failed", method=self._method, caller=self._name, seconds=round(seconds, 3), **fault_of(error))
+        log.error("call_failed", seconds=round(seconds, 3), **self._facts(), **fault_of(error))
         await self._abort(fault)
 
     def _leave(self) -> None:
@@ -133,7 +158,7 @@ class Call:
         code = _CANCELLED if remaining is None or remaining > 0 else _DEADLINE_EXCEEDED
         seconds = self._end(code)
         if not self._streaming:  # a stream ends like that every time
-            log.info("call_left", method=self._method, caller=self._name, code=CODES[code], seconds=round(seconds, 3))
+            log.info("call_left", code=CODES[code], seconds=round(seconds, 3), **self._facts())
 
     async def _abort(self, error: DomainError) -> None:
         await self._context.abort(STATUS[error.code], error.message, (*self.metadata, (DETAILS_KEY, details_of(error))))
@@ -143,10 +168,13 @@ class Call:
         self._counts.end(code, seconds)
         return seconds
 
-    @property
-    def _name(self) -> str:
+    def _facts(self) -> dict[str, str]:
+        """What leads from a line to what was asked, and by whom."""
         caller = getattr(self, "caller", None)
-        return caller.peer.subject.uri if caller else "?"
+        facts = {"method": self._method, "caller": caller.peer.subject.uri if caller else "?"}
+        if asked := asked_in(self.request):
+            facts["asked"] = asked
+        return facts
 
 
 def _database_away(error: BaseException) -> bool:

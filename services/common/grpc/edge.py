@@ -94,6 +94,7 @@ class Edge:
         async def answer(request: Any, context: Any) -> Any:
             self._calls += 1
             call = Call(method, counts, context, streaming=False)
+            call.request = request
             try:
                 self._admit(call, context)
                 response = await (take(call, request, context) if upload else behaviour(request, context))

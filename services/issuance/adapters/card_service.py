@@ -13,6 +13,7 @@ from onecard.card.v1 import production_pb2 as messages
 from onecard.card.v1.applications_pb2 import Refusal as RefusalMessage
 from onecard.card.v1.cards_pb2_grpc import CardServiceStub
 from onecard.card.v1.production_pb2_grpc import ProductionServiceStub
+from services.common.grpc.calls import asked_in
 from services.common.grpc.channels import open_channel
 from services.common.grpc.listen import Tls
 from services.common.grpc.statuses import reason_of
@@ -165,7 +166,7 @@ class CardDesk:
         except grpc.aio.AioRpcError as error:
             if error.code() in _REFUSED or error.code() in also:
                 return Declined(reason_of(error.trailing_metadata()) or error.code().name, error.details() or "")
-            log.warning("card_service_away", code=error.code().name)
+            log.warning("card_service_away", code=error.code().name, asked=asked_in(request))
             raise Away(alone=error.code() not in _SILENT) from None
 
 

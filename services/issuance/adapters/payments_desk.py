@@ -11,6 +11,7 @@ from onecard.payments.v1 import ledger_pb2 as messages
 from onecard.payments.v1.ledger_pb2_grpc import LedgerServiceStub
 from onecard.payments.v1.outcomes_pb2 import Reason
 from onecard.payments.v1.payments_pb2 import DECISION_DECLINED
+from services.common.grpc.calls import asked_in
 from services.common.grpc.channels import open_channel
 from services.common.grpc.listen import Tls
 from services.common.peer import Subject
@@ -55,7 +56,7 @@ class PaymentsDesk:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return 0
-            raise _away(error) from None
+            raise _away(error, request) from None
 
     async def post_difference(self, request_id: str, terminal: str, difference_fen: int) -> str:
         """What was counted beyond what should be there, or less: from now on it should. A repeat changes nothing.
@@ -73,7 +74,7 @@ class PaymentsDesk:
         try:
             answer = await self._post(request, (debit, credit))
         except grpc.aio.AioRpcError as error:
-            raise _away(error) from None
+            raise _away(error, request) from None
         declined = answer.receipt.decision == DECISION_DECLINED
         return Reason.Name(answer.receipt.reason).removeprefix("REASON_") if declined else ""
 
@@ -101,6 +102,6 @@ def cash_of(terminal: str) -> str:
     return Subject.parse(terminal).cash_account
 
 
-def _away(error: grpc.aio.AioRpcError) -> PaymentsAway:
-    log.warning("payments_away", code=error.code().name)
+def _away(error: grpc.aio.AioRpcError, request: Any) -> PaymentsAway:
+    log.warning("payments_away", code=error.code().name, asked=asked_in(request))
     return PaymentsAway(alone=error.code() not in _SILENT)

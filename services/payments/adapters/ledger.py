@@ -29,6 +29,7 @@ from services.payments.adapters.rides import (
 from services.payments.adapters.rows import batch_digest, copy_rows, operation_rows, transfer_rows, verdict_rows
 from services.payments.adapters.spent_tokens import read_spent, write_spent
 from services.payments.adapters.wire import Outcomes
+from services.payments.adapters.work_log import WorkLog
 from services.payments.domain.account import Account, AccountKind, HolderAccount
 from services.payments.domain.book import Book, Journal, Rules, Sitting
 from services.payments.domain.operation import (
@@ -104,14 +105,22 @@ class Ledger:
     """Posts batches. One instance a process; its methods may run side by side, correctness comes from the locks."""
 
     def __init__(
-        self, engine: AsyncEngine, rules: Rules, key: BatchKey, at: AtPoint = pass_by, *, alone: bool = True
-    ) -> None:  # fmt: skip
+        self,
+        engine: AsyncEngine,
+        rules: Rules,
+        key: BatchKey,
+        at: AtPoint = pass_by,
+        *,
+        alone: bool = True,
+        work: WorkLog | None = None,
+    ) -> None:
         """`alone=False` puts a payment that comes alone through the ordinary transaction too."""
         self.place = place_of(engine)
         self.places: dict[tuple[str, int], int] = {}
         """The accounts of places, by slot: those that taps need must be here before they are posted."""
         self.rules = rules
         self.engine = engine
+        self.work = work or WorkLog()
         self._key = key
         self._at = at
         self._alone = alone
@@ -140,6 +149,7 @@ class Ledger:
                 await write_dead_letters(driver, entries, answers, now_ms)
             await self._at("written")
         await self._at("committed")
+        self.work.posted(journal.batch)
         for record, read in entries:
             if isinstance(read, Tap):
                 road = record.partition, read.terminal.number
@@ -162,6 +172,7 @@ class Ledger:
             journal = await self._operate(driver, operations, now_ms, read_all)
             await self._at("written")
         await self._at("committed")
+        self.work.posted(journal.batch)
         self._remember(operations)
         return journal.answered
 
@@ -185,6 +196,7 @@ class Ledger:
                 end_ride(history, (entry.terminal, entry.sequence), account, sitting)
             await self._write(driver, journal, book, locked.batch, now_ms, tell_adjusted=True)
             await let_rest(driver, entries)
+        self.work.posted(journal.batch)
         changed = Counter((one.account_id, *one.cause.identity) for one in journal.adjusted)
         return [changed[entry.account_id, entry.terminal, entry.sequence] for entry in entries]
 
@@ -261,6 +273,7 @@ class Ledger:
                     if not await write_alone(driver, seen, journal, now_ms, told, digest, self._key.version):
                         continue
                 await self._at("committed")
+                self.work.posted(journal.batch)
                 self._remember((asked,))
                 return journal.answered[0]
         return None

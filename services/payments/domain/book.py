@@ -124,6 +124,15 @@ class Journal:
     """What accruing accounts are promised by holds, or no longer: changes in fen by account."""
 
     @property
+    def batch(self) -> int:
+        """The number of the batch; 0: nothing was decided in it."""
+        if self.decided:
+            return self.decided[0].verdict.batch
+        if self.ruled:
+            return self.ruled[0].ruling.batch
+        return self.adjusted[0].batch if self.adjusted else 0
+
+    @property
     def row(self) -> int:
         """The next row of the batch."""
         return len(self.decided) + len(self.ruled) + len(self.barred) + len(self.adjusted) + len(self.admitted)

@@ -39,7 +39,15 @@ class Operate:
 
 
 async def _reject(operation: Operation, error: BaseException, state: str) -> list[Answered | Rejected]:
-    log.warning("operation_rejected", kind=KIND[type(operation)].name, sqlstate=state, error=type(error).__name__)
+    asked = operation.request
+    log.warning(
+        "operation_rejected",
+        kind=KIND[type(operation)].name,
+        sqlstate=state,
+        error=type(error).__name__,
+        merchant=asked.caller.merchant_id,
+        asked=asked.request_id,
+    )
     return [Rejected(state)]
 
 

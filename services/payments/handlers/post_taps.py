@@ -92,8 +92,17 @@ def _reject(entry: Entry, error: BaseException, state: str) -> Entry:
     if not isinstance(read, Tap):
         # Its dead letter itself cannot be stored: nothing is left to try.
         raise error
-    log.warning("value_rejected", sqlstate=state, topic=record.topic, partition=record.partition, offset=record.offset)
     terminal = read.terminal
+    log.warning(
+        "value_rejected",
+        sqlstate=state,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        merchant=terminal.merchant_id,
+        terminal=terminal.terminal_id,
+        sequence=read.sequence,
+    )
     return record, Undecided(
         Cause.DATABASE_REJECTED, terminal.merchant_id, terminal.terminal_id, read.sequence, read.digest, sqlstate=state
     )

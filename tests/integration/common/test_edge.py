@@ -20,6 +20,7 @@ from cli import paths
 from cli.servers.ports import free_port
 from onecard.payments.v1 import payments_pb2, payments_pb2_grpc
 from services.common.grpc import calls
+from services.common.grpc.channels import open_channel
 from services.common.grpc.listen import Listen, ListenError
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import Limits, make_server
@@ -125,6 +126,32 @@ async def test_a_call_has_a_request_id_whoever_gave_it() -> None:
     assert first == "till-7-1"
     assert len({first, *others}) == 4
     assert not {"two words", "x" * 65} & {*others}
+
+
+async def test_what_is_asked_while_a_call_is_served_has_that_calls_id() -> None:
+    """The card service asks payments, issuance the card service: the lines of both are found by one id."""
+    async with desk() as opened:
+        channel = open_channel(f"127.0.0.1:{opened.server.port}", None)
+        await get_payment(channel)
+        token = calls._request_id.set("till-7-1")
+        try:
+            await get_payment(channel)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await get_payment(channel, "refuse")
+        finally:
+            calls._request_id.reset(token)
+        await channel.close()
+    assert opened.payments.request_ids[0] != "till-7-1"
+    assert opened.payments.request_ids[1:] == ["till-7-1", "till-7-1"]
+
+
+def test_the_id_in_a_message_is_logged_unless_it_holds_what_a_log_may_not() -> None:
+    def asked(request_id: str) -> str:
+        return calls.asked_in(payments_pb2.AuthorizeRequest(request_id=request_id))
+
+    assert asked("till-7-1") == "till-7-1"
+    assert (asked(CARD), asked(f"pay-{CARD}"), asked("two words"), asked("x" * 65), asked("")) == ("",) * 5
+    assert calls.asked_in(payments_pb2.GetPaymentRequest()) == "", "it carries none"
 
 
 async def test_calls_are_counted_by_method_and_status() -> None:

@@ -1,8 +1,13 @@
+import json
 import logging
+import os
+import threading
+from importlib.metadata import version
 
 import pytest
+import structlog
 
-from services.common.logs import OnceInAWhile
+from services.common.logs import OnceInAWhile, set_up_logs
 
 
 def record(message: object, *arguments: object) -> logging.LogRecord:
@@ -24,3 +29,22 @@ def test_a_library_says_the_same_thing_once_in_a_while_and_how_often_it_was_left
 def test_our_own_events_all_pass() -> None:
     passes = OnceInAWhile().filter
     assert all(passes(record({"event": "waiting_for_broker"})) for _ in range(3))
+
+
+def test_every_line_says_which_process_of_which_version_wrote_it(capsys: pytest.CaptureFixture[str]) -> None:
+    root, before = logging.getLogger(), (logging.getLogger().handlers, logging.getLogger().level)
+    try:
+        set_up_logs("payments-streams")
+        structlog.get_logger().warning("elected_for_housekeeping")
+        library = threading.Thread(target=logging.getLogger("aiokafka").error, args=("no way",))
+        library.start()
+        library.join()
+    finally:
+        root.handlers, root.level = before
+        structlog.reset_defaults()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["elected_for_housekeeping", "no way"]
+    for line in lines:
+        assert line["process"] == "payments-streams"
+        assert line["version"] == version("onecard")
+        assert line["instance"].endswith(f"/{os.getpid()}")
