@@ -13,6 +13,7 @@ import typer
 from prometheus_client import start_http_server
 
 from sdk.merchant.access import Access, credentials_in
+from sdk.merchant.kafka_security import KafkaSecurity
 from simulation.bank import Habits, SimulatedBank, serve
 from simulation.city import CITY_CODE
 from simulation.example import write_example
@@ -52,7 +53,7 @@ def example(out: Annotated[Path, typer.Option(help="The file.")], taps: Annotate
 def registry(cards: Cards = 50_000) -> None:
     """Publish the states of all cards to card.events, then what happens to them, with a heartbeat each second."""
     stopping, _ = _signals()
-    Registry(_bootstrap(), cards).run(stopping)
+    Registry(_bootstrap(), cards, _security()).run(stopping)
 
 
 @app.command()
@@ -75,7 +76,7 @@ def taps(
     _show_metrics(metrics_port)
     linger_ms = linger_ms or (100 if os.environ.get("ONECARD_BROKER") == "tansu" else 30)
     plan = Plan(cards, rate, faults, offline_every, linger_ms, pockets, seed)
-    Street(_bootstrap(), _access(), spools, plan, _card_access()).run(stopping, leaving, seconds)
+    Street(_bootstrap(), _access(), spools, plan, _card_access(), _security()).run(stopping, leaving, seconds)
 
 
 @app.command()
@@ -181,6 +182,15 @@ def _bootstrap() -> str:
     if not bootstrap:
         raise typer.BadParameter("set ONECARD_KAFKA to the broker's host:port")
     return bootstrap
+
+
+def _security() -> KafkaSecurity:
+    try:
+        security = KafkaSecurity.from_environment()
+        security.arguments(_bootstrap())
+    except ValueError as error:
+        raise typer.BadParameter(f"ONECARD_KAFKA_…: {error}") from None
+    return security
 
 
 def _card_access() -> Access | None:

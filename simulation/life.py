@@ -7,12 +7,13 @@ from typing import Self
 from kafka import KafkaAdminClient
 
 from sdk.merchant.connect import connect
+from sdk.merchant.kafka_security import PLAIN_TEXT, KafkaSecurity
 
 
 class Life:
     """Asks the broker which cluster it is. Positions and acknowledgements are worth nothing in another life."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, security: KafkaSecurity = PLAIN_TEXT) -> None:
         """Raises KafkaError while the broker is away."""
         self._admin = connect(
             KafkaAdminClient,
@@ -20,6 +21,7 @@ class Life:
             bootstrap_timeout_ms=2000,
             request_timeout_ms=5000,
             reconnect_backoff_max_ms=1000,
+            **security.arguments(bootstrap),
         )
 
     def __enter__(self) -> Self:

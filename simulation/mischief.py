@@ -17,6 +17,7 @@ from sdk.merchant.access import Access
 from sdk.merchant.client import MerchantClient
 from sdk.merchant.emitter import Emitter
 from sdk.merchant.hearing import SETTLING_SECONDS
+from sdk.merchant.kafka_security import PLAIN_TEXT, KafkaSecurity
 from sdk.merchant.keys import NoKeyError, TerminalKeys
 from sdk.merchant.spool import Spool, Spooled
 from sdk.merchant.transaction import Scene, SignedRecord, identity_of
@@ -38,17 +39,27 @@ class Mischief:
     """Everything bad is kept on disk before it is sent, so that a reconciliation knows what to expect."""
 
     def __init__(
-        self, bootstrap: str, access: Access, keys: TerminalKeys, spools: Path, chance: Random, *, cards: int, linger_ms: int
+        self,
+        bootstrap: str,
+        access: Access,
+        keys: TerminalKeys,
+        spools: Path,
+        chance: Random,
+        *,
+        cards: int,
+        linger_ms: int,
+        security: KafkaSecurity = PLAIN_TEXT,
     ) -> None:
         """`keys` are the terminals' own: only some of what is bad is signed badly."""
         self._bootstrap = bootstrap
+        self._security = security
         self._keys = keys
         self._chance = chance
         self._cards = cards
         self._linger_ms = linger_ms
         self._spool = Spool(spools / "vandal.spool")
         self._raw = RawRecords(spools / "vandal.raw")
-        self._client = MerchantClient(bootstrap, self._spool, access, linger_ms=linger_ms)
+        self._client = MerchantClient(bootstrap, self._spool, access, linger_ms=linger_ms, security=security)
         self._again_at = NEVER
         self._repeats: list[Spooled] = []
         self._aside: set[tuple[str, str, int, bytes]] = set()
@@ -101,11 +112,11 @@ class Mischief:
         while not self._stopping.is_set():
             try:
                 topics = [scene.topic for scene in Scene]
-                with Life(self._bootstrap) as broker:
+                with Life(self._bootstrap, self._security) as broker:
                     life = broker.cluster_id()
                     with (
-                        Tail(self._bootstrap, DEAD_LETTERS, from_oldest=True) as dead_letters,
-                        Emitter(self._bootstrap, topics, linger_ms=self._linger_ms) as emitter,
+                        Tail(self._bootstrap, DEAD_LETTERS, from_oldest=True, security=self._security) as dead_letters,
+                        Emitter(self._bootstrap, topics, linger_ms=self._linger_ms, security=self._security) as emitter,
                     ):
                         pause = 0.5
                         self._send_and_watch(broker, life, dead_letters, emitter)

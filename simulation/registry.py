@@ -25,6 +25,7 @@ from onecard.card.v1.card_events_pb2 import (
     StatusPeriod,
 )
 from sdk.merchant.connect import connect
+from sdk.merchant.kafka_security import PLAIN_TEXT, KafkaSecurity
 from simulation.happenings import LOOK_BACK_MS, LOSS_EVERY_MS, NEWCOMER_EVERY_MS, Loss, losses, newcomers
 from simulation.riders import Standing, card_identifier, rider
 
@@ -90,8 +91,9 @@ def changes(cards: int, after_ms: int, until_ms: int) -> Iterator[CardState]:
 class Registry:
     """The publisher."""
 
-    def __init__(self, bootstrap: str, cards: int) -> None:
+    def __init__(self, bootstrap: str, cards: int, security: KafkaSecurity = PLAIN_TEXT) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._cards = cards
         self._away = False
 
@@ -123,6 +125,7 @@ class Registry:
             reconnect_backoff_max_ms=2_000,
             allow_auto_create_topics=False,
             metrics_enabled=False,
+            **self._security.arguments(self._bootstrap),
         )
         producer.partitions_for(TOPIC)
         return producer

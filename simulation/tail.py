@@ -9,6 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
 from sdk.merchant.connect import connect
+from sdk.merchant.kafka_security import PLAIN_TEXT, KafkaSecurity
 
 
 class Record(Protocol):
@@ -21,7 +22,15 @@ class Record(Protocol):
 class Tail:
     """A reader of what is written to a topic from the moment it was made, or from the oldest record; for one thread."""
 
-    def __init__(self, bootstrap: str, topic: str, *, from_oldest: bool = False, connect_timeout_seconds: float = 5) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        *,
+        from_oldest: bool = False,
+        connect_timeout_seconds: float = 5,
+        security: KafkaSecurity = PLAIN_TEXT,
+    ) -> None:
         """Connect and fix the position in every partition, so that nothing written after this returns is missed.
 
         Raises KafkaError while the broker or the topic is away.
@@ -41,6 +50,7 @@ class Tail:
             bootstrap_timeout_ms=timeout_ms,
             reconnect_backoff_max_ms=2000,
             metrics_enabled=False,
+            **security.arguments(bootstrap),
         )
         try:
             partitions = self._partitions(topic)

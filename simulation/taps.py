@@ -14,6 +14,7 @@ from random import Random
 from onecard.payments.v1.outcomes_pb2 import VERDICT_POSTED
 from sdk.merchant.access import Access
 from sdk.merchant.client import MerchantClient
+from sdk.merchant.kafka_security import PLAIN_TEXT, KafkaSecurity
 from sdk.merchant.spool import Answer, Spool
 from sdk.merchant.transaction import BusRide, SignedRecord, Tap
 from simulation import metrics
@@ -109,7 +110,15 @@ class News:
 class Street:
     """The city's terminals, all in one process with one spool."""
 
-    def __init__(self, bootstrap: str, access: Access, spools: Path, plan: Plan, card_access: Access | None = None) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        access: Access,
+        spools: Path,
+        plan: Plan,
+        card_access: Access | None = None,
+        security: KafkaSecurity = PLAIN_TEXT,
+    ) -> None:
         """`card_access` is where the hotlist comes from; without it no validator has one."""
         self._plan = plan
         self._chance = Random(plan.seed)  # noqa: S311  # a city, not a secret
@@ -118,12 +127,16 @@ class Street:
         self._coverage = Coverage(self._chance, plan.offline_every_seconds)
         self._boardings: deque[SignedRecord] = deque(maxlen=200)
         self._spool = Spool(spools / "fleet.spool")
-        self._client = MerchantClient(bootstrap, self._spool, access, linger_ms=plan.linger_ms, on_answers=_count_answers)
+        self._client = MerchantClient(
+            bootstrap, self._spool, access, linger_ms=plan.linger_ms, on_answers=_count_answers, security=security
+        )
         self._validators = Validators(spools / "fleet.hotlist", card_access)
         # With chances of its own: its thread must not change what the street does with a seed.
         self._garden = Garden(access, plan.cards, Random(plan.seed))  # noqa: S311  # a city, not a secret
         keys = self._client.keys
-        self._mischief = Mischief(bootstrap, access, keys, spools, self._chance, cards=plan.cards, linger_ms=plan.linger_ms)
+        self._mischief = Mischief(
+            bootstrap, access, keys, spools, self._chance, cards=plan.cards, linger_ms=plan.linger_ms, security=security
+        )
 
     def run(self, stopping: threading.Event, leaving: threading.Event, seconds: float | None) -> bool:
         """Tap until told to stop or for some seconds; then wait for the outcomes, until told to leave.

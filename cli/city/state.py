@@ -11,6 +11,8 @@ from cli.servers.mark import Mark, mark_of, read_mark
 
 ASKED = "ONECARD_DATABASE_URL"
 VAULT = "ONECARD_VAULT"
+SIMULATED_MERCHANTS = "simulation-taps"
+"""Kafka's user that emits for every merchant of a city on one machine."""
 
 
 class NoCityError(RuntimeError):
@@ -48,6 +50,8 @@ class State(msgspec.Struct, frozen=True):
     """host:port of issuance; empty: the city has none."""
     checkpoints: str = ""
     """File of what was published of the ledger's seals."""
+    kafka_users: dict[str, dict[str, str]] = {}
+    """The variables of each user of Kafka, where Kafka asks who comes."""
 
     def environment(self) -> dict[str, str]:
         """The variables that all of the city's processes read."""

@@ -11,13 +11,14 @@ import typer
 from rich.console import Console
 
 from cli import paths
-from cli.city.state import read_state
+from cli.city.state import SIMULATED_MERCHANTS, read_state
 from cli.merchant.catching_up import catch_up
 from cli.merchant.emission import Emission, Platform
 from cli.merchant.pull import PullError, pull_once
 from cli.merchant.show import REASONS, listing, summary
 from sdk.merchant.access import Access, credentials_in
 from sdk.merchant.files import TransactionsFile, UnreadableFileError
+from sdk.merchant.kafka_security import KafkaSecurity
 from sdk.merchant.key_file import KeyFileError
 from sdk.merchant.keys import NoKeyError
 from sdk.merchant.spool import Spool, SpoolInUseError
@@ -165,7 +166,19 @@ def _platform(kafka: str | None, access: Access | None) -> Platform:
         typer.echo(f"no city runs here: start one with `onecard city run`, or name {asked}", err=True)
         raise typer.Exit(2)
     kind = os.environ.get("ONECARD_BROKER") or (state.broker if state else "kafka")
-    return Platform(bootstrap, 100 if kind == "tansu" else 30, access)
+    return Platform(bootstrap, 100 if kind == "tansu" else 30, access, _security(bootstrap))
+
+
+def _security(bootstrap: str) -> KafkaSecurity:
+    """Of the environment, else of the running city."""
+    state = read_state()
+    env = state.kafka_users[SIMULATED_MERCHANTS] if state and state.kafka == bootstrap and state.kafka_users else os.environ
+    try:
+        security = KafkaSecurity.from_environment(env)
+        security.arguments(bootstrap)
+    except ValueError as error:
+        raise typer.BadParameter(f"ONECARD_KAFKA_…: {error}") from None
+    return security
 
 
 def _access(api: str | None, certificates: Path | None) -> Access | None:

@@ -15,6 +15,7 @@ from cli.merchant.show import summary
 from sdk.merchant.access import Access
 from sdk.merchant.client import MerchantClient
 from sdk.merchant.files import Line, Rejects, TransactionsFile
+from sdk.merchant.kafka_security import KafkaSecurity
 from sdk.merchant.spool import Answer, Source, Spool
 from sdk.merchant.told import Tally
 
@@ -27,6 +28,7 @@ class Platform(NamedTuple):
     bootstrap: str
     linger_ms: int
     access: Access
+    security: KafkaSecurity
 
 
 class Emission:
@@ -47,8 +49,10 @@ class Emission:
         """True when every line was taken and, unless nobody waits, every outcome came back."""
         before = self._spool.source(self._file.digest)
         later_by_ms = self._shift() if as_of_now else 0
-        bootstrap, linger_ms, access = self._platform
-        client = MerchantClient(bootstrap, self._spool, access, linger_ms=linger_ms, on_answers=self._count_answers)
+        bootstrap, linger_ms, access, security = self._platform
+        client = MerchantClient(
+            bootstrap, self._spool, access, linger_ms=linger_ms, on_answers=self._count_answers, security=security
+        )
         with Rejects(self._file, go_on=before is not None) as rejects, client, self._progress() as progress:
             count = self._take(client, rejects, before, later_by_ms, progress)
             settled = self._settle(client, progress, wait=wait)

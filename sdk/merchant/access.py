@@ -69,7 +69,7 @@ class Access:
 
     def __init__(self, address: str, credentials: CredentialsOf | None = None) -> None:
         """`address` is host:port. Without credentials: plain text, on loopback alone; raises ValueError."""
-        if credentials is None and not _is_loopback(address):
+        if credentials is None and not is_loopback(address):
             raise ValueError(f"{address} is not on this machine: give the folder of the merchants' certificates")
         self.address = address
         self._credentials = credentials
@@ -92,14 +92,15 @@ def open_line(address: str, subject: str, credentials: Credentials | None) -> Li
     Raises OSError when the files cannot be read, ValueError for plain text to another machine.
     """
     if credentials is None:
-        if not _is_loopback(address):
+        if not is_loopback(address):
             raise ValueError(f"{address} is not on this machine: a certificate is needed")
         return Line(grpc.insecure_channel(address, OPTIONS), ((SUBJECT, subject),))
     files = [file.read_bytes() for file in (credentials.authority, credentials.key, credentials.certificate)]
     return Line(grpc.secure_channel(address, grpc.ssl_channel_credentials(*files), OPTIONS), ())
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether host:port is on this machine."""
     host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
     try:
         return host == "localhost" or ip_address(host).is_loopback

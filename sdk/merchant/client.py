@@ -13,6 +13,7 @@ from kafka.errors import KafkaConfigurationError, KafkaError
 from sdk.merchant.access import Access
 from sdk.merchant.emitter import Emitter
 from sdk.merchant.hearing import Hearing
+from sdk.merchant.kafka_security import PLAIN_TEXT, KafkaSecurity
 from sdk.merchant.keys import NoKeyError, TerminalKeys
 from sdk.merchant.spool import Answer, Drawn, Kept, Source, Spool, Spooled, TapT
 from sdk.merchant.transaction import Scene, SignedRecord
@@ -45,17 +46,20 @@ class MerchantClient:
         linger_ms: int = 30,
         topics: Iterable[str] = TOPICS,
         on_answers: Callable[[Sequence[Answer]], None] | None = None,
+        security: KafkaSecurity = PLAIN_TEXT,
     ) -> None:
         """`bootstrap` is the broker, which takes transactions; `access` the API, which says what became of them.
 
         The spool may be of several merchants: outcomes are heard of those that `access` has credentials of. `on_answers` is
         called in a thread of the client's with newly answered transactions; it must be quick. The keys of its terminals lie
-        in a file beside the spool.
+        in a file beside the spool. `security` is for the broker; raises ValueError when it cannot be used.
         """
+        security.arguments(bootstrap)  # now, when somebody looks
         self._bootstrap = bootstrap
         self._spool = spool
         self._linger_ms = linger_ms
         self._topics = tuple(topics)
+        self._security = security
         self.keys = TerminalKeys(spool.path.with_name(spool.path.name + ".keys"), access)
         """What its terminals sign with."""
         self._hearing = Hearing(access, spool, on_answers, self.keys.renew)
@@ -176,7 +180,7 @@ class MerchantClient:
         pause = 0.2
         while not self._stopping.is_set():
             try:
-                with Emitter(self._bootstrap, self._topics, linger_ms=self._linger_ms) as emitter:
+                with Emitter(self._bootstrap, self._topics, linger_ms=self._linger_ms, security=self._security) as emitter:
                     self._say_back()
                     self._emitter = emitter
                     try:

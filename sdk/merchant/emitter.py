@@ -15,6 +15,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from sdk.merchant.connect import connect
+from sdk.merchant.kafka_security import PLAIN_TEXT, KafkaSecurity
 from sdk.merchant.spool import Spooled
 
 
@@ -30,6 +31,7 @@ class Emitter:
         most_in_flight: int = 20_000,
         delivery_timeout_seconds: float = 20,
         connect_timeout_seconds: float = 5,
+        security: KafkaSecurity = PLAIN_TEXT,
     ) -> None:
         """Connect, and learn the partitions of the topics. Raises KafkaError while the broker or a topic is away.
 
@@ -51,6 +53,7 @@ class Emitter:
             reconnect_backoff_max_ms=2000,
             allow_auto_create_topics=False,
             metrics_enabled=False,
+            **security.arguments(bootstrap),
         )
         self._most_in_flight = most_in_flight
         self._sending = threading.Lock()

@@ -23,6 +23,7 @@ from services.common.build import show_build
 from services.common.database import make_engine
 from services.common.environment import ConfigError, required
 from services.common.errors import DomainError
+from services.common.kafka_security import KafkaSecurity
 from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.software import SoftwareVault, open_token
 from services.common.keyvault.vault import VaultError
@@ -220,7 +221,8 @@ def reapply_deletions() -> None:
     from services.common.topic_reader import read_topic  # noqa: PLC0415
     from services.common.topics import CARD_DELETIONS  # noqa: PLC0415
 
-    listed = list(read_topic(required(os.environ, "ONECARD_KAFKA", "host:port of a Kafka broker"), CARD_DELETIONS))
+    kafka = required(os.environ, "ONECARD_KAFKA", "host:port of a Kafka broker")
+    listed = list(read_topic(kafka, CARD_DELETIONS, KafkaSecurity.from_environment(os.environ)))
     sealing, back = Sealing(_vault()), list[int]()
 
     async def work(engine: AsyncEngine) -> None:
@@ -254,12 +256,13 @@ def verify_audit(
 
     over_before_ms = over_before(read_city_settings(settings_file(os.environ)).retention.audit_days, now_ms())
     kafka = "" if without_topic else required(os.environ, "ONECARD_KAFKA", "host:port of a Kafka broker")
+    security = KafkaSecurity.from_environment(os.environ)
     vault = _vault()
     found: list[Verified] = []
     with _progress("seals") as progress:
 
         async def look(engine: AsyncEngine) -> None:
-            published = read_published(kafka, BOOK.service) if kafka else ()
+            published = read_published(kafka, BOOK.service, security) if kafka else ()
             found.append(await verify(engine, BOOK, vault, published, over_before_ms, progress))
 
         asyncio.run(_with_engine(None, look, patient=True))

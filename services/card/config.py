@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from services.common.environment import required, whole
+from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity
 
 _SETTINGS: Final = Path(__file__).parents[2] / "settings" / "jiangmen.toml"
 
@@ -38,6 +39,7 @@ class Config:
     """Of the authority that signs for terminals; None: none is issued here."""
     issuer_key: Path | None = None
     issuer_password: str = field(default="", repr=False)
+    kafka_security: KafkaSecurity = PLAIN_TEXT
     metrics_port: int = 0
     """Of the Prometheus endpoint; 0: none."""
     settings: Path = _SETTINGS
@@ -49,6 +51,7 @@ class Config:
         return cls(
             database_url=required(env, "ONECARD_DATABASE_URL", "postgresql+asyncpg://role:password@host:port/onecard"),
             kafka=required(env, "ONECARD_KAFKA", "host:port of a Kafka broker"),
+            kafka_security=KafkaSecurity.from_environment(env),
             vault=Path(required(env, "ONECARD_VAULT", "the file of the service's token: `vault create` makes one")),
             vault_pin=required(env, "ONECARD_VAULT_PIN", "the PIN of that token"),
             payments=env.get("ONECARD_PAYMENTS", ""),

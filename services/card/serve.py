@@ -121,7 +121,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     sealing = Sealing(vault)
     engine = make_engine(config.database_url, "card-api", sessions=_SESSIONS, looked_at=True)
     await wait_for_schema(engine, _MIGRATED)
-    announcer = Announcer(config.kafka)
+    announcer = Announcer(config.kafka, config.kafka_security)
     payments = PaymentsDesk(config.payments, listen.tls) if config.payments else None
     sms = SmsGateway(config.sms, listen.tls) if config.sms else None
     money = SettleMoney(engine, payments, at)

@@ -12,6 +12,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity
+
 log = structlog.get_logger()
 
 _BATCH_BYTES: Final = 512 * 1024
@@ -21,8 +23,9 @@ _PAUSE_SECONDS: Final = 1.0
 class Announcer:
     """Batches by partition: two microseconds a message instead of the twenty-seven of `send`."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, security: KafkaSecurity = PLAIN_TEXT) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._producer: AIOKafkaProducer | None = None
         self._places: dict[tuple[str, bytes], int] = {}
         self._round = count()
@@ -74,6 +77,7 @@ class Announcer:
             max_batch_size=_BATCH_BYTES,
             request_timeout_ms=10_000,
             metadata_max_age_ms=30_000,
+            **self._security.arguments(),
         )
         try:
             await producer.start()

@@ -5,17 +5,20 @@ from typing import Final
 
 from kafka import KafkaConsumer, TopicPartition
 
+from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity
+
 _PATIENCE_MS: Final = 10_000
 _MOST: Final = 5000
 
 
-def read_topic(bootstrap: str, topic: str) -> Iterator[bytes]:
+def read_topic(bootstrap: str, topic: str, security: KafkaSecurity = PLAIN_TEXT) -> Iterator[bytes]:
     """The values of all records that the broker still keeps. Raises KafkaError while it is away."""
     consumer = KafkaConsumer(
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
         request_timeout_ms=_PATIENCE_MS,
         metrics_enabled=False,
+        **security.arguments(),
     )
     try:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]

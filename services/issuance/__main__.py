@@ -11,6 +11,7 @@ from rich.console import Console
 
 from services.common.build import show_build
 from services.common.environment import ConfigError, required
+from services.common.kafka_security import KafkaSecurity
 from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
@@ -92,6 +93,7 @@ def verify_audit(
     from services.issuance.adapters.audit import BOOK  # noqa: PLC0415
 
     kafka = "" if without_topic else required(os.environ, "ONECARD_KAFKA", "host:port of a Kafka broker")
+    security = KafkaSecurity.from_environment(os.environ)
     token = Path(required(os.environ, "ONECARD_VAULT", "the file of the service's token"))
     vault = open_token(token, required(os.environ, "ONECARD_VAULT_PIN", "the PIN of that token"))
 
@@ -99,7 +101,8 @@ def verify_audit(
         url = required(os.environ, "ONECARD_DATABASE_URL", "the role of the issuance service")
         engine = make_engine(url, "issuance-operator", sessions=2, patient=True)
         try:
-            return await verify(engine, BOOK, vault, read_published(kafka, BOOK.service) if kafka else (), 0, lambda *_: None)
+            published = read_published(kafka, BOOK.service, security) if kafka else ()
+            return await verify(engine, BOOK, vault, published, 0, lambda *_: None)
         finally:
             await engine.dispose()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from services.common.environment import required, whole
+from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity
 
 _PRODUCTS: Final = Path(__file__).parents[2] / "products"
 _SETTINGS: Final = Path(__file__).parents[2] / "settings" / "jiangmen.toml"
@@ -30,6 +31,7 @@ class Config:
     """Of the other vault's process, which has the keys of chips."""
     payments: str = ""
     """host:port of the payments API; empty: no shift is closed."""
+    kafka_security: KafkaSecurity = PLAIN_TEXT
     metrics_port: int = 0
     """Of the Prometheus endpoint; 0: none."""
     products: Path = _PRODUCTS
@@ -45,6 +47,7 @@ class Config:
         return cls(
             database_url=required(env, "ONECARD_DATABASE_URL", "postgresql+asyncpg://role:password@host:port/onecard"),
             kafka=required(env, "ONECARD_KAFKA", "host:port of a Kafka broker"),
+            kafka_security=KafkaSecurity.from_environment(env),
             card=required(env, "ONECARD_CARD", "host:port of the card service"),
             vault=Path(required(env, "ONECARD_VAULT", "the file of the service's token: `vault create` makes one")),
             vault_pin=required(env, "ONECARD_VAULT_PIN", "the PIN of that token"),

@@ -110,7 +110,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     card, keys = CardDesk(config.card, listen.tls), VaultClient(config.vault_socket)
     if not listen.on_loopback and await keys.development():
         raise VaultError(f"{config.vault_socket} leads to development keys: serve on 127.0.0.1, or hold a ceremony")
-    announcer = Announcer(config.kafka)
+    announcer = Announcer(config.kafka, config.kafka_security)
     payments = PaymentsDesk(config.payments, listen.tls) if config.payments else None
     closing = CloseShift(engine, payments)
     journal = PostgresJournal(engine, vault)

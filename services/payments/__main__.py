@@ -92,7 +92,9 @@ def create_topics(
     from services.payments.adapters import topics  # noqa: PLC0415
 
     config = Config.from_environment()
-    new = topics.create_topics(config.kafka, config.broker, partitions or topics.PARTITIONS[config.broker])
+    new = topics.create_topics(
+        config.kafka, config.broker, partitions or topics.PARTITIONS[config.broker], config.kafka_security
+    )
     out.print(f"new topics: {', '.join(new) or 'none, all exist'}")
 
 

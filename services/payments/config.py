@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from services.common.environment import ConfigError, is_loopback, required, whole
+from services.common.environment import ConfigError, required, whole
+from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity, on_loopback
 
 BrokerKind = Literal["kafka", "tansu"]
 
@@ -27,6 +28,7 @@ class Config:
     vault: Path | None = None
     """The service's own token, with the root of terminals' keys; None: it is in a hardware module."""
     vault_pin: str = field(default="", repr=False)
+    kafka_security: KafkaSecurity = PLAIN_TEXT
     metrics_port: int = 0
     """Of the Prometheus endpoint; 0: none."""
     tariffs: Path = field(default=_REPOSITORY / "tariffs" / "jiangmen")
@@ -69,7 +71,7 @@ class Config:
     @property
     def broker_on_loopback(self) -> bool:
         """Whether taps come from this very machine alone."""
-        return all(is_loopback(address.rpartition(":")[0]) for address in self.kafka.split(","))
+        return on_loopback(self.kafka)
 
     @property
     def fetch_max_wait_ms(self) -> int:
@@ -89,6 +91,7 @@ class Config:
         return cls(
             database_url=required(env, "ONECARD_DATABASE_URL", "postgresql+asyncpg://role:password@host:port/onecard"),
             kafka=required(env, "ONECARD_KAFKA", "host:port of a Kafka broker"),
+            kafka_security=KafkaSecurity.from_environment(env),
             broker="kafka" if broker == "kafka" else "tansu",
             redis=env.get("ONECARD_REDIS", ""),
             vault=Path(env["ONECARD_VAULT"]) if env.get("ONECARD_VAULT") else None,

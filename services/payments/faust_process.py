@@ -10,6 +10,7 @@ import uvloop
 
 from services.common.announce import Announcer
 from services.common.garbage import collect_garbage_seldom
+from services.common.kafka_security import MECHANISM, KafkaSecurity
 from services.common.metrics_endpoint import show_metrics
 from services.payments.config import Config
 
@@ -28,6 +29,7 @@ class DisklessApp(faust.App):  # type: ignore[misc]  # Faust is untyped
         return cls(
             group,
             broker=[f"kafka://{address}" for address in config.kafka.split(",")],
+            broker_credentials=_credentials(config.kafka_security),
             key_serializer="raw",
             value_serializer="raw",
             store="memory://",
@@ -46,6 +48,14 @@ class DisklessApp(faust.App):  # type: ignore[misc]  # Faust is untyped
         )
 
 
+def _credentials(security: KafkaSecurity) -> Any:
+    if security.user:
+        return faust.SASLCredentials(
+            username=security.user, password=security.password, ssl_context=security.tls, mechanism=MECHANISM
+        )
+    return faust.SSLCredentials(security.tls) if security.tls else None
+
+
 class BoundedWorker(faust.Worker):  # type: ignore[misc]  # Faust is untyped
     """Ends within seconds of SIGTERM even when the broker is away and Faust waits for it.
 
@@ -61,7 +71,7 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]  # Faust is untyped
 
 async def wait_for_broker(config: Config) -> None:
     """Wait until it answers, saying what is awaited and where."""
-    announcer = Announcer(config.kafka)
+    announcer = Announcer(config.kafka, config.kafka_security)
     await announcer.start()
     await announcer.stop()
 

@@ -45,7 +45,7 @@ class LiveWorker:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._windows = LiveWindows(read_live_rules(config.live, config.clock_tolerance_seconds * 1000))
-        self._announcer = Announcer(config.kafka)
+        self._announcer = Announcer(config.kafka, config.kafka_security)
         self._ready = asyncio.Event()
         self._registry_unread = False
         self._fetches: list[Any] = []

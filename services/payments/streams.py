@@ -51,7 +51,7 @@ class StreamWorker:
         self._rules = rules
         self._vault = vault
         self._at = at
-        self._announcer = Announcer(config.kafka)
+        self._announcer = Announcer(config.kafka, config.kafka_security)
         self._lanes: list[Lane] = []
         self._ready = asyncio.Event()
         self._done = WorkLog()

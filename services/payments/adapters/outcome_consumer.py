@@ -8,6 +8,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
+from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity
 from services.common.topics import OUTCOMES
 from services.payments.adapters.holes import Holes
 from services.payments.config import BrokerKind
@@ -79,7 +80,7 @@ class OutcomeConsumer:
 
 
 @asynccontextmanager
-async def consuming(bootstrap: str, broker: BrokerKind) -> AsyncIterator[OutcomeConsumer]:
+async def consuming(bootstrap: str, broker: BrokerKind, security: KafkaSecurity = PLAIN_TEXT) -> AsyncIterator[OutcomeConsumer]:
     """A connected consumer, until the end of the block."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
@@ -90,6 +91,7 @@ async def consuming(bootstrap: str, broker: BrokerKind) -> AsyncIterator[Outcome
         max_poll_records=_RECORDS_AT_ONCE,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         metadata_max_age_ms=30_000,
+        **security.arguments(),
     )
     try:
         await consumer.start()

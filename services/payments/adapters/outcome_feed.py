@@ -11,6 +11,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
+from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity
 from services.common.topics import OUTCOMES
 from services.payments.adapters.outcome_consumer import REQUEST_TIMEOUT_MS, Lost, OutcomeConsumer, RoadError, consuming
 from services.payments.adapters.outcome_cursor import Life, home_of
@@ -84,8 +85,9 @@ class Listener:
 class OutcomeFeed:
     """The one consumer. `run` it for as long as anybody may listen."""
 
-    def __init__(self, bootstrap: str, broker: BrokerKind) -> None:
+    def __init__(self, bootstrap: str, broker: BrokerKind, security: KafkaSecurity = PLAIN_TEXT) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._broker: BrokerKind = broker
         self._life: Life | None = None
         self._offsets: list[int] = []
@@ -126,12 +128,14 @@ class OutcomeFeed:
 
     async def _live(self) -> None:
         """Until another life begins."""
-        client = AIOKafkaClient(bootstrap_servers=self._bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+        client = AIOKafkaClient(
+            bootstrap_servers=self._bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS, **self._security.arguments()
+        )
         try:
             await client.bootstrap()
             # First which life it is, then the offsets: if the broker changes in between, the next look tells.
             life = await _look(client)
-            async with consuming(self._bootstrap, self._broker) as consumer:
+            async with consuming(self._bootstrap, self._broker, self._security) as consumer:
                 if life != self._life:
                     await self._begin(life, consumer)
                 await consumer.place(dict(enumerate(self._offsets)))

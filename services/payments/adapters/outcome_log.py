@@ -8,6 +8,7 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
+from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity
 from services.payments.adapters.outcome_consumer import OLDEST, Lost, OutcomeConsumer, RoadError, consuming
 from services.payments.config import BrokerKind
 
@@ -64,8 +65,9 @@ class _Wanted:
 class OutcomeLog:
     """A few short-lived consumers. When a hundred subscribers come back at once, each record is read once for all of them."""
 
-    def __init__(self, bootstrap: str, broker: BrokerKind) -> None:
+    def __init__(self, bootstrap: str, broker: BrokerKind, security: KafkaSecurity = PLAIN_TEXT) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._broker: BrokerKind = broker
         self._waiting: list[_Wanted] = []
         self._idle = _READERS
@@ -99,7 +101,7 @@ class OutcomeLog:
     async def _read_together(self, group: Sequence[_Wanted]) -> None:
         failure = "the reader was ended"
         try:
-            async with consuming(self._bootstrap, self._broker) as consumer:
+            async with consuming(self._bootstrap, self._broker, self._security) as consumer:
                 await _read(consumer, group)
         except (KafkaError, OSError) as error:
             failure = type(error).__name__

@@ -8,6 +8,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from services.common import topics
+from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity
 from services.payments.config import BrokerKind
 
 log = structlog.get_logger()
@@ -21,9 +22,9 @@ _WEEK_MS: Final = 7 * 24 * 3_600_000
 _PATIENCE_SECONDS: Final = 60
 
 
-def create_topics(bootstrap: str, broker: BrokerKind, partitions: int) -> list[str]:
+def create_topics(bootstrap: str, broker: BrokerKind, partitions: int, security: KafkaSecurity = PLAIN_TEXT) -> list[str]:
     """Returns the names of the topics that are new. Waits for a broker that is late."""
-    admin = _connect(bootstrap)
+    admin = connect_admin(bootstrap, security)
     try:
         present = set(admin.list_topics())
         wanted = topics.ALL if broker == "tansu" else (*topics.ALL, *topics.CHANGELOGS)
@@ -52,11 +53,12 @@ def _settings(name: str, broker: BrokerKind) -> dict[str, str]:
     return settings
 
 
-def _connect(bootstrap: str) -> KafkaAdminClient:
+def connect_admin(bootstrap: str, security: KafkaSecurity) -> KafkaAdminClient:
+    """Waits for a broker that is late. Raises KafkaError."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            return KafkaAdminClient(bootstrap_servers=bootstrap)
+            return KafkaAdminClient(bootstrap_servers=bootstrap, **security.arguments())
         except KafkaError:
             if time.monotonic() > deadline:
                 raise
