@@ -14,6 +14,8 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from services.common.sessions import SESSIONS
+
 log = structlog.get_logger()
 
 DatabaseError = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, DBAPIError, OSError, TimeoutError)
@@ -51,6 +53,7 @@ def make_engine(
             },
         },
     )
+    SESSIONS.watch(engine)
     if looked_at:
         event.listen(engine.sync_engine, "checkin", _note_use)
         event.listen(engine.sync_engine, "checkout", _look_at)

@@ -1,4 +1,4 @@
-"""What one worker of all does: seal batches, relay the outbox, roll up accruals, audit the books, follow numbers."""
+"""What one worker of all does: seal batches, relay the outbox, roll up accruals, audit the books, follow numbers, show."""
 
 import time
 from pathlib import Path
@@ -17,6 +17,7 @@ from services.payments.handlers.audit_books import AuditBooks
 from services.payments.handlers.check_books import read_imbalances
 from services.payments.handlers.end_rides import EndRides
 from services.payments.handlers.follow_sequences import FollowSequences
+from services.payments.handlers.measure_business import MeasureBusiness, measure_holds
 from services.payments.handlers.publish_checkpoints import PublishCheckpoints
 from services.payments.handlers.relay_outbox import relay_outbox
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
@@ -54,6 +55,8 @@ def duties(
             Duty(1, AuditBooks(), _A_FIFTIETH, share_behind=_A_TENTH),
             Duty(2, FollowSequences(), _A_FIFTIETH, share_behind=_A_TENTH),
             Duty(5, _measure_imbalance, _A_FIFTIETH),
+            Duty(5, MeasureBusiness(), _A_FIFTIETH),
+            Duty(5, measure_holds, _A_FIFTIETH),
         ],
         [Duty(5, lambda _: replay.of_known_cards()), Duty(5, lambda _: replay.close_decided())],
         [Duty(1, sweep.holds), Duty(5, sweep.purses), Duty(5, rides.without_exit), Duty(3600, rides.forget)],

@@ -38,6 +38,16 @@ TERMINALS_WITH_GAPS = Gauge("onecard_terminals_with_gaps", "Terminals of whose n
 MISSING_SEQUENCES = Gauge(
     "onecard_missing_sequences", "Numbers of all terminals that have no verdict, below each one's highest"
 )
+TODAY_TAPS = Gauge("onecard_today_taps", "Taps of the city's day that are decided and sealed", ["channel", "outcome"])
+TODAY_FARES = Gauge("onecard_today_fares_fen", "Fares of the city's day, by who paid them", ["channel", "paid_by"])
+TODAY_FUND_PAID = Gauge("onecard_today_fund_paid_fen", "What a fund of the city has paid since its day began", ["fund"])
+OLDEST_UNSETTLED = Gauge(
+    "onecard_settlement_oldest_unsettled_timestamp_seconds",
+    "When the oldest day began of which a merchant is owed something; 0: there is none",
+)
+HOLDS = Gauge("onecard_holds", "Payments and reservations that are held at this moment", ["kind"])
+HELD = Gauge("onecard_held_fen", "Money that payments hold at this moment")
+HOLDS_OVERDUE = Gauge("onecard_holds_overdue", "Holds that ran out more than a minute ago and were not let go")
 RESERVATIONS_SHED = Counter(
     "onecard_reservations_shed_total", "Reservations that were sent away because a slot was full a moment ago"
 )
@@ -157,10 +167,12 @@ class Busiest(Collector):
 LINE_RIDERS = Busiest("onecard_live_line_riders", "Riders of the last full minute, of the busiest lines", "line")
 MERCHANT_TAKINGS = Busiest("onecard_live_merchant_takings_fen", "Prices that merchants named today", "merchant")
 MERCHANT_TAPS = Busiest("onecard_live_merchant_taps", "Taps at merchants today", "merchant")
+UNSETTLED = Busiest("onecard_settlement_unsettled_fen", "What the city owes merchants at this moment", "counterparty")
 TAP_TO_LEDGER = TapToLedger()
 CONSUMER_LAG = ConsumerLag()
 REGISTRY.register(TAP_TO_LEDGER)
 REGISTRY.register(CONSUMER_LAG)
+REGISTRY.register(UNSETTLED)
 REGISTRY.register(LINE_RIDERS)
 REGISTRY.register(MERCHANT_TAKINGS)
 REGISTRY.register(MERCHANT_TAPS)

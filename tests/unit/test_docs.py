@@ -18,7 +18,7 @@ from prometheus_client.registry import REGISTRY
 
 from cli.main import app as onecard
 from services.card import metrics as card_metrics
-from services.common import build, housekeeping
+from services.common import build, housekeeping, sessions
 from services.common.audit import seal as sealing
 from services.common.grpc import metrics as edge_metrics
 from services.issuance import __main__ as issuance
@@ -167,7 +167,7 @@ def _resolve(command: Any, line: str) -> None:
         raise LookupError(unknown)
 
 
-SERVICES = [payments_metrics, card_metrics, issuance_metrics, edge_metrics, housekeeping, sealing, build]
+SERVICES = [payments_metrics, card_metrics, issuance_metrics, edge_metrics, housekeeping, sealing, sessions, build]
 SHOWN = (*SERVICES, simulation_metrics)
 
 
