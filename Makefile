@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export BROKER ?= tansu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test proof-issuance check bench devices kafka proto release-proto format lock clean
+.PHONY: help run test test-kafka proof-issuance check bench devices kafka proto release-proto format lock clean
 
 help: ## list the targets
 	@echo "onecard: the platform behind a city's social security card"
@@ -24,17 +24,26 @@ run: $(VENV)/city.stamp ## bring a small city to life on the screen (FOR=30: thi
 COMPUTING := tests/unit $(addprefix tests/integration/,card common issuance payments)
 MEASURING := $(addprefix tests/integration/payments/test_,rate_limits.py api_callers.py)
 
+# Two runs of pytest beside each other, with ports of their own: $(1) in a log that is shown when both have ended, $(2) at once.
+define beside
+@mkdir -p build; echo "beside the others, shown when both have ended: pytest $(1)"; \
+trap 'kill $$beside; exit 130' INT TERM; \
+ONECARD_PORTS=20000:26000 $(BIN)/pytest $(1) >build/tests-beside.log 2>&1 & beside=$$!; \
+ONECARD_PORTS=26000:32000 $(BIN)/pytest $(2); first=$$?; \
+wait $$beside; second=$$?; cat build/tests-beside.log; exit $$((first | second))
+endef
+
 test: $(VENV)/dev.stamp ## run every test on real servers (ARGS="-k name" picks some)
 ifdef ARGS
 	$(BIN)/pytest $(ARGS)
 else
-	@mkdir -p build; echo "beside the others, shown when both have ended: $(COMPUTING)"
-	@trap 'kill $$beside; exit 130' INT TERM; \
-	ONECARD_PORTS=20000:26000 $(BIN)/pytest $(COMPUTING) $(addprefix --ignore=,$(MEASURING)) >build/tests-beside.log 2>&1 & beside=$$!; \
-	ONECARD_PORTS=26000:32000 $(BIN)/pytest $(addprefix --ignore=,$(COMPUTING)); first=$$?; \
-	wait $$beside; second=$$?; cat build/tests-beside.log; \
-	$(BIN)/pytest $(MEASURING) && exit $$((first | second))
+	$(call beside,$(COMPUTING) $(addprefix --ignore=,$(MEASURING)),$(addprefix --ignore=,$(COMPUTING)))
+	$(BIN)/pytest $(MEASURING)
 endif
+
+test-kafka: export BROKER := kafka
+test-kafka: $(VENV)/dev.stamp ## run what meets a broker on a real Apache Kafka (needs Java 17 and Maven)
+	$(call beside,-m broker tests/chaos,-m broker --ignore=tests/chaos)
 
 # What the tests make at every commit, many times over. Of the answers each of fourteen tests takes its share.
 LIVES ?= 3000
