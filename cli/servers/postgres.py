@@ -5,6 +5,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -56,8 +57,10 @@ class Postgres(Server):
     name = "PostgreSQL"
     stop_seconds = 60
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, through: Sequence[str] = ()) -> None:
+        """`through` is a command that starts the server, by its full path, such as `/usr/bin/env NAME=VALUE`."""
         super().__init__(folder, port)
+        self._through = through
         self._passwords = _keep_passwords(folder / "postgres" / "passwords.json")
         self._quarters: Quarters | None = None
 
@@ -70,7 +73,7 @@ class Postgres(Server):
         self._child = Child(
             "postgres",
             self.folder,
-            [home.binaries / "postgres", "-D", home.data, f"--port={self.port}", *settings],
+            [*self._through, home.binaries / "postgres", "-D", home.data, f"--port={self.port}", *settings],
             port=self.port,
             user=home.user,
             stop_signal=signal.SIGINT,  # end the sessions, write a checkpoint, end

@@ -5,6 +5,8 @@ Alembic, Faust and the Kafka clients take half a second to import: only the comm
 
 import asyncio
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -39,6 +41,7 @@ from services.payments.handlers import check_books as books
 from services.payments.handlers import check_fares as fares
 from services.payments.handlers import detach_partitions as archive
 from services.payments.handlers import fold_marks as history
+from services.payments.handlers import keep_up as daily
 from services.payments.handlers import open_accounts as openings
 from services.payments.handlers import register_merchants as registration
 from services.payments.handlers.epochs import EpochError
@@ -323,21 +326,41 @@ def gaps(
 
 
 @app.command()
+def keep_up() -> None:
+    """Once a day, as the owner: make the next months' partitions, fold old verdicts, take old months out of the journal.
+
+    It does what `fold-marks` and `detach-partitions --yes` do, may be cut off and run again, and disturbs nobody who posts.
+    """
+    days = Config.from_environment().acceptance_horizon_days
+    with _folding() as progress:
+        kept = as_owner(lambda engine: daily.keep_up(engine, days, progress))
+    out.print(f"months of transfers made ahead: {kept.months_made}")
+    _print_folded(kept.folded)
+    for month, transfers in kept.detached:
+        out.print(f"{month.period}: detached, with {transfers} transfers")
+    for month in kept.waiting:
+        out.print(f"{month.period}: stays, for batch {month.unsealed_batch} is not sealed")
+
+
+@app.command()
 def fold_marks() -> None:
     """Fold verdicts that are older than the acceptance horizon and 30 days into marks of their terminals, as the owner.
 
     What is behind a mark is deleted by a later run, an hour after the mark was set at the earliest.
     """
-    config = Config.from_environment()
-    with Progress(console=out, transient=True) as progress:
-        task = progress.add_task("folding", total=None)
-        folded = as_owner(
-            lambda engine: history.fold_marks(
-                engine,
-                config.acceptance_horizon_days,
-                lambda done, total: progress.update(task, completed=done, total=total),
-            )
-        )
+    days = Config.from_environment().acceptance_horizon_days
+    with _folding() as progress:
+        _print_folded(as_owner(lambda engine: history.fold_marks(engine, days, progress)))
+
+
+@contextmanager
+def _folding() -> Iterator[Callable[[int, int], None]]:
+    with Progress(console=out, transient=True) as bar:
+        task = bar.add_task("folding", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print_folded(folded: history.Folded) -> None:
     out.print(f"marks set at what is older than {folded.before:%Y-%m-%d}: {folded.marks} terminals")
     out.print(f"verdicts deleted behind marks of earlier runs: {folded.verdicts}")
 
@@ -349,15 +372,14 @@ def detach_partitions(
     """List, or take out of the journal, months of transfers that are older than the acceptance horizon and 30 days."""
     days = Config.from_environment().acceptance_horizon_days
     partitions = as_owner(lambda engine: archive.old_partitions(engine, days))
-    for name, from_time, to_time, unsealed in partitions:
-        where = f"{name}, from {from_time:%Y-%m-%d} to {to_time:%Y-%m-%d}"
-        if unsealed is not None:
-            out.print(f"{where}: stays, for batch {unsealed} is not sealed")
+    for month in partitions:
+        if month.unsealed_batch is not None:
+            out.print(f"{month.period}: stays, for batch {month.unsealed_batch} is not sealed")
         elif yes:
-            gone = as_owner(partial(archive.detach_partition, name=name, horizon_days=days))
-            out.print(f"{where}: detached, with {gone} transfers")
+            gone = as_owner(partial(archive.detach_partition, name=month.name, horizon_days=days))
+            out.print(f"{month.period}: detached, with {gone} transfers")
         else:
-            out.print(f"{where}: may be detached (--yes)")
+            out.print(f"{month.period}: may be detached (--yes)")
     if not partitions:
         out.print("no month is old enough")
 

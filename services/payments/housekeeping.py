@@ -17,6 +17,7 @@ from services.payments.handlers.audit_books import AuditBooks
 from services.payments.handlers.check_books import read_imbalances
 from services.payments.handlers.end_rides import EndRides
 from services.payments.handlers.follow_sequences import FollowSequences
+from services.payments.handlers.keep_up import MAKE_PARTITIONS, MONTHS_AHEAD
 from services.payments.handlers.measure_business import MeasureBusiness, measure_holds
 from services.payments.handlers.publish_checkpoints import PublishCheckpoints
 from services.payments.handlers.relay_outbox import relay_outbox
@@ -29,7 +30,6 @@ ELECTION: Final = "payments.housekeeping"
 _OLDEST_UNSEALED: Final = """
 select now from payments.batch where number > coalesce((select max(last_batch) from payments.seal), 0)
 order by number limit 1"""
-_PARTITIONS_AHEAD_MONTHS: Final = 3
 _A_FIFTIETH: Final = 0.02
 _A_TENTH: Final = 0.1
 
@@ -88,4 +88,4 @@ async def _measure_unsealed_age(connection: AsyncConnection) -> None:
 
 async def make_partitions(connection: AsyncConnection) -> None:
     """Partitions of the transfers, months ahead of the calendar."""
-    await connection.execute(text("select payments.make_transfer_partitions(:months)"), {"months": _PARTITIONS_AHEAD_MONTHS})
+    await connection.execute(MAKE_PARTITIONS, {"months": MONTHS_AHEAD})

@@ -16,7 +16,7 @@ from services.payments.domain.seal import Seal, is_hole
 from services.payments.handlers.seal_batches import SealBatches
 from services.payments.handlers.verify_ledger import Verified, verify_ledger
 from tests.support.office import Office, open_office
-from tests.support.town import KEY, Database, build_town, bus_ride, purchase, received
+from tests.support.town import KEY, build_town, bus_ride, purchase, received
 
 
 @asynccontextmanager
@@ -102,10 +102,10 @@ class Books:
 
 
 @asynccontextmanager
-async def sealed_books(engine: AsyncEngine, database: Database, turns: int = 4) -> AsyncIterator[Books]:
+async def sealed_books(engine: AsyncEngine, owner_url: str, turns: int = 4) -> AsyncIterator[Books]:
     """A town of five cards that has tapped and paid online: a seal for its openings, and one a turn."""
     office = await open_office(await build_town(engine, 5))
-    owner = await asyncpg.connect(database.owner_url.replace("+asyncpg", ""))
+    owner = await asyncpg.connect(owner_url.replace("+asyncpg", ""))
     try:
         async with autocommit(engine) as session:
             books = Books(engine, owner, session, office)

@@ -31,6 +31,11 @@ class OldPartition(NamedTuple):
     unsealed_batch: int | None
     """It cannot be detached while it holds one."""
 
+    @property
+    def period(self) -> str:
+        """For people."""
+        return f"{self.name}, from {self.from_time:%Y-%m-%d} to {self.to_time:%Y-%m-%d}"
+
 
 async def old_partitions(engine: AsyncEngine, horizon_days: int) -> list[OldPartition]:
     """Oldest first."""

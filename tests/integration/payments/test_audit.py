@@ -18,7 +18,7 @@ ACCOUNT = FIRST_ACCOUNT + 1
 
 @pytest.fixture
 async def books(engine: AsyncEngine, database: Database) -> AsyncIterator[Books]:
-    async with sealed_books(engine, database) as made:
+    async with sealed_books(engine, database.owner_url) as made:
         yield made
 
 

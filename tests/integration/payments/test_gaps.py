@@ -24,7 +24,7 @@ from tests.support.town import BUS, CAMPUS, KEY, Database, bus_ride, purchase, r
 
 @pytest.fixture
 async def books(engine: AsyncEngine, database: Database) -> AsyncIterator[Books]:
-    async with sealed_books(engine, database, turns=0) as made:
+    async with sealed_books(engine, database.owner_url, turns=0) as made:
         yield made
 
 

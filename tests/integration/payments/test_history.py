@@ -72,7 +72,7 @@ class History:
 @pytest.fixture
 async def history(engine: AsyncEngine, database: Database) -> AsyncIterator[History]:
     owner = make_engine(database.owner_url, "owner", sessions=2)
-    async with sealed_books(engine, database, turns=0) as books:
+    async with sealed_books(engine, database.owner_url, turns=0) as books:
         made = History(books, owner)
         month = instant(LAST_YEAR_MS).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         await books.owner.execute(

@@ -20,7 +20,7 @@ FORGED = BatchKey(b"\1" * 32, KEY.version)
 
 @pytest.fixture
 async def books(engine: AsyncEngine, database: Database) -> AsyncIterator[Books]:
-    async with sealed_books(engine, database) as made:
+    async with sealed_books(engine, database.owner_url) as made:
         yield made
 
 
