@@ -21,7 +21,7 @@ from cli.city.issuance import ISSUANCE_API, ISSUANCE_VAULT, IssuanceHouse, facto
 from cli.city.metrics import Scrape, address, scrape
 from cli.city.processes import EndingError, Processes
 from cli.city.secrets import keep_secret
-from cli.city.state import State, mark_runner, runner_file, write_state
+from cli.city.state import SIMULATED_MERCHANTS, State, mark_runner, runner_file, write_state
 from cli.city.steps import Steps
 from cli.city.supervisor import Supervisor
 from cli.servers.broker import Kind, make_broker
@@ -30,6 +30,7 @@ from cli.servers.jars import fetch_jars
 from cli.servers.mark import end_leftovers
 from cli.servers.ports import HOST, free_port, listening
 from cli.servers.postgres import Postgres
+from cli.servers.secured_kafka import OF_ONE_MACHINE, SecuredKafka
 from cli.servers.valkey import Valkey
 
 PAYMENTS = "services.payments"
@@ -61,6 +62,8 @@ class Plan:
     rate: float
     workers: int
     broker: Kind
+    secured: bool = False
+    """Whether the broker asks who comes."""
 
 
 class City:
@@ -72,7 +75,7 @@ class City:
         self.spools = folder / "spools"
         self._steps = steps
         self._postgres = Postgres(folder)
-        self._broker = make_broker(plan.broker, folder)
+        self._broker = make_broker(plan.broker, folder, secured=plan.secured)
         self._valkey = Valkey(folder)
         self._workers = [f"payments-{number}" for number in range(1, plan.workers + 1)]
         live = [LIVE] if plan.broker == "kafka" else []
@@ -105,6 +108,7 @@ class City:
             payments=self._payments_settings(),
             metrics={name: address(port) for name, port in self._ports.items()},
             checkpoints=str(self._checkpoints),
+            kafka_users={name: self._as(name) for name in OF_ONE_MACHINE} if plan.secured else {},
         )
         self._processes = Processes(folder, self.environment)
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="starting")
@@ -154,6 +158,7 @@ class City:
         write_state(self.folder, self._state)
         sown, api = self._begin(self._sow, seed.result()), self._begin(self._start_api, seed.result())
         self._await(sown, api, *(self._begin(self._start_worker, name) for name in self._workers))
+        self._give_rights()
         self._wait_for_cards()
         # Whoever waits sees taps first: the card service would take the processor from what they need.
         self._await(self._begin(self._start_taps), self._begin(self._start_card_service))
@@ -238,14 +243,26 @@ class City:
             self._start_server(self._broker.start)
         with self._steps.step("topics"):
             self._create_topics()
-        self._processes.keep("registry", SIMULATION, "registry", "--cards", str(self.plan.cards))
+        env = self._as("simulation-registry")
+        self._processes.keep("registry", SIMULATION, "registry", "--cards", str(self.plan.cards), env=env)
 
     def _start_shared(self) -> None:
         with self._steps.step("Valkey, what processes share"):
             self._start_server(self._valkey.start)
 
     def _create_topics(self) -> None:
-        self._processes.run("create-topics", PAYMENTS, "create-topics")
+        env = self._broker.administrator() if isinstance(self._broker, SecuredKafka) else {}
+        self._processes.run("create-topics", PAYMENTS, "create-topics", env=env)
+
+    def _give_rights(self) -> None:
+        """Each merchant may write its scene's topic, should it come with a certificate of its own."""
+        if isinstance(self._broker, SecuredKafka):
+            with self._steps.step("rights on Kafka"):
+                self._processes.run("rights", PAYMENTS, "kafka", "rights", "--simulation", env=self._broker.administrator())
+
+    def _as(self, user: str) -> dict[str, str]:
+        """The variables by which a process comes to Kafka as this user, where Kafka asks who comes."""
+        return self._broker.user(user) if isinstance(self._broker, SecuredKafka) else {}
 
     def _start_server(self, start: Callable[[], None]) -> None:
         if self._ending.is_set():
@@ -306,6 +323,7 @@ class City:
             self._certificates.hand_out(msgspec.json.decode(line, type=Registered) for line in register.splitlines())
             environment = {
                 **self._state.payments,
+                **self._as("payments-api"),
                 **self._certificates.of_the_service("payments"),
                 "ONECARD_GRPC_LISTEN": self._state.api,
                 "ONECARD_METRICS_PORT": str(self._ports[API]),
@@ -344,7 +362,8 @@ class City:
 
     def _issuance_settings(self) -> dict[str, str]:
         payments, card = (f"{HOST}:{port}" for port in (self._api_port, self._card_port))
-        return issuance_settings(self.folder, self._postgres, self._issuance_port, payments, card)
+        settings = issuance_settings(self.folder, self._postgres, self._issuance_port, payments, card)
+        return settings | self._as("issuance")
 
     def _start_sms_gateway(self) -> None:
         """What it is asked before it listens is asked again."""
@@ -362,6 +381,7 @@ class City:
     def _card_settings(self) -> dict[str, str]:
         """What the commands of the card service need, too."""
         return {
+            **self._as("card"),
             "ONECARD_DATABASE_URL": self._postgres.url_of("card"),
             "ONECARD_VAULT": str(self.folder / "card.token"),
             "ONECARD_VAULT_PIN": keep_secret(self.folder / "card.pin"),
@@ -387,7 +407,7 @@ class City:
     def _start_worker(self, name: str) -> None:
         port = self._ports[name]
         with self._steps.step(f"worker {name}"):
-            env = {**self._state.payments, "ONECARD_METRICS_PORT": str(port)}
+            env = {**self._state.payments, **self._as("payments-streams"), "ONECARD_METRICS_PORT": str(port)}
             child = self._processes.keep(name, PAYMENTS, "streams", env=env)
             child.wait_ready(lambda: scrape(port) is not None, f"it showed metrics on {address(port)}", READY_SECONDS)
 
@@ -398,7 +418,7 @@ class City:
             return
         port = self._ports[LIVE]
         with self._steps.step("live windows"):
-            child = self._processes.keep(LIVE, PAYMENTS, "live", env={"ONECARD_METRICS_PORT": str(port)})
+            child = self._processes.keep(LIVE, PAYMENTS, "live", env={**self._as(LIVE), "ONECARD_METRICS_PORT": str(port)})
             child.wait_ready(lambda: scrape(port) is not None, f"it showed metrics on {address(port)}", READY_SECONDS)
 
     def _start_taps(self) -> None:
@@ -410,7 +430,8 @@ class City:
             "metrics-port": self._ports["taps"],
         }
         with self._steps.step("taps, and the first one in the ledger"):
-            child = self._processes.keep("taps", SIMULATION, "taps", *(f"--{name}={value}" for name, value in options.items()))
+            arguments = (f"--{name}={value}" for name, value in options.items())
+            child = self._processes.keep("taps", SIMULATION, "taps", *arguments, env=self._as(SIMULATED_MERCHANTS))
             child.wait_ready(lambda: self._figures().posted > 0, "a tap was posted", FIRST_SECONDS, every=0.1)
         self._steps.say(f"the first tap was posted {time.time() - psutil.Process().create_time():.1f} s after the start")
 

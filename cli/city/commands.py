@@ -12,7 +12,7 @@ from cli.city.clerks import clerk_table
 from cli.city.foreground import run_kafka
 from cli.city.run import run_city
 from cli.city.state import read_runner, read_state
-from cli.servers.broker import kind_of
+from cli.servers.broker import choose
 from cli.servers.child import ServerFailedError
 from cli.servers.mark import end, end_leftovers
 from cli.servers.postgres import remove_postgres
@@ -30,7 +30,11 @@ def run(
     rate: Annotated[float, typer.Option(min=0.1, help="taps a second")] = 500,
     workers: Annotated[int, typer.Option(min=1, max=12, help="stream workers")] = 2,
     broker: Annotated[
-        str, typer.Option(envvar="BROKER", help="tansu: in memory, nothing else needed; kafka: Java 17 and Maven")
+        str,
+        typer.Option(
+            envvar="BROKER",
+            help="tansu: in memory, nothing else needed; kafka: Java 17 and Maven; kafka-secured: and TLS",
+        ),
     ] = "tansu",
 ) -> None:
     """Bring a city to life: PostgreSQL, a broker, the payments workers, an API, and riders who tap.
@@ -49,7 +53,8 @@ def run(
     if (runner := read_runner(paths.CITY)) is not None:
         _fail(f"a city already runs here, process {runner.pid}: end it with `onecard city stop`")
     try:
-        plan = Plan(cards=cards, rate=rate, workers=workers, broker=kind_of(broker))
+        kind, secured = choose(broker)
+        plan = Plan(cards=cards, rate=rate, workers=workers, broker=kind, secured=secured)
         status = run_city(paths.CITY, plan, seconds, console)
     except (ServerFailedError, ValueError) as error:
         _fail(str(error))

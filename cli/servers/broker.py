@@ -1,12 +1,14 @@
 """The road between terminals and ledger: a broker that speaks Kafka's protocol, of one of two kinds."""
 
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 from cli.servers.kafka import Kafka
+from cli.servers.secured_kafka import SecuredKafka
 from cli.servers.tansu import Tansu
 
 Kind = Literal["tansu", "kafka"]
+SECURED: Final = "kafka-secured"
 
 
 Broker: TypeAlias = Kafka | Tansu
@@ -20,6 +22,13 @@ def kind_of(name: str) -> Kind:
     raise ValueError(f"no broker is called {name!r}: take one of {', '.join(get_args(Kind))}")
 
 
-def make_broker(kind: Kind, folder: Path, port: int | None = None) -> Broker:
-    """A broker for the city in `folder`, not yet started."""
+def choose(name: str) -> tuple[Kind, bool]:
+    """The kind that a person named, and whether it asks who comes (`kafka-secured`); raises ValueError as `kind_of`."""
+    return ("kafka", True) if name == SECURED else (kind_of(name), False)
+
+
+def make_broker(kind: Kind, folder: Path, port: int | None = None, *, secured: bool = False) -> Broker:
+    """A broker for the city in `folder`, not yet started; a secured one is an Apache Kafka that asks who comes."""
+    if secured:
+        return SecuredKafka(folder, port)
     return Kafka(folder, port) if kind == "kafka" else Tansu(folder, port)

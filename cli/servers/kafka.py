@@ -22,8 +22,6 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
 log.dirs={data}
 # One node: whatever Kafka would keep three times, it keeps once.
@@ -39,6 +37,10 @@ broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=1000
 auto.create.topics.enable=false
 log.cleaner.dedupe.buffer.size=16777216
+"""
+PLAIN = """\
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
 """
 
 
@@ -67,19 +69,19 @@ class Kafka(Server):
         data = home / "data"
         properties = home / "server.properties"
         properties.write_text(
-            PROPERTIES.format(host=HOST, port=self.port, controller_port=self._controller_port, data=data.absolute())
+            PROPERTIES.format(host=HOST, controller_port=self._controller_port, data=data.absolute()) + self._listening()
         )
         if not (data / "meta.properties").exists():
             _format(properties)
         self._child = Child("kafka", self.folder, [*_java(HEAP), "kafka.Kafka", properties.absolute()], port=self.port)
         self._child.start()
-        self._child.wait_ready(self._answers, f"Apache Kafka answers on {self.bootstrap}", within=90)
+        self._child.wait_ready(self._answers, f"Apache Kafka answers on {self.bootstrap}", within=240)
 
     def _answers(self) -> bool:
         if not listening(self.port):
             return False
         try:
-            admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+            admin = self._client()
         except KafkaError:
             return False
         try:
@@ -89,6 +91,14 @@ class Kafka(Server):
         finally:
             admin.close()
         return True
+
+    def _client(self) -> KafkaAdminClient:
+        """Of whoever may ask everything. Raises KafkaError while it does not answer."""
+        return KafkaAdminClient(bootstrap_servers=self.bootstrap)
+
+    def _listening(self) -> str:
+        """The properties that say where it listens, and whom it lets in."""
+        return PLAIN.format(host=HOST, port=self.port, controller_port=self._controller_port)
 
 
 def _java(*options: str) -> list[str]:

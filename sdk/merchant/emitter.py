@@ -5,6 +5,7 @@ A record that could not be delivered is named again by `undelivered`, for the sp
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -12,11 +13,13 @@ from collections.abc import Iterable
 from typing import Self
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from sdk.merchant.connect import connect
 from sdk.merchant.kafka_security import PLAIN_TEXT, KafkaSecurity
 from sdk.merchant.spool import Spooled
+
+log = logging.getLogger("onecard.merchant")
 
 
 class Emitter:
@@ -34,6 +37,8 @@ class Emitter:
         security: KafkaSecurity = PLAIN_TEXT,
     ) -> None:
         """Connect, and learn the partitions of the topics. Raises KafkaError while the broker or a topic is away.
+
+        What is for a topic that it may not write comes back undelivered, at once.
 
         30 ms of lingering suit Apache Kafka; Tansu, which answers a fetch with a batch or so a partition, likes 100.
         """
@@ -64,9 +69,11 @@ class Emitter:
         self._moved = time.monotonic()
         self._undelivered: deque[int] = deque()
         self._error: KafkaError | None = None
+        self._refused: dict[str, KafkaError] = {}
+        """Topics that are not ours to write, by what the broker said."""
         try:
             for topic in topics:
-                self._producer.partitions_for(topic)
+                self._find(topic)
         except KafkaError:
             self._producer.close(timeout=0)
             raise
@@ -91,6 +98,12 @@ class Emitter:
             for record in waiting:
                 if self._sent == self._ended:
                     self._moved = time.monotonic()
+                if refused := self._refused.get(record.topic):
+                    if self._error is not refused:
+                        log.warning("the broker does not let us write %s: what is for it waits in the spool", record.topic)
+                    self._error = refused
+                    self._undelivered.append(record.id)
+                    continue
                 try:
                     future = self._producer.send(record.topic, record.record, record.key)
                 except KafkaError as error:
@@ -130,6 +143,13 @@ class Emitter:
     def undelivered(self) -> list[int]:
         """The numbers of the records that could not be delivered since the last call."""
         return [self._undelivered.popleft() for _ in range(len(self._undelivered))]
+
+    def _find(self, topic: str) -> None:
+        """A topic that is not ours waits for nobody: a merchant may write its scene's alone, and its spool knows three."""
+        try:
+            self._producer.partitions_for(topic)
+        except TopicAuthorizationFailedError as refused:
+            self._refused[topic] = refused
 
     def _delivered(self, _: object) -> None:
         with self._ending:

@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from services.common.peer import Subject
+
 DEVELOPMENT: Final = "onecard development authority"
 """So begins the name of an authority that is for one machine."""
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
@@ -31,11 +33,16 @@ def sign_caller(
     life: timedelta,
     hosts: Sequence[str] = (),
 ) -> x509.Certificate:
-    """Of a subject, whose URI it names alone; one with `hosts` (names or addresses) may also serve."""
+    """Of a subject, whose URI it names alone; one with `hosts` (names or addresses) may also serve.
+
+    Kafka looks at distinguished names alone: as the user id there stands the name by which Kafka knows the subject.
+    """
     purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if hosts else [])]
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(subject), *map(host_name, hosts)]
-    # The subject stands in the URI alone: a common name is too short for it.
-    builder = _certificate(_name("onecard"), authority.subject, key, authority_key.public_key(), life)
+    # A common name is too short for a subject.
+    user = x509.NameAttribute(NameOID.USER_ID, Subject.parse(subject).kafka_user)
+    name = x509.Name([*_name("onecard"), user])
+    builder = _certificate(name, authority.subject, key, authority_key.public_key(), life)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(authority=False), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)

@@ -59,6 +59,14 @@ class Subject:
         return f"{merchant}/terminal/{quote(self.terminal_id, safe='')}" + ("/abroad" if self.abroad else "")
 
     @property
+    def kafka_user(self) -> str:
+        """As Kafka knows it: a service by its name, a merchant and all its terminals as `merchant.M`.
+
+        No service's name has a dot.
+        """
+        return self.service or f"merchant.{quote(self.merchant_id, safe='')}"
+
+    @property
     def cash_account(self) -> str:
         """The name of the account of the cash in a terminal's till: what it has taken in it owes."""
         return f"cash:{self.merchant_id}/{self.terminal_id}"[:_ACCOUNT_NAME]
