@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import admin, audit, authority_commands, blanks, card, kiosk, kit, ledger, merchant, shift, site, till, window
+from cli import admin, audit, authority_commands, blanks, card, kiosk, kit, ledger, merchant, shift, site, till, tracing, window
 from cli.city import commands as city
 from cli.tariff import commands as tariff
 
@@ -17,6 +17,7 @@ app = typer.Typer(
     - `onecard city run` brings a small city to life on the screen; leave it running
     - `onecard ledger check`, in another terminal, adds up its books
     - `onecard card statement CARD` shows what one card paid
+    - `onecard trace PAYMENT` shows its way through all processes; what a payment is called, `onecard trace --help` says
     - `onecard card hotlist` names the cards that terminals must refuse
     - `onecard till pay CARD 7.50` pays at a till, and waits for the answer
     - `onecard window top-up CARD 50` brings money to it
@@ -31,6 +32,7 @@ app = typer.Typer(
     """,
 )
 app.add_typer(city.app, name="city")
+app.command("trace")(tracing.trace)
 app.add_typer(till.app, name="till")
 app.add_typer(window.app, name="window")
 app.add_typer(kiosk.app, name="kiosk")

@@ -1,9 +1,10 @@
-"""A topic, read from its beginning to its end."""
+"""A topic, read from its beginning to its end, or what was appended to some of its partitions in a span of time."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.partitioner import murmur2
 
 from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity
 
@@ -11,15 +12,19 @@ _PATIENCE_MS: Final = 10_000
 _MOST: Final = 5000
 
 
-def read_topic(bootstrap: str, topic: str, security: KafkaSecurity = PLAIN_TEXT) -> Iterator[bytes]:
-    """The values of all records that the broker still keeps. Raises KafkaError while it is away."""
-    consumer = KafkaConsumer(
+def _consumer(bootstrap: str, security: KafkaSecurity) -> Any:
+    return KafkaConsumer(
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
         request_timeout_ms=_PATIENCE_MS,
         metrics_enabled=False,
         **security.arguments(),
     )
+
+
+def read_topic(bootstrap: str, topic: str, security: KafkaSecurity = PLAIN_TEXT) -> Iterator[bytes]:
+    """The values of all records that the broker still keeps. Raises KafkaError while it is away."""
+    consumer = _consumer(bootstrap, security)
     try:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
         consumer.assign(partitions)
@@ -30,3 +35,59 @@ def read_topic(bootstrap: str, topic: str, security: KafkaSecurity = PLAIN_TEXT)
                 yield from (record.value for record in records)
     finally:
         consumer.close()
+
+
+class Placed(NamedTuple):
+    """A record, and where it lies."""
+
+    topic: str
+    partition: int
+    offset: int
+    append_time_ms: int
+    value: bytes
+
+
+def read_between(
+    bootstrap: str,
+    topic: str,
+    keys: Sequence[str],
+    from_ms: int,
+    to_ms: int,
+    *,
+    most: int,
+    security: KafkaSecurity = PLAIN_TEXT,
+) -> Iterator[Placed]:
+    """What was appended in that time to the partitions of these keys; ends after so many records.
+
+    Raises KafkaError while the broker is away.
+    """
+    consumer = _consumer(bootstrap, security)
+    try:
+        count = len(consumer.partitions_for_topic(topic) or ())
+        partitions = sorted({TopicPartition(topic, partition_of(key, count)) for key in keys if count})
+        if not partitions:
+            return
+        consumer.assign(partitions)
+        ends = consumer.end_offsets(partitions)
+        found = consumer.offsets_for_times(dict.fromkeys(partitions, from_ms))
+        for at in partitions:
+            consumer.seek(at, found[at].offset if found.get(at) else ends[at])
+        waiting = {at for at in partitions if consumer.position(at) < ends[at]}
+        while waiting and most > 0:
+            for at, records in consumer.poll(1000, min(most, _MOST)).items():
+                most -= len(records)
+                yield from (
+                    Placed(at.topic, at.partition, one.offset, one.timestamp, one.value)
+                    for one in records
+                    if from_ms <= one.timestamp <= to_ms  # Tansu knows no end of time: it begins with the oldest then
+                )
+                if records[-1].timestamp > to_ms:
+                    waiting.discard(at)
+            waiting = {at for at in waiting if consumer.position(at) < ends[at]}
+    finally:
+        consumer.close()
+
+
+def partition_of(key: str, count: int) -> int:
+    """As every Kafka client places a key."""
+    return int((murmur2(key.encode()) & 0x7FFFFFFF) % count)

@@ -23,7 +23,7 @@ from services.common.environment import ConfigError
 from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
-from services.payments import epoch_commands, kafka_commands
+from services.payments import epoch_commands, kafka_commands, trace_command
 from services.payments.adapters.checkpoints import read_checkpoints
 from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
 from services.payments.adapters.ledger import BatchKey, Ledger
@@ -59,6 +59,7 @@ app = typer.Typer(
 )
 app.add_typer(epoch_commands.app, name="epochs")
 app.add_typer(kafka_commands.app, name="kafka")
+app.command("trace")(trace_command.trace)
 app.add_typer(vault_commands("payments", KEYS, epoch_commands.needed_by_epochs), name="vault")
 _CAN_BE_MENDED = (
     ConfigError,

@@ -16,6 +16,20 @@ from cli.servers.broker import Kind
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
+PERSONAL = {
+    "a card": r"(?<![0-9A-Za-z])[0-9A-F]{32}(?![0-9A-Za-z])",
+    "a citizen's number": r"(?<![0-9A-Za-z.])[1-9]\d{16}[\dX](?![0-9A-Za-z])",
+    "a phone": r"(?<![0-9A-Za-z.])1[3-9]\d{9}(?![0-9A-Za-z.])",
+    "a name": r"[\u4e00-\u9fff]{2,}",
+}
+
+
+def personal_in_logs(folder: Path) -> list[tuple[str, str, str]]:
+    """(file, what, which) of whatever no line of any process may hold."""
+    texts = [(file.name, file.read_text(encoding="utf-8", errors="replace")) for file in sorted(folder.glob("*.log"))]
+    assert len(texts) > 10, "the logs of all processes are there"
+    return [(name, what, found) for name, text in texts for what, form in PERSONAL.items() for found in re.findall(form, text)]
+
 
 def test_a_city_taps_accounts_for_everything_and_leaves_nothing_behind(servers_folder: Path, broker_kind: Kind) -> None:
     folder = servers_folder / "city"
@@ -28,4 +42,5 @@ def test_a_city_taps_accounts_for_everything_and_leaves_nothing_behind(servers_f
     assert re.search(r"^[1-9][\d,]* cards of the registry", said, re.MULTILINE), said
     assert ("✓ live windows" if broker_kind == "kafka" else NO_LIVE_WINDOWS) in said, said
     assert "was started again" not in said, said
+    assert personal_in_logs(folder / "logs") == []
     assert not [line for p in psutil.process_iter(["cmdline"]) if str(folder) in (line := " ".join(p.info["cmdline"] or ()))]

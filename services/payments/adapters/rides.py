@@ -127,6 +127,11 @@ def _ride_of(row: Sequence[Any]) -> Ride:
     )  # fmt: skip
 
 
+def rated_fare(rated: bytes) -> Fare:
+    """What a stored ride costs as it is posted."""
+    return _decode_rated(rated).fare
+
+
 def _terminal_of(number: int, merchant_id: str, terminal_id: str, scene: int, payee: int) -> Terminal:
     """Of the columns `_TERMINAL`: what was accepted stays so, whatever became of the terminal."""
     return Terminal(number, merchant_id, terminal_id, Scene(scene), payee, retired=False)
