@@ -3,6 +3,7 @@
 import typer
 
 from cli import admin, audit, authority_commands, blanks, card, kiosk, kit, ledger, merchant, shift, site, till, tracing, window
+from cli.backup import commands as backup
 from cli.city import commands as city
 from cli.tariff import commands as tariff
 
@@ -46,5 +47,6 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(card.app, name="card")
 app.add_typer(tariff.app, name="tariff")
 app.add_typer(audit.app, name="audit")
+app.add_typer(backup.app, name="backup")
 app.add_typer(admin.app, name="admin")
 app.add_typer(authority_commands.app, name="authority")

@@ -108,6 +108,7 @@ class City:
             payments=self._payments_settings(),
             metrics={name: address(port) for name, port in self._ports.items()},
             checkpoints=str(self._checkpoints),
+            backup_database_url=self._postgres.url_of("backup"),
             kafka_users={name: self._as(name) for name in OF_ONE_MACHINE} if plan.secured else {},
         )
         self._processes = Processes(folder, self.environment)

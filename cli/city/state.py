@@ -52,6 +52,8 @@ class State(msgspec.Struct, frozen=True):
     """File of what was published of the ledger's seals."""
     kafka_users: dict[str, dict[str, str]] = {}
     """The variables of each user of Kafka, where Kafka asks who comes."""
+    backup_database_url: str = ""
+    """The database, as who takes backups."""
 
     def environment(self) -> dict[str, str]:
         """The variables that all of the city's processes read."""
@@ -67,7 +69,15 @@ class State(msgspec.Struct, frozen=True):
             "ONECARD_CERTIFICATES": self.certificates,
             "ONECARD_BATCH_KEY": self.batch_key,
             "ONECARD_CHECKPOINTS": self.checkpoints,
+            "ONECARD_BACKUP_DATABASE_URL": self.backup_database_url,
         }
+
+    def settings_of_services(self) -> dict[str, dict[str, str]]:
+        """Those of each service that differ from the others'."""
+        checkpoints = {"ONECARD_CHECKPOINTS": self.checkpoints}
+        chips = {"ONECARD_VAULT": str(Path(self.issuance["ONECARD_VAULT"]).with_name("chips.token"))}
+        payments = {**checkpoints, **self.payments}
+        return {"payments": payments, "card": self.card, "issuance": self.issuance, "issuance-vault": chips}
 
 
 def write_state(folder: Path, state: State) -> None:

@@ -23,8 +23,9 @@ ROLES = {
     "card": "onecard_card",
     "issuance": "onecard_issuance",
     "issuance-vault": "onecard_issuance_vault",
+    "backup": "onecard_backup",
 }
-"""Who each service is for the database; it owns nothing there."""
+"""Who each service is for the database, and who takes backups; it owns nothing there."""
 
 SETTINGS = {
     "listen_addresses": HOST,

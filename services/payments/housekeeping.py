@@ -30,6 +30,10 @@ ELECTION: Final = "payments.housekeeping"
 _OLDEST_UNSEALED: Final = """
 select now from payments.batch where number > coalesce((select max(last_batch) from payments.seal), 0)
 order by number limit 1"""
+_BACKUPS: Final = """
+select (select coalesce(extract(epoch from max(take_time)), 0)::float8 from payments.backup), count(*) filter (where active),
+    coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), 0)::float8
+from pg_replication_slots where slot_name = 'onecard_backup'"""
 _A_FIFTIETH: Final = 0.02
 _A_TENTH: Final = 0.1
 
@@ -48,6 +52,7 @@ def duties(
             Duty(1, roll_up_accruals),
             Duty(1, _measure_projection_age),
             Duty(1, _measure_unsealed_age),
+            Duty(5, _measure_backups),
             Duty(3600, make_partitions),
             Duty(60, forget_spent_tokens),
         ],
@@ -84,6 +89,13 @@ async def _measure_unsealed_age(connection: AsyncConnection) -> None:
     """Asked by another session than the sealer's, so that it tells when the sealer does nothing."""
     oldest = await connection.scalar(text(_OLDEST_UNSEALED))
     metrics.UNSEALED_AGE.set(0.0 if oldest is None else max(0.0, time.time() - milliseconds(oldest) / 1000))
+
+
+async def _measure_backups(connection: AsyncConnection) -> None:
+    taken, receivers, behind = (await connection.execute(text(_BACKUPS))).one()
+    metrics.BACKUP_TAKEN.set(taken)
+    metrics.BACKUP_RECEIVERS.set(receivers)
+    metrics.BACKUP_BEHIND.set(behind)
 
 
 async def make_partitions(connection: AsyncConnection) -> None:
