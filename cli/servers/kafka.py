@@ -5,7 +5,7 @@ import subprocess
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -15,8 +15,6 @@ from cli.servers.child import Child, ServerFailedError
 from cli.servers.jars import fetch_jars, java
 from cli.servers.ports import HOST, free_port, listening
 from cli.servers.server import Server
-
-HEAP = "-Xmx1g"
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -50,6 +48,7 @@ class Kafka(Server):
     name = "Apache Kafka"
     stop_seconds = 30
     kind: Literal["kafka"] = "kafka"
+    java_options: ClassVar[tuple[str, ...]] = ("-Xmx1g",)
 
     def __init__(self, folder: Path, port: int | None = None, say: Callable[[str], None] = print) -> None:
         super().__init__(folder, port)
@@ -73,7 +72,9 @@ class Kafka(Server):
         )
         if not (data / "meta.properties").exists():
             _format(properties)
-        self._child = Child("kafka", self.folder, [*_java(HEAP), "kafka.Kafka", properties.absolute()], port=self.port)
+        self._child = Child(
+            "kafka", self.folder, [*_java(*self.java_options), "kafka.Kafka", properties.absolute()], port=self.port
+        )
         self._child.start()
         self._child.wait_ready(self._answers, f"Apache Kafka answers on {self.bootstrap}", within=240)
 

@@ -45,6 +45,8 @@ class SecuredKafka(Kafka):
     """One broker whose callers are those of an authority, or users that it gave a password."""
 
     name = "Apache Kafka with TLS and rights"
+    # Handshakes are much code that runs a few times: what is seldom run is not worth the better compiler.
+    java_options = ("-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
     def __init__(
         self, folder: Path, port: int | None = None, say: Callable[[str], None] = print, authority: Authority | None = None
