@@ -19,6 +19,7 @@ from cli.city.certificates import Certificates, Registered
 from cli.city.figures import Figures, Watch
 from cli.city.issuance import ISSUANCE_API, ISSUANCE_VAULT, IssuanceHouse, factory_keys, issuance_settings
 from cli.city.metrics import Scrape, address, scrape
+from cli.city.monitoring import Monitoring
 from cli.city.processes import EndingError, Processes
 from cli.city.secrets import keep_secret
 from cli.city.state import SIMULATED_MERCHANTS, State, mark_runner, runner_file, write_state
@@ -83,6 +84,7 @@ class City:
         self._ports = {name: free_port() for name in shown}
         self._api_port, self._card_port, self._sms_port = free_port(), free_port(), free_port()
         self._issuance_port = free_port()
+        self._monitoring = Monitoring(folder, self._ports, steps)
         self._certificates = Certificates(folder)
         self._checkpoints = folder / "checkpoints.jsonl"
         self._pockets = folder / "pockets.jsonl"
@@ -110,6 +112,7 @@ class City:
             checkpoints=str(self._checkpoints),
             backup_database_url=self._postgres.url_of("backup"),
             kafka_users={name: self._as(name) for name in OF_ONE_MACHINE} if plan.secured else {},
+            prometheus=self._monitoring.address,
         )
         self._processes = Processes(folder, self.environment)
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="starting")
@@ -141,6 +144,11 @@ class City:
         """Where each process shows its metrics."""
         return self._state.metrics
 
+    @property
+    def prometheus(self) -> str:
+        """Where all of them together can be asked; empty: Prometheus is not installed."""
+        return self._monitoring.address
+
     def read_metrics(self) -> dict[str, Scrape | None]:
         """One reading of every process that shows metrics."""
         return {name: scrape(port) for name, port in self._ports.items()}
@@ -163,6 +171,7 @@ class City:
         self._wait_for_cards()
         # Whoever waits sees taps first: the card service would take the processor from what they need.
         self._await(self._begin(self._start_taps), self._begin(self._start_card_service))
+        self._monitoring.start(self._start_server)
         self._start_live()
         self._start_bank()
         self._start_issuance()
@@ -174,6 +183,7 @@ class City:
         supervisor.watch("PostgreSQL", lambda: self._postgres.child, self._postgres.start)
         supervisor.watch(self._valkey.name, lambda: self._valkey.child, lambda: self._start_server(self._valkey.start))
         supervisor.watch(self._broker.kind, lambda: self._broker.child, self._revive_broker)
+        self._monitoring.watch(supervisor, self._start_server)
         for child in self._processes.kept:
             supervisor.watch(child.name, partial(self._processes.named, child.name), partial(self._processes.start, child))
 
@@ -208,6 +218,7 @@ class City:
     def kill(self) -> None:
         """End everything without letting anybody tidy up; what was committed stays."""
         self._processes.kill()
+        self._monitoring.kill()
         self._broker.kill()
         self._valkey.kill()
         self._postgres.kill()
@@ -218,6 +229,7 @@ class City:
             if self._processes.ask_to_stop("taps", "windows", "registry"):
                 time.sleep(0.2)
         self._processes.stop()
+        self._monitoring.stop()
         self._broker.stop()
         self._valkey.stop()
         self._postgres.stop()

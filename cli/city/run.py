@@ -53,10 +53,11 @@ def _watch_live(city: City, console: Console) -> None:
     city.supervise(say)
     say("their codes of each moment, to sign in at a window: onecard city clerks")
     title = f"onecard · {city.plan.cards:,} cards · {city.plan.workers} workers · {city.plan.broker}"
+    shown = {**city.addresses, **({"all, in Prometheus": city.prometheus} if city.prometheus else {})}
     with Live(console=console, auto_refresh=False) as live:
         try:
             for figures in _readings(city):
-                live.update(picture(figures, title, city.addresses, tuple(happenings)), refresh=True)
+                live.update(picture(figures, title, shown, tuple(happenings)), refresh=True)
         except KeyboardInterrupt:
             return
 
@@ -71,6 +72,8 @@ def _watch_in_lines(city: City, for_seconds: float | None, console: Console) -> 
     say("their codes of each moment, to sign in at a window: onecard city clerks")
     for process, where in city.addresses.items():
         say(f"metrics of {process}: {where}")
+    if city.prometheus:
+        say(f"all of them in Prometheus: {city.prometheus}")
     began = said = time.monotonic()
     try:
         for figures in _readings(city):

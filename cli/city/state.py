@@ -54,6 +54,8 @@ class State(msgspec.Struct, frozen=True):
     """The variables of each user of Kafka, where Kafka asks who comes."""
     backup_database_url: str = ""
     """The database, as who takes backups."""
+    prometheus: str = ""
+    """Address of Prometheus, which reads all metrics; empty: it is not installed."""
 
     def environment(self) -> dict[str, str]:
         """The variables that all of the city's processes read."""
