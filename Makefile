@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export BROKER ?= tansu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test test-kafka proof-issuance check bench devices kafka proto release-proto format lock clean
+.PHONY: help run test test-kafka proof-issuance check bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
 
 help: ## list the targets
 	@echo "onecard: the platform behind a city's social security card"
@@ -63,6 +63,9 @@ check: $(VENV)/dev.stamp ## format, lint, types, import rules, protobuf rules (n
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against proto/released.txtpb
+	$(BIN)/yamllint --strict docker-compose.yml deploy/docker
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml deploy/docker/docker-compose.proof.yml
+	$(BIN)/hadolint Dockerfile deploy/docker/stand-ins/*.Dockerfile
 
 bench: $(VENV)/dev.stamp ## measure: taps and calls a second, latency, where the time goes (QUICK=1: a few minutes; SCALE=city: 4.6 million people)
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(SCALE),--scale $(SCALE))
@@ -71,6 +74,20 @@ devices: $(VENV)/devices.stamp ## install what a real card reader and a hardware
 
 kafka: $(VENV)/city.stamp ## fetch Apache Kafka's jars by their Maven coordinates and start one node on loopback
 	@$(BIN)/onecard city kafka
+
+IMAGE ?= onecard:local
+image: ## build the image of all services (IMAGE=name:tag)
+	DOCKER_BUILDKIT=1 docker build -t $(IMAGE) .
+
+sbom: ## what the image is made of: CycloneDX JSON, into build/sbom.cdx.json
+	@mkdir -p build && docker run --rm --network none $(IMAGE) cat /opt/onecard/sbom.cdx.json >build/sbom.cdx.json && echo build/sbom.cdx.json
+
+compose-secrets: ## draw the passwords, keys and certificates of docker-compose.yml into .compose/; what is there stays
+	@mkdir -m 700 -p .compose
+	@docker run --rm --network none --user "$$(id -u):$$(id -g)" -v "$$PWD/.compose:/secrets" $(IMAGE) python -m cli.installation /secrets
+
+compose-proof: $(VENV)/city.stamp ## bring docker-compose.yml up on an engine of its own, without a registry; tap, look, take it down (root, Debian)
+	@deploy/docker/proof.sh
 
 proto: gen/stamp ## build the Python code of proto/
 
@@ -86,10 +103,11 @@ lock: $(VENV)/dev.stamp ## choose versions anew: requirements*.txt with hashes
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra city pyproject.toml -c requirements.txt -o requirements-city.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra city --extra dev pyproject.toml -c requirements-city.txt -o requirements-dev.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra pcsc --extra hsm pyproject.toml -c requirements-city.txt -o requirements-devices.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --group image -c requirements-city.txt -o requirements-image.txt
 
 clean: ## stop what a crashed run left and remove everything that was made here
 	@if [ -x $(BIN)/onecard ]; then $(BIN)/onecard city clean; fi
-	rm -rf $(VENV) .city .kafka build gen *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .city .kafka .docker build gen *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"onecard needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}. Name another one: make PYTHON=/path/to/python3.12 …")'
