@@ -1,1 +1,1 @@
-"""Backups of an installation, made by PostgreSQL's own tools, and the way back from them."""
+"""Backups of an installation, made by PostgreSQL's own tools."""
