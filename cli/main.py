@@ -2,7 +2,23 @@
 
 import typer
 
-from cli import admin, audit, authority_commands, blanks, card, kiosk, kit, ledger, merchant, shift, site, till, tracing, window
+from cli import (
+    admin,
+    audit,
+    authority_commands,
+    blanks,
+    card,
+    deadletters,
+    kiosk,
+    kit,
+    ledger,
+    merchant,
+    shift,
+    site,
+    till,
+    tracing,
+    window,
+)
 from cli.backup import commands as backup
 from cli.city import commands as city
 from cli.tariff import commands as tariff
@@ -24,6 +40,7 @@ app = typer.Typer(
     - `onecard window top-up CARD 50` brings money to it
     - `onecard city clerks` shows who can sign in at a window: `onecard window sign-in clerk-3`
     - `onecard window apply --mode instant --photo FILE`, then `onecard window view`
+    - `onecard deadletters list` shows records that have no verdict, and `explain` what their causes mean
     - `onecard audit verify` proves what was written down of every act
     - `onecard merchant emit FILE` sends transactions of your own from CSV or JSON Lines
     - `onecard merchant outcomes` shows what became of them
@@ -44,6 +61,7 @@ app.add_typer(shift.countersign, name="countersign")
 merchant.app.registered_commands += site.app.registered_commands
 app.add_typer(merchant.app, name="merchant")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(deadletters.app, name="deadletters")
 app.add_typer(card.app, name="card")
 app.add_typer(tariff.app, name="tariff")
 app.add_typer(audit.app, name="audit")

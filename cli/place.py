@@ -34,6 +34,9 @@ _KIT: Final = Annotated[str, typer.Option("--kit", metavar="KIT", envvar="ONECAR
 _MERCHANT: Final = Annotated[
     str, typer.Option("--merchant", metavar="MERCHANT", envvar="ONECARD_MERCHANT", help="whose till it is")
 ]
+_OPERATOR: Final = Annotated[
+    str, typer.Option("--operator", metavar="NAME", envvar="ONECARD_OPERATOR", help="who acts: the name in the certificate")
+]
 _SITE: Final = Annotated[str, typer.Option("--merchant", metavar="MERCHANT", help="the site")]
 _CARD_API: Final = Annotated[
     str | None,
@@ -96,3 +99,5 @@ at_till = _from(_option("merchant", _MERCHANT, "CAMPUS-LAKE"), _api, _certificat
 """A merchant's till."""
 at_site = _from(_option("merchant", _SITE, "SITE-GARDEN"), _api, _certificates)
 """The desk of a site whose visitors reserve."""
+at_operator = _from(_option("operator", _OPERATOR, "operator-1"), _api, _certificates)
+"""Somebody who looks after the city's payments, with a certificate of their own."""

@@ -58,7 +58,7 @@ class Certificates:
                 self._give(f"onecard://merchant/{merchant}/terminal/{terminal}", f"{terminal}@{merchant}")
 
     def stand_in_for(self, service: str) -> None:
-        """Give the simulation the certificate of a service that it stands in for."""
+        """Give the simulation, or an operator, the certificate of the service as which they ask."""
         self._give(f"onecard://service/{service}", f"service+{service}")
 
     def _give(self, subject: str, name: str) -> None:

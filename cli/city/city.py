@@ -42,6 +42,7 @@ LIVE = "payments-live"
 CARD_API = "card-api"
 SMS = "sms"
 OUTLET = "440703-01"
+OPERATORS = ("operator-1", "operator-2")
 OWN_HOLDERS = "alter sequence card.holder_id restart with 1099511627776"
 """The simulated registry's holders lie below: the card service registers its own beside them."""
 BANK_EVERY_SECONDS = "5"
@@ -176,6 +177,7 @@ class City:
         self._start_bank()
         self._start_issuance()
         self._start_windows()
+        self._name_operators()
 
     def supervise(self, say: Callable[[str], None]) -> None:
         """From now on bring back what dies, and say so."""
@@ -372,6 +374,13 @@ class City:
         with self._steps.step("issuance, and the vault of chips' keys"):
             self._processes.run("issuance-rights", PAYMENTS, "grant", "issuance", "back_office")
             IssuanceHouse(self.folder, self._processes, self._certificates, self._ports, self._state.issuance).start()
+
+    def _name_operators(self) -> None:
+        """Two people who may look after dead letters: what one asks, the other approves."""
+        with self._steps.step("operators"):
+            for name in OPERATORS:
+                self._certificates.stand_in_for(name)
+                self._processes.run(f"rights-{name}", PAYMENTS, "grant", name, "operator")
 
     def _issuance_settings(self) -> dict[str, str]:
         payments, card = (f"{HOST}:{port}" for port in (self._api_port, self._card_port))

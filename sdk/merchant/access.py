@@ -51,6 +51,11 @@ def terminal_credentials(folder: Path, merchant_id: str, terminal_id: str) -> Cr
     return _found(folder, f"{quote(terminal_id, safe='')}@{quote(merchant_id, safe='')}")
 
 
+def service_credentials(folder: Path, name: str) -> Credentials | None:
+    """Of a service, or of a person who acts as one: `service+NAME.crt` and `service+NAME.key`."""
+    return _found(folder, f"service+{quote(name, safe='')}")
+
+
 def _found(folder: Path, name: str) -> Credentials | None:
     found = Credentials(folder / f"{name}.crt", folder / f"{name}.key", folder / "authority.crt")
     return found if found.certificate.exists() else None

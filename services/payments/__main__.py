@@ -259,7 +259,7 @@ def statement(card_identifier: Annotated[str, typer.Argument(help="卡识别码"
 
 
 _Service = Annotated[str, typer.Argument(help="the name in its certificate: onecard://service/NAME")]
-_Right = Annotated[Literal["back_office", "overdraft"], typer.Argument()]
+_Right = Annotated[Literal["back_office", "overdraft", "operator"], typer.Argument()]
 
 
 @app.command()

@@ -63,7 +63,11 @@ def duties(
             Duty(5, MeasureBusiness(), _A_FIFTIETH),
             Duty(5, measure_holds, _A_FIFTIETH),
         ],
-        [Duty(5, lambda _: replay.of_known_cards()), Duty(5, lambda _: replay.close_decided())],
+        [
+            Duty(5, lambda _: replay.of_known_cards()),
+            Duty(5, lambda _: replay.close_decided()),
+            Duty(5, lambda _: replay.close_copies()),
+        ],
         [Duty(1, sweep.holds), Duty(5, sweep.purses), Duty(5, rides.without_exit), Duty(3600, rides.forget)],
     ]
 

@@ -8,6 +8,7 @@ import uvloop
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from onecard.payments.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server
 from onecard.payments.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
 from onecard.payments.v1.outcome_service_pb2_grpc import add_OutcomeServiceServicer_to_server
 from onecard.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
@@ -32,7 +33,9 @@ from services.payments.adapters.outcome_feed import OutcomeFeed
 from services.payments.adapters.outcome_log import OutcomeLog
 from services.payments.adapters.rate_limits import Allowance, Allowances, RateLimits
 from services.payments.adapters.registry import Registry
+from services.payments.adapters.tac import Verifier
 from services.payments.adapters.tariffs import read_rules
+from services.payments.api.dead_letters import DeadLetterService
 from services.payments.api.desk import Desk
 from services.payments.api.ledger import LedgerService
 from services.payments.api.outcomes import OutcomeService
@@ -43,7 +46,11 @@ from services.payments.batcher import Batcher
 from services.payments.config import Config
 from services.payments.domain.book import Rules
 from services.payments.handlers.find_token import FindToken
+from services.payments.handlers.judge_letters import JudgeLetters
 from services.payments.handlers.operate import Operate
+from services.payments.handlers.post_taps import PostTaps
+from services.payments.handlers.refuse_letters import RefuseLetters
+from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
 
 _LANES: Final = 2
 _READERS: Final = 8
@@ -89,6 +96,11 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     outcomes = OutcomeService(feed, past, current_peer)
     add_OutcomeServiceServicer_to_server(outcomes, server)
     add_TerminalKeyServiceServicer_to_server(TerminalKeyService(desk, registry, keys), server)
+    verifier = Verifier(keys)
+    replay = ReplayDeadLetters(engine, PostTaps(ledger, registry, verifier), registry, verifier)
+    judge = JudgeLetters(engine, registry, verifier, rules)
+    letters = DeadLetterService(desk, engine, judge, replay, RefuseLetters(engine))
+    add_DeadLetterServiceServicer_to_server(letters, server)
     full = FullSlots(config.redis)
     add_ReservationServiceServicer_to_server(ReservationService(desk, engine, ledger, full), server)
     await freshness.read()

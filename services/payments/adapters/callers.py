@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 BACK_OFFICE: Final = "back_office"
 OVERDRAFT: Final = "overdraft"
+OPERATOR: Final = "operator"
 _RIGHTS: Final = text("select terminal, caller_right from payments.caller_right")
 _MERCHANT: Final = text("select id from payments.merchant where merchant_id = :merchant_id and retired_time is null")
 _ITSELF: Final = text(

@@ -30,10 +30,13 @@ update payments.dead_letter d
 set cause = coalesce(n.cause, d.cause), resolved_time = case when n.decided then $7::timestamptz end
 from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::smallint[], $6::boolean[])
      as n(topic, partition, "offset", append_time_ms, cause, decided)
-where (d.topic, d.partition, d."offset", d.append_time_ms) = (n.topic, n.partition, n."offset", n.append_time_ms)"""
-
-
+where d.refusal is null
+    and (d.topic, d.partition, d."offset", d.append_time_ms) = (n.topic, n.partition, n."offset", n.append_time_ms)"""
 _OUTBOX: Final = "insert into payments.outbox (topic, payload) values ($1, $2)"
+
+
+class RefusedMeanwhileError(Exception):
+    """Two people have ended a record as refused while it was replayed: it is not posted."""
 
 
 async def write_dead_letters(
@@ -58,11 +61,15 @@ def _identity_facts(read: Tap | Undecided) -> tuple[str, str | None, str | None,
 async def close_replayed(
     driver: "asyncpg.Connection[Any]", entries: Sequence[Entry], answers: Sequence[Answer], now_ms: int
 ) -> None:
-    """Close the dead letters that were decided; tell their merchants through the outbox, for no fetch began this."""
+    """Close the dead letters that were decided; tell their merchants through the outbox, for no fetch began this.
+
+    Raises RefusedMeanwhileError.
+    """
     rows = [
         (*record[:4], answer.cause, answer.verdict is not None) for (record, _), answer in zip(entries, answers, strict=True)
     ]  # fmt: skip
-    await driver.execute(_REPLAYED, *columns(rows), instant(now_ms))
+    if await driver.execute(_REPLAYED, *columns(rows), instant(now_ms)) != f"UPDATE {len(rows)}":
+        raise RefusedMeanwhileError
     messages = [(merchant.encode(), outcome) for merchant, outcome in outcomes_of(zip(entries, answers, strict=True))]
     if messages:
         await driver.execute(_OUTBOX, topics.OUTCOMES, msgspec.msgpack.encode(messages))

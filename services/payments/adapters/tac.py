@@ -38,6 +38,10 @@ class Verifier:
         """Look again every few seconds, or soon when an epoch was missed."""
         if self._keys.age_seconds < (self.MISS_SECONDS if self._missed else self.REFRESH_SECONDS):
             return
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Look at once."""
         self._missed = False
         if await self._keys.refresh():
             self._keyed = {place: keyed for place, keyed in self._keyed.items() if self._keys.has(place[1])}

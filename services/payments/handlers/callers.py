@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.payments.handlers.register_merchants import ensure_service
 
-RIGHTS: Final = ("back_office", "overdraft")
+RIGHTS: Final = ("back_office", "overdraft", "operator")
 _GRANT: Final = text(
     "insert into payments.caller_right (terminal, caller_right) values (:terminal, :held) on conflict do nothing"
 )

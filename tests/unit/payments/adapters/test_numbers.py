@@ -9,6 +9,9 @@ import pytest
 from onecard.card.v1.card_events_pb2 import CardStatus as WireStatus
 from onecard.card.v1.card_events_pb2 import ElectronicUse as WireUse
 from onecard.payments.v1.alerts_pb2 import AlertKind as WireAlertKind
+from onecard.payments.v1.dead_letter_service_pb2 import ActKind as WireActKind
+from onecard.payments.v1.dead_letter_service_pb2 import ReplayOutcome as WireReplayOutcome
+from onecard.payments.v1.dead_letter_service_pb2 import Standing as WireStanding
 from onecard.payments.v1.dead_letters_pb2 import Cause as WireCause
 from onecard.payments.v1.ledger_pb2 import AccountStatus as WireAccountStatus
 from onecard.payments.v1.outcomes_pb2 import Operation as WireOperation
@@ -25,6 +28,7 @@ from services.payments.api.receipts import MESSAGES
 from services.payments.domain.account import AccountStatus
 from services.payments.domain.alert import AlertKind
 from services.payments.domain.card import CardStatus, ElectronicUse
+from services.payments.domain.letter import ActKind, ReplayOutcome, Standing
 from services.payments.domain.operation import KIND, Kind, Operation
 from services.payments.domain.payment import PaymentStatus
 from services.payments.domain.tap import CardForm, Side
@@ -43,6 +47,9 @@ from services.payments.domain.verdict import Cause, Reason
         ("TRANSFER_CODE", Code, WireTransferCode),
         ("ACCOUNT_STATUS", AccountStatus, WireAccountStatus),
         ("CARD_FORM", [form for form in CardForm if form], WireForm),
+        ("ACT_KIND", ActKind, WireActKind),
+        ("REPLAY_OUTCOME", ReplayOutcome, WireReplayOutcome),
+        ("STANDING", Standing, WireStanding),
         ("ALERT_KIND", AlertKind, WireAlertKind),
         ("RIDE_SIDE", [side for side in Side if side], WireSide),
     ],
