@@ -101,9 +101,10 @@ format: $(VENV)/dev.stamp ## put the code into its format
 lock: $(VENV)/dev.stamp ## choose versions anew: requirements*.txt with hashes
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra city pyproject.toml -c requirements.txt -o requirements-city.txt
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra city --extra dev pyproject.toml -c requirements-city.txt -o requirements-dev.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra city --extra dev --extra otel pyproject.toml -c requirements-city.txt -o requirements-dev.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra pcsc --extra hsm pyproject.toml -c requirements-city.txt -o requirements-devices.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --group image -c requirements-city.txt -o requirements-image.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra otel pyproject.toml -c requirements-city.txt -o requirements-otel.txt
 
 clean: ## stop what a crashed run left and remove everything that was made here
 	@if [ -x $(BIN)/onecard ]; then $(BIN)/onecard city clean; fi

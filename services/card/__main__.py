@@ -28,6 +28,7 @@ from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.software import SoftwareVault, open_token
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
+from services.common.tracing import set_up_tracing
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ def serve() -> None:
     from services.common.grpc.listen import Listen  # noqa: PLC0415
 
     set_up_logs("card-api")
+    set_up_tracing("card-api")
     show_build()
     run_api(Config.from_environment(), Listen.from_environment())
 

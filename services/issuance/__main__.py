@@ -16,6 +16,7 @@ from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
 from services.common.settings import SettingsError
+from services.common.tracing import set_up_tracing
 from services.issuance.adapters.products import ProductsError
 from services.issuance.config import Config
 from services.issuance.keys import KEYS
@@ -48,6 +49,7 @@ def serve() -> None:
     from services.issuance.serve import run_api  # noqa: PLC0415
 
     set_up_logs("issuance-api")
+    set_up_tracing("issuance-api")
     show_build()
     run_api(Config.from_environment(), Listen.from_environment())
 

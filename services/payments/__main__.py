@@ -23,6 +23,7 @@ from services.common.environment import ConfigError
 from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
+from services.common.tracing import set_up_tracing
 from services.payments import epoch_commands, kafka_commands, trace_command
 from services.payments.adapters.checkpoints import read_checkpoints
 from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
@@ -131,6 +132,7 @@ def streams() -> None:
     from services.payments.streams import run_worker  # noqa: PLC0415
 
     set_up_logs("payments-streams")
+    set_up_tracing("payments-streams")
     show_build()
     run_worker(Config.from_environment())
 
@@ -152,6 +154,7 @@ def serve() -> None:
     from services.payments.serve import run_api  # noqa: PLC0415
 
     set_up_logs("payments-api")
+    set_up_tracing("payments-api")
     show_build()
     run_api(Config.from_environment(), Listen.from_environment())
 

@@ -15,6 +15,7 @@ from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, 
 from services.common.housekeeping import Housekeeping
 from services.common.keyvault.process import harden
 from services.common.keyvault.vault import EpochRoots
+from services.common.tracing import span
 from services.payments.adapters.cards import CardProjection
 from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
 from services.payments.adapters.fetches import FetchSchema, Gathering, Run, deliver_fetches
@@ -99,9 +100,13 @@ class StreamWorker:
         return Lane(partial(self._post_and_announce, handle), self._config.batch_limit)
 
     async def _post_and_announce(self, handle: Handle, records: Sequence[Received]) -> None:
-        owed = await handle(records)
-        await self._announcer.send(topics.OUTCOMES, ((merchant.encode(), outcome) for merchant, outcome in owed.outcomes))
-        await self._announcer.send(topics.DEAD_LETTERS, ((None, letter) for letter in owed.dead_letters))
+        with span("batch", records=len(records)):
+            owed = await handle(records)
+            with span("announce", outcomes=len(owed.outcomes)):
+                await self._announcer.send(
+                    topics.OUTCOMES, ((merchant.encode(), outcome) for merchant, outcome in owed.outcomes)
+                )  # fmt: skip
+                await self._announcer.send(topics.DEAD_LETTERS, ((None, letter) for letter in owed.dead_letters))
         await self._at("sent")
 
     async def _take_fetches(self, stream: Any) -> None:

@@ -7,6 +7,7 @@ import grpc
 
 from services.common.grpc.calls import REQUEST_ID_KEY, request_id_here
 from services.common.grpc.listen import Tls
+from services.common.tracing import client_spans
 
 Continue = Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]]
 
@@ -27,7 +28,7 @@ class SameRequestId(grpc.aio.UnaryUnaryClientInterceptor):
 
 def open_channel(address: str, tls: Tls | None) -> grpc.aio.Channel:
     """With the service's own certificate; in plain text on one machine alone."""
-    interceptors = [SameRequestId()]
+    interceptors = [SameRequestId(), *client_spans()]
     if tls is None:
         return grpc.aio.insecure_channel(address, interceptors=interceptors)
     files = [file.read_bytes() for file in (tls.authority, tls.key, tls.certificate)]

@@ -17,6 +17,7 @@ from services.common.grpc.callers import Caller, Callers
 from services.common.grpc.calls import Call
 from services.common.grpc.metrics import CALLS, MethodCounts
 from services.common.grpc.revocation import RevocationList
+from services.common.tracing import traced
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
@@ -60,7 +61,7 @@ class Edge:
             answer = self._streaming(f"{service}/{name}", counts, behaviour if generates else None, behaviour)
         else:
             answer = self._unary(f"{service}/{name}", counts, behaviour, upload=handler.request_streaming)
-        return make(answer, handler.request_deserializer, handler.response_serializer)
+        return make(traced(f"{service}/{name}", answer), handler.request_deserializer, handler.response_serializer)
 
     def check_streams(self) -> None:
         """End the streams of callers who would not be admitted any more."""

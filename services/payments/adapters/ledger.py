@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.common import topics
 from services.common.clock import instant, milliseconds
 from services.common.database import driver_session, driver_transaction, place_of
+from services.common.tracing import span
 from services.payments.adapters.dead_letters import Entry, close_replayed, write_dead_letters
 from services.payments.adapters.locking import lock_accounts
 from services.payments.adapters.lone import read_alone, write_alone
@@ -204,7 +205,8 @@ class Ledger:
         self, driver: "asyncpg.Connection[Any]", taps: Sequence[Tap], maybe_known: Sequence[tuple[int, int]], now_ms: int
     ) -> Journal:
         places = {slot.key: self.places[slot.key] for slot in self.rules.slots(taps, now_ms)}
-        locked = await lock_accounts(driver, list({tap.card_identifier for tap in taps}), list(places.values()))
+        with span("lock"):
+            locked = await lock_accounts(driver, list({tap.card_identifier for tap in taps}), list(places.values()))
         await self._at("locked")
         book = Book(locked.by_card, locked.by_id, places=places)
         if places and (held := _reserved(locked.by_card.values(), places)):
@@ -214,14 +216,16 @@ class Ledger:
         if wanted := histories_wanted(taps, book, self.rules):
             book.histories = await read_histories(driver, wanted)
             _refuse_unread(taps, book)
-        journal = decide(taps, (), book, self.rules, locked.batch, now_ms)
+        with span("decide", batch=locked.batch):
+            journal = decide(taps, (), book, self.rules, locked.batch, now_ms)
         if repeated := {tap.identity for tap, answer in zip(taps, journal.answers, strict=True) if answer.repeated}:
             caused = await read_caused(driver, list(repeated))
             journal.answers = [
                 answer._replace(adjusted=tuple(caused[tap.identity])) if answer.repeated and tap.identity in caused else answer
                 for tap, answer in zip(taps, journal.answers, strict=True)
             ]
-        await self._write(driver, journal, book, locked.batch, now_ms)
+        with span("write"):
+            await self._write(driver, journal, book, locked.batch, now_ms)
         return journal
 
     async def _operate(
@@ -230,7 +234,8 @@ class Ledger:
         referred = await read_referred(driver, operations)
         taken = await taken_names(driver, operations)
         cards = list({operation.card_identifier for operation in operations if isinstance(operation, Authorize | Reserve)})
-        locked = await lock_accounts(driver, cards, list(referred.accounts))
+        with span("lock"):
+            locked = await lock_accounts(driver, cards, list(referred.accounts))
         await self._at("locked")
         book = Book(locked.by_card, locked.by_id, rulings=dict(referred.rulings), names=taken)
         known = {o.request.identity for o in operations if read_all or o.request.identity in self._recent}
@@ -245,11 +250,13 @@ class Ledger:
             operation.token.number for operation in operations if isinstance(operation, Authorize) and operation.token
         ]:
             book.spent.update(await read_spent(driver, tokens))
-        journal = decide((), operations, book, self.rules, locked.batch, now_ms)
+        with span("decide", batch=locked.batch):
+            journal = decide((), operations, book, self.rules, locked.batch, now_ms)
         problems = [o.request.identity for o, a in zip(operations, journal.answered, strict=True) if a.ruling is None]
         if (unread := set(problems) - known) and await read_rulings(driver, list(unread)):
             raise asyncpg.SerializationError("what has no verdict now has one already")
-        await self._write(driver, journal, book, locked.batch, now_ms)
+        with span("write"):
+            await self._write(driver, journal, book, locked.batch, now_ms)
         return journal
 
     async def _pay_alone(self, asked: Authorize, now_ms: int) -> Answered | None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import structlog
 
 from services.common.clock import now_ms
+from services.common.tracing import span
 from services.payments import metrics
 from services.payments.adapters.ledger import Ledger
 from services.payments.domain.operation import KIND, Answered, Operation
@@ -28,7 +29,8 @@ class Operate:
 
     async def __call__(self, operations: Sequence[Operation]) -> list[Answered | Rejected]:
         """Give every operation a verdict or a problem. Returns once that is committed, however long the database is away."""
-        answered = await settle(operations, self._ledger.place, self._post, _reject)
+        with span("batch", operations=len(operations)):
+            answered = await settle(operations, self._ledger.place, self._post, _reject)
         for operation, answer in zip(operations, answered, strict=True):
             if isinstance(answer, Answered):
                 _count(operation, answer)

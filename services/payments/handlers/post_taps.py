@@ -8,6 +8,7 @@ import structlog
 
 from services.common.clock import now_ms
 from services.common.database import DatabaseError, Pause, Trouble, trouble
+from services.common.tracing import span
 from services.payments import metrics
 from services.payments.adapters.dead_letters import Entry, outcomes_of
 from services.payments.adapters.ledger import Ledger
@@ -46,7 +47,8 @@ class PostTaps:
     async def __call__(self, records: Sequence[Received]) -> Owed:
         """Give every record a verdict or a dead letter. Returns once that is committed, however long the database is away."""
         await self._refresh()
-        entries = [(record, decode(record, self._registry, self._verifier)) for record in records]
+        with span("decode"):
+            entries = [(record, decode(record, self._registry, self._verifier)) for record in records]
         decided = await self.settle(entries)
         _count(decided)
         return self._owed(decided)
