@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export BROKER ?= tansu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test test-kafka proof-issuance check bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
+.PHONY: help run test test-kafka proof-issuance check dashboards check-dashboards bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
 
 help: ## list the targets
 	@echo "onecard: the platform behind a city's social security card"
@@ -66,6 +66,13 @@ check: $(VENV)/dev.stamp ## format, lint, types, import rules, protobuf rules (n
 	$(BIN)/yamllint --strict docker-compose.yml deploy/docker
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml deploy/docker/docker-compose.proof.yml
 	$(BIN)/hadolint Dockerfile deploy/docker/stand-ins/*.Dockerfile
+	$(BIN)/python -m deploy.grafana.build --check
+
+dashboards: $(VENV)/dev.stamp ## write deploy/grafana/dashboards anew
+	$(BIN)/python -m deploy.grafana.build
+
+check-dashboards: $(VENV)/dev.stamp ## ask every query of the dashboards on what the last `make run` has stored (needs Prometheus)
+	$(BIN)/python -m deploy.grafana.check
 
 bench: $(VENV)/dev.stamp ## measure: taps and calls a second, latency, where the time goes (QUICK=1: a few minutes; SCALE=city: 4.6 million people)
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(SCALE),--scale $(SCALE))

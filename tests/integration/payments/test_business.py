@@ -26,7 +26,7 @@ JOURNAL_READ = text(
 
 @pytest.fixture
 async def books(engine: AsyncEngine, database: Database) -> AsyncIterator[Books]:
-    async with sealed_books(engine, database, turns=0) as made:
+    async with sealed_books(engine, database.owner_url, turns=0) as made:
         await made.office.town.project(card_state(ELDERLY, birth_date=date(1940, 1, 1), version=2))
         yield made
 
