@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.servers.broker import Broker, Kind, kind_of, make_broker
+from cli.servers.broker import SECURED, Broker, Kind, kind_of, make_broker
 from cli.servers.postgres import Postgres
 from cli.servers.valkey import Valkey
 from services.card.handlers.migrate import migrate as migrate_card
@@ -30,10 +30,12 @@ hypothesis.settings.load_profile("onecard")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What meets a broker is worth a run on each kind of it: `-m broker` picks it."""
+    """What meets a broker is worth a run on each kind of it: `-m broker` picks it, and `-m secured` what asks who comes."""
     for item in items:
         if "broker_kind" in getattr(item, "fixturenames", ()):
             item.add_marker("broker")
+        if item.get_closest_marker("secured") and os.environ.get("BROKER") != SECURED:
+            item.add_marker(pytest.mark.skip(f"meets an Apache Kafka that asks who comes: BROKER={SECURED}"))
 
 
 @pytest.fixture

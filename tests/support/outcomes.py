@@ -20,6 +20,7 @@ from services.common.grpc.calls import current_peer
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import Server, make_server, serve_until_signal
+from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity
 from services.common.logs import set_up_logs
 from services.payments.adapters.outcome_feed import OutcomeFeed
 from services.payments.adapters.outcome_log import OutcomeLog
@@ -73,12 +74,14 @@ class OneIsListed(HotlistServiceServicer):
 
 
 @asynccontextmanager
-async def outcome_server(bootstrap: str, broker: BrokerKind, listen: Listen) -> AsyncIterator[Server]:
+async def outcome_server(
+    bootstrap: str, broker: BrokerKind, listen: Listen, security: KafkaSecurity = PLAIN_TEXT
+) -> AsyncIterator[Server]:
     """Not started yet; the feed runs."""
-    feed = OutcomeFeed(bootstrap, broker)
+    feed = OutcomeFeed(bootstrap, broker, security)
     running = asyncio.create_task(feed.run())
     server = make_server(listen, RevocationList(nothing_revoked))
-    service = OutcomeService(feed, OutcomeLog(bootstrap, broker), current_peer)
+    service = OutcomeService(feed, OutcomeLog(bootstrap, broker, security), current_peer)
     add_OutcomeServiceServicer_to_server(service, server)
     add_TerminalKeyServiceServicer_to_server(KeysForAll(), server)
     add_HotlistServiceServicer_to_server(OneIsListed(), server)
@@ -94,7 +97,8 @@ async def main() -> None:
     """Serve until SIGTERM, as the environment says."""
     set_up_logs("outcomes")
     broker: BrokerKind = "tansu" if os.environ["ONECARD_BROKER"] == "tansu" else "kafka"
-    async with outcome_server(os.environ["ONECARD_KAFKA"], broker, Listen.from_environment()) as server:
+    security = KafkaSecurity.from_environment(os.environ)
+    async with outcome_server(os.environ["ONECARD_KAFKA"], broker, Listen.from_environment(), security) as server:
         await serve_until_signal(server)
 
 
