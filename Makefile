@@ -7,12 +7,12 @@ BIN := $(VENV)/bin
 export BROKER ?= tansu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test test-kafka proof-issuance check dashboards check-dashboards bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
+.PHONY: help run test test-kafka proof-issuance check check-k8s dashboards check-dashboards bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
 
 help: ## list the targets
 	@echo "onecard: the platform behind a city's social security card"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 	@echo
 	@echo "  BROKER=kafka before run, test or bench takes a real Apache Kafka (needs Java 17 and Maven)"
 
@@ -96,6 +96,16 @@ compose-secrets: ## draw the passwords, keys and certificates of docker-compose.
 compose-proof: $(VENV)/city.stamp ## bring docker-compose.yml up on an engine of its own, without a registry; tap, look, take it down (root, Debian)
 	@deploy/docker/proof.sh
 
+OVERLAYS := dev city province
+RENDERED := $(OVERLAYS:%=build/k8s/%.yaml)
+DEPLOY := .venv-deploy/bin
+check-k8s: $(VENV)/dev.stamp .venv-deploy/stamp ## render the manifests of deploy/k8s: schemas, custom kinds too, policies, and whether they fit the code
+	$(DEPLOY)/yamllint -s -c deploy/k8s/checks/yamllint.yaml deploy/k8s
+	$(DEPLOY)/python deploy/k8s/checks/render.py $(OVERLAYS)
+	$(DEPLOY)/python deploy/k8s/checks/strict.py $(RENDERED)
+	$(DEPLOY)/checkov --config-file deploy/k8s/checks/checkov.yaml --skip-download --quiet --compact --framework kubernetes $(addprefix -f ,$(RENDERED))
+	ONECARD_K8S_RENDERED=build/k8s $(BIN)/pytest -q tests/k8s
+
 proto: gen/stamp ## build the Python code of proto/
 
 release-proto: $(VENV)/dev.stamp ## take proto/ as released: from then on the checks refuse to break it
@@ -112,10 +122,11 @@ lock: $(VENV)/dev.stamp ## choose versions anew: requirements*.txt with hashes
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra pcsc --extra hsm pyproject.toml -c requirements-city.txt -o requirements-devices.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --group image -c requirements-city.txt -o requirements-image.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) --extra otel pyproject.toml -c requirements-city.txt -o requirements-otel.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(LOCK) deploy/k8s/requirements.in -o deploy/k8s/requirements.txt
 
 clean: ## stop what a crashed run left and remove everything that was made here
 	@if [ -x $(BIN)/onecard ]; then $(BIN)/onecard city clean; fi
-	rm -rf $(VENV) .city .kafka .docker build gen *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-deploy .city .kafka .docker build gen *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"onecard needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}. Name another one: make PYTHON=/path/to/python3.12 …")'
@@ -139,6 +150,13 @@ $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/city.stamp
 $(VENV)/devices.stamp: requirements-devices.txt $(VENV)/city.stamp
 	@echo "installing what card readers and hardware modules need …"
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements-devices.txt
+	@touch $@
+
+# Of their own, for they hold many packages to versions that nobody else wants.
+.venv-deploy/stamp: deploy/k8s/requirements.txt $(VENV)/dev.stamp
+	@echo "installing what the manifests are checked with …"
+	@$(PYTHON) -m venv .venv-deploy
+	@$(BIN)/uv pip sync -q --python $(DEPLOY)/python --require-hashes deploy/k8s/requirements.txt
 	@touch $@
 
 gen/stamp: $(shell find proto -name '*.proto') $(VENV)/requirements-city.stamp

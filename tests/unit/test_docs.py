@@ -130,7 +130,7 @@ def test_the_functions_on_the_way_of_a_payment_exist() -> None:
 
 @each_document
 def test_every_target_of_make_that_is_named_exists(document: Path) -> None:
-    known = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
+    known = set(re.findall(r"^([a-z0-9-]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
     named = set()
     for code in code_of(document):
         words = [word for word in code.split() if not VALUES_OF_MAKE.fullmatch(word)]

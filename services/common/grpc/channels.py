@@ -1,13 +1,16 @@
 """Connections to other services, as one of them."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import grpc
 
 from services.common.grpc.calls import REQUEST_ID_KEY, request_id_here
 from services.common.grpc.listen import Tls
 from services.common.tracing import client_spans
+
+_EVERYWHERE: Final = [("grpc.lb_policy_name", "round_robin")]
+"""A name may lead to several processes: calls go to all of them in turn, and no proxy stands between."""
 
 Continue = Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]]
 
@@ -30,6 +33,7 @@ def open_channel(address: str, tls: Tls | None) -> grpc.aio.Channel:
     """With the service's own certificate; in plain text on one machine alone."""
     interceptors = [SameRequestId(), *client_spans()]
     if tls is None:
-        return grpc.aio.insecure_channel(address, interceptors=interceptors)
+        return grpc.aio.insecure_channel(address, options=_EVERYWHERE, interceptors=interceptors)
     files = [file.read_bytes() for file in (tls.authority, tls.key, tls.certificate)]
-    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(*files), interceptors=interceptors)
+    credentials = grpc.ssl_channel_credentials(*files)
+    return grpc.aio.secure_channel(address, credentials, options=_EVERYWHERE, interceptors=interceptors)

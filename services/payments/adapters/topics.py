@@ -32,7 +32,7 @@ def create_topics(bootstrap: str, broker: BrokerKind, partitions: int, security:
         for name in missing:
             try:
                 number = 1 if name in topics.ORDERED else partitions
-                admin.create_topics([NewTopic(name, number, _REPLICAS[broker], topic_configs=_settings(name, broker))])
+                admin.create_topics([NewTopic(name, number, _REPLICAS[broker], topic_configs=settings_of(name, broker))])
             except TopicAlreadyExistsError:
                 continue
         return missing
@@ -40,7 +40,8 @@ def create_topics(bootstrap: str, broker: BrokerKind, partitions: int, security:
         admin.close()
 
 
-def _settings(name: str, broker: BrokerKind) -> dict[str, str]:
+def settings_of(name: str, broker: BrokerKind) -> dict[str, str]:
+    """What a topic has that differs from the broker's defaults."""
     if broker == "tansu":
         return {}
     settings = {"message.timestamp.type": "LogAppendTime"}
