@@ -21,6 +21,7 @@ from cli import (
 )
 from cli.backup import commands as backup
 from cli.city import commands as city
+from cli.doctor.commands import doctor
 from cli.tariff import commands as tariff
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app = typer.Typer(
     A first look, in this order:
 
     - `onecard city run` brings a small city to life on the screen; leave it running
+    - `onecard doctor` says in plain words what is wrong with it, and what to do
     - `onecard ledger check`, in another terminal, adds up its books
     - `onecard card statement CARD` shows what one card paid
     - `onecard trace PAYMENT` shows its way through all processes; what a payment is called, `onecard trace --help` says
@@ -51,6 +53,7 @@ app = typer.Typer(
 )
 app.add_typer(city.app, name="city")
 app.command("trace")(tracing.trace)
+app.command()(doctor)
 app.add_typer(till.app, name="till")
 app.add_typer(window.app, name="window")
 app.add_typer(kiosk.app, name="kiosk")

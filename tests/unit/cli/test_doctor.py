@@ -1,0 +1,64 @@
+"""Each thing that the doctor looks at: healthy, and sick in each way."""
+
+from typing import Any
+
+import pytest
+
+from cli.doctor.database import Database, judge_database
+from cli.doctor.finding import Finding, Health, exit_status, sick, unseen, well
+from cli.doctor.surroundings import judge_redis, judge_settings, judge_vault
+from services.common.environment import is_loopback
+
+HEALTHY: dict[str, Any] = {
+    "server": [(170_004, 256, "on", 50, 1000.0)],
+    "transactions": [],
+    "payments": [("0012",)],
+    "letters": [],
+    "projection": [(1.0,)],
+    "outbox": [(0, 0.0)],
+    "unsealed": [(0.2,)],
+    "partitions": [(5,)],
+    "epochs": [(1, 2)],
+}
+
+
+def judged(**rows: Any) -> list[Finding]:
+    seen = Database(rows={**HEALTHY, **rows}, asked_at=1000.0)
+    return judge_database(seen, {"payments": "0012"}, {7: "UNKNOWN_CARD", 13: "WRONG_TAC"})
+
+
+def test_a_healthy_database_has_nothing_wrong() -> None:
+    assert exit_status(judged()) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "thing"),
+    [
+        ({"server": [(160_000, 256, "on", 50, 1000.0)]}, "database version"),
+        ({"server": [(170_000, 64, "on", 50, 1000.0)]}, "database locks"),
+        ({"server": [(170_000, 256, "off", 50, 1000.0)]}, "database durability"),
+        ({"server": [(170_000, 256, "on", 3, 1000.0)]}, "database connections"),
+        ({"server": [(170_000, 256, "on", 50, 1010.0)]}, "clock of the database"),
+        ({"transactions": [("psql", 42, 600.0)]}, "long transactions"),
+        ({"payments": [("0011",)]}, "migrations of payments"),
+        ({"letters": [(13, 1, 1.0)]}, "dead letters"),
+        ({"letters": [(7, 1, 3600.0)]}, "dead letters"),
+        ({"projection": [(90.0,)]}, "card projection"),
+        ({"outbox": [(3, 300.0)]}, "outcomes to be sent"),
+        ({"unsealed": [(60.0,)]}, "seals of the ledger"),
+        ({"partitions": [(0,)]}, "partitions of transfers"),
+        ({"epochs": [(0, 1)]}, "epochs of terminals' keys"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_to_do(rows: dict[str, Any], thing: str) -> None:
+    wrong = [one for one in judged(**rows) if one.health is Health.SICK]
+    assert [one.thing for one in wrong] == [thing]
+    assert wrong[0].todo
+
+
+def test_surroundings_and_status() -> None:
+    assert judge_redis("h:1", answers=False).health is Health.SICK
+    assert judge_vault("card", "", development=True, loopback=False).health is Health.SICK
+    assert judge_settings({"ONECARD_KAFKA": "kafka.city:9092"}, is_loopback)[0].health is Health.SICK
+    assert exit_status([well("a", ""), unseen("b", "")]) == 2
+    assert exit_status([unseen("b", ""), sick("a", "", "")]) == 1
