@@ -97,7 +97,7 @@ CALLS = dashboard(
                     "The fifteen most called in the time that is chosen above.",
                     "locale",
                     Query(
-                        f"topk(15, {_WHO} (increase(grpc_server_handled_total{{{_CHOSEN}}}[$__range])) > 0)",
+                        f"topk(15, round({_WHO} (increase(grpc_server_handled_total{{{_CHOSEN}}}[$__range]))) > 0)",
                         _METHOD + " ({{grpc_service}})",
                     ),
                 ),

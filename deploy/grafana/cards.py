@@ -89,7 +89,10 @@ CARDS = dashboard(
                     "How many reached each step. A step that far fewer leave than reach is where cards are stuck.",
                     NUMBER,
                     *(
-                        Query(f'sum(increase(issuance_transitions_total{{to_state="{state}"}}[$__range])) or vector(0)', words)
+                        Query(
+                            f'round(sum(increase(issuance_transitions_total{{to_state="{state}"}}[$__range]))) or vector(0)',
+                            words,
+                        )
                         for state, words in _STEPS.items()
                     ),
                 ),

@@ -84,7 +84,7 @@ TAPS = dashboard(
                     "Dead letters of this page's time, by topic",
                     "All causes together, as many as came in the time that is chosen above.",
                     NUMBER,
-                    Query("sum by (topic) (increase(onecard_dead_letters_total[$__range]))", "{{topic}}"),
+                    Query("round(sum by (topic) (increase(onecard_dead_letters_total[$__range])))", "{{topic}}"),
                 ),
                 figure(
                     "Terminals with gaps",

@@ -109,7 +109,7 @@ TODAY = dashboard(
                     "Cards handed over",
                     "In the time that is chosen above, which begins at midnight: new cards and replacements that people took home.",
                     NUMBER,
-                    Query('sum(increase(issuance_transitions_total{to_state="HANDED_OVER"}[$__range]))', "cards"),
+                    Query('round(sum(increase(issuance_transitions_total{to_state="HANDED_OVER"}[$__range])))', "cards"),
                 ),
             ],
         ),

@@ -201,8 +201,8 @@ def _draw_lines(axes: Axes, panel: Panel, series: Named) -> None:
     axes.margins(x=0)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: worded(value, panel.unit if panel.unit in _WORDED else "")))
-    axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=6, tz=SHANGHAI))
-    axes.xaxis.set_major_formatter(DateFormatter("%H:%M", tz=SHANGHAI))
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=5, tz=SHANGHAI))
+    axes.xaxis.set_major_formatter(DateFormatter("%H:%M:%S", tz=SHANGHAI))
     axes.tick_params(labelsize=7.5, colors=FAINT, length=0, pad=3)
     axes.grid(visible=True, color=EDGE, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -254,7 +254,7 @@ def main(arguments: list[str]) -> None:
     """Draw every page."""
     data = Path(arguments[0]) if arguments else paths.CITY / "prometheus" / "data"
     with prometheus_on(data) as prometheus:
-        window = prometheus.window('{__name__="onecard_taps_total"}')
+        window = prometheus.window("sum(rate(onecard_simulation_emitted_total[10s])) > 0")  # until the riders go home
         for page in read_pages():
             answers = [
                 (
