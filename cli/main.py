@@ -22,6 +22,7 @@ from cli import (
 from cli.backup import commands as backup
 from cli.city import commands as city
 from cli.doctor.commands import doctor
+from cli.restore import commands as restore
 from cli.tariff import commands as tariff
 
 app = typer.Typer(
@@ -69,5 +70,6 @@ app.add_typer(card.app, name="card")
 app.add_typer(tariff.app, name="tariff")
 app.add_typer(audit.app, name="audit")
 app.add_typer(backup.app, name="backup")
+app.add_typer(restore.app, name="restore")
 app.add_typer(admin.app, name="admin")
 app.add_typer(authority_commands.app, name="authority")

@@ -39,6 +39,7 @@ SETTINGS = {
     "min_wal_size": "512MB",
     "checkpoint_timeout": "15min",
     "timezone": "UTC",
+    "hot_standby": "off",  # one that is being restored answers when it has read all of its log
     "jit": "off",
     "log_line_prefix": "%m [%p] ",
 }

@@ -309,6 +309,30 @@ def replay(cause: Annotated[Cause, typer.Argument(parser=lambda name: Cause[name
     )
 
 
+@app.command("wind-back")
+def wind_back_workers(
+    minutes: Annotated[int, typer.Option(min=1, help="How far behind the ledger's newest batch, at least.")] = 10,
+    everything: Annotated[bool, typer.Option("--everything", help="To the oldest that the broker keeps.")] = False,
+) -> None:
+    """In a ledger that was restored: have the workers read again what it may lack. No worker may run.
+
+    What it has is answered with its first verdict. Tansu, which keeps all in memory, is always read from its beginning.
+    """
+    from services.payments.adapters.group_offsets import await_nobody, group_offsets  # noqa: PLC0415
+    from services.payments.handlers.wind_back import wind_back  # noqa: PLC0415
+    from services.payments.streams import GROUP  # noqa: PLC0415
+
+    config = Config.from_environment()
+    tansu = config.broker == "tansu"  # which does not say who is in a group
+    if not tansu and not await_nobody(config.kafka, GROUP, config.kafka_security):
+        raise ConfigError(f"workers are in the group {GROUP}: end them first, for they would commit over it")
+    with group_offsets(config.kafka, GROUP, config.kafka_security) as offsets:
+        wound = with_engine(lambda engine: wind_back(engine, offsets, minutes * 60_000, everything=everything or tansu))
+    for one in wound:
+        out.print(f"{one.place.topic} {one.place.partition}: from {one.committed} back to {one.goes_on_at}", highlight=False)
+    out.print(f"{sum(one.committed - one.goes_on_at for one in wound):,} records are read again")
+
+
 @app.command()
 def gaps(
     most: Annotated[int, typer.Option(min=1, help="How many terminals to list, those with the most gaps first.")] = 50,

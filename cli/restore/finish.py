@@ -1,0 +1,167 @@
+"""What stands on a restored database is brought to where that is, and what a person must look at is named."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from cli.backup.tools import BackupError, ask
+from cli.services import run_card, run_issuance, run_payments
+
+_UNFINISHED = "select pg_is_in_recovery(), current_setting('restore_command') <> ''"
+_READY_SECONDS = 3600.0
+_FINISH = "alter system reset restore_command; alter system reset recovery_target_timeline; select pg_reload_conf()"
+_END = "select coalesce(max(now)::text, 'before its first posting') from payments.batch"
+_OPEN_LETTERS = "select count(*) from payments.dead_letter where resolved_time is null"
+_ANSWER_SECONDS = 5.0
+NOT_SO = "not so: "
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Something for a person."""
+
+    cause: str
+    what_to_do: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command of a service."""
+
+    what: str
+    run: Callable[[list[str], Mapping[str, str]], int]
+    service: str
+    command: list[str]
+    when_it_fails: str
+    """What a person does then."""
+    proof: bool = False
+    """It changes nothing."""
+
+
+def _lost(what: str) -> str:
+    return f"the restored database ends before what was published, so the log that was received ended early: {what}"
+
+
+# Proofs come first: what follows them writes into the audit, and the seals of that must not be taken for the lost ones.
+STEPS = (
+    Step("the books balance", run_payments, "payments", ["check"], "serve nobody; find the account that is named", True),
+    Step(
+        "the ledger's seals are those that were published",
+        run_payments,
+        "payments",
+        ["verify"],
+        _lost(
+            "taps are read again by themselves; online payments since are in payments.outcomes and not in the ledger: "
+            "compare them by merchant, and post what was given for them by two people's word"
+        ),
+        True,
+    ),
+    Step(
+        "the card service's audit is the one that was published",
+        run_card,
+        "card",
+        ["verify-audit"],
+        _lost("losses, collections and deletions since are in card.events; windows repeat what their clerks noted"),
+        True,
+    ),
+    Step(
+        "issuance's audit is the one that was published",
+        run_issuance,
+        "issuance",
+        ["verify-audit"],
+        _lost("count every depot and kit; blanks that were used since are in issuance.events"),
+        True,
+    ),
+    Step("every blank is in one place", run_issuance, "issuance", ["check-blanks"], "count the place that is named", True),
+    Step(
+        "cards are announced anew, in another epoch, and no number is drawn twice",
+        run_card,
+        "card",
+        ["after-restore"],
+        "serve nobody; run `python -m services.card after-restore` again",
+    ),
+    Step(
+        "who was deleted since the backup is deleted again",
+        run_card,
+        "card",
+        ["reapply-deletions"],
+        "serve nobody; run `python -m services.card reapply-deletions` again",
+    ),
+    Step(
+        "taps that the ledger may lack are read again",
+        run_payments,
+        "payments",
+        ["wind-back"],
+        "end the workers, and run `python -m services.payments wind-back` again before they start",
+    ),
+)
+
+
+def wait_for_end_of_log(owner_url: str, within_seconds: float = _READY_SECONDS) -> None:
+    """Until PostgreSQL has read all of the received log. Raises BackupError where no restore is to be finished."""
+    deadline = time.monotonic() + within_seconds
+    while True:
+        recovering, unfinished = ask(owner_url, _UNFINISHED).split("|")
+        if unfinished != "t":
+            raise BackupError(
+                "this database was not laid by `onecard restore place`, or its restore is finished: nothing is done"
+            )
+        if recovering == "f":
+            return
+        if time.monotonic() > deadline:
+            raise BackupError(f"PostgreSQL still reads its log after {within_seconds:.0f} s: see its log, and ask again")
+        time.sleep(0.2)
+
+
+def finish(
+    owner_url: str, settings: Mapping[str, Mapping[str, str]], services: frozenset[str], say: Callable[[str], None]
+) -> list[Look]:
+    """Do all of it, before anybody is served; answers what a person must look at. It may be cut off and run again.
+
+    `settings` of each service; `services`: which of them this installation has.
+    """
+    look, undone = [], False
+    for step in STEPS:
+        if step.service not in services:
+            continue
+        began = time.monotonic()
+        done = step.run(step.command, settings[step.service]) == 0
+        say(f"{'✓' if done else '✗'} {step.what} ({time.monotonic() - began:.1f} s)")
+        if not done:
+            undone = undone or not step.proof
+            look.append(Look(f"{NOT_SO}{step.what}", step.when_it_fails))
+    look += _forget_what_was_shared(settings["payments"].get("ONECARD_REDIS", ""), say)
+    look += _named(owner_url)
+    if not undone:
+        ask(owner_url, _FINISH)
+    return look
+
+
+def _forget_what_was_shared(redis: str, say: Callable[[str], None]) -> Iterator[Look]:
+    """Tokens that were given and not spent: the ledger may not know that one was spent, so none of them may pay."""
+    if not redis:
+        return
+    host, _, port = redis.rpartition(":")
+    try:
+        with Redis(host=host, port=int(port), socket_timeout=_ANSWER_SECONDS) as client:
+            client.flushdb()
+    except RedisError as error:
+        yield Look(f"Redis at {redis} did not forget ({type(error).__name__})", f"redis-cli -h {host} -p {port} flushdb")
+    else:
+        say("✓ Redis has forgotten what it held: codes that were shown and not spent pay no more")
+
+
+def _named(owner_url: str) -> Iterator[Look]:
+    end, letters = ask(owner_url, _END), int(ask(owner_url, _OPEN_LETTERS))
+    yield Look(
+        f"the ledger's newest batch is of {end}",
+        "if it is older than the loss by more than a moment, the second place had stopped receiving: ask why",
+    )
+    if letters:
+        yield Look(f"{letters} dead letters are open", "as on any day: they came back with the ledger")
+    yield Look(
+        "commits wait for nobody, and nobody receives", "receive into another folder, take a backup, then synchronous on"
+    )

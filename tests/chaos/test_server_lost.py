@@ -1,0 +1,171 @@
+"""PostgreSQL's server is lost with its disk, under load: nothing that was answered is lost, and nothing is posted twice.
+
+Backups, receipt of the log and restore are the operator's own commands; `onecard restore finish` has the services' parts.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from cli.backup.folder import find_backup
+from cli.backup.receive import have_commits_wait, prepare, receiver
+from cli.backup.take import take
+from cli.backup.tools import BackupError
+from cli.restore.finish import NOT_SO, Look, finish, wait_for_end_of_log
+from cli.restore.place import place
+from cli.servers.broker import Broker
+from cli.servers.postgres import Postgres
+from cli.servers.quarters import UNPRIVILEGED
+from cli.servers.valkey import Valkey
+from cli.services import run_payments
+from services.payments.handlers.migrate import migrate
+from tests.support.api import Api, open_api
+from tests.support.memory import quick_folder
+from tests.support.outcome_api import OutcomeApi
+from tests.support.road import Road, any_tap
+from tests.support.rush import Rush
+from tests.support.terminals import Terminals
+from tests.support.town import Database
+from tests.support.waiting import until
+from tests.support.worker import settings
+
+pytestmark = pytest.mark.timeout(400)
+
+CARDS = 200
+RUSH_CARDS = 60
+STREAMING = "select count(*) from pg_stat_replication where application_name = 'onecard_backup' and state = 'streaming'"
+a_tap = partial(any_tap, CARDS)
+
+
+@dataclass(slots=True)
+class Installation:
+    """Terminals, a broker, workers, an API, and a database server of its own that is backed up elsewhere."""
+
+    server: Postgres
+    road: Road
+    api: Api
+    backups: Path
+    services: dict[str, str]
+    said: list[str]
+
+    async def runs(self) -> None:
+        """Workers and an API process, from now on."""
+        for _ in range(2):
+            self.road.worker()
+        process = self.api.start()
+        await process.serves()
+
+    def rush(self, first_card: int) -> Rush:
+        return Rush(self.api, list(range(first_card, first_card + RUSH_CARDS)))
+
+    @contextmanager
+    def received(self) -> Iterator[None]:
+        """While this is entered the log is received in a second place."""
+        command, env = receiver(self.backups, self.server.url_of("backup"))
+        process = subprocess.Popen(command, env=env)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+    async def streams(self) -> bool:
+        return await asyncio.to_thread(self.server.scalar, STREAMING) == "1"
+
+    def lose_the_server(self) -> None:
+        self.server.kill()
+        shutil.rmtree(self.server.data)
+
+    async def end_everybody(self) -> None:
+        """As the runbook says: nobody may post while the restore goes on."""
+        for process in (*self.road.workers, *self.api.processes):
+            await asyncio.to_thread(process.child.stop)
+        await self.road.engine.dispose()
+        await self.api.engine.dispose()
+
+    async def restore(self, folder: Path) -> list[Look]:
+        """On another disk, behind the same address."""
+        passwords = folder / "postgres" / "passwords.json"
+        passwords.parent.mkdir(parents=True)
+        shutil.copy(self.server.folder / "postgres" / "passwords.json", passwords)
+        again = Postgres(folder, self.server.port)
+        owner = UNPRIVILEGED if os.geteuid() == 0 else ""
+        lay = partial(place, self.backups, find_backup(self.backups), again.data, folder / "files", again.owner_url, owner)
+        assert await asyncio.to_thread(lay) >= 1
+        await asyncio.to_thread(again.start)
+        self.server = again
+        wait_for_end_of_log(again.owner_url)
+        settings = {"payments": {**os.environ, **self.services}}
+        ours = partial(finish, again.owner_url, settings, frozenset(settings), self.said.append)
+        return await asyncio.to_thread(ours)
+
+
+@pytest.fixture
+async def installation(
+    broker: Broker, valkey_server: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Installation]:
+    monkeypatch.setenv("ONECARD_CHECKPOINTS", str(tmp_path / "checkpoints.jsonl"))
+    with quick_folder() as folder, OutcomeApi(tmp_path, broker) as outcomes:
+        server = Postgres(folder / "first")
+        server.start()
+        urls = (server.application_url, server.owner_url, server.url_of("card"), server.url_of("issuance"))
+        await migrate(server.owner_url)
+        prepare(server.owner_url)
+        services = settings(server.application_url, broker) | {"ONECARD_REDIS": valkey_server.address}
+        async with open_api(Database(server, *urls), tmp_path, cards=CARDS + 2 * RUSH_CARDS, processes=0) as api:
+            outcomes.wait()
+            with Terminals(tmp_path, broker.bootstrap, outcomes.access) as terminals:
+                road = Road(broker, api.database, api.engine, tmp_path, api.town, terminals)
+                made = Installation(server, road, api, folder / "backups", services, [])
+                try:
+                    yield made
+                finally:
+                    road.end()
+                    api.end()
+                    made.server.remove()
+                    server.remove()
+
+
+async def test_with_the_server_and_its_disk_nothing_that_was_answered_is_lost(installation: Installation) -> None:
+    road, folder = installation.road, installation.backups
+    before, after = installation.rush(CARDS), installation.rush(CARDS + RUSH_CARDS)
+    await installation.runs()
+    with road.terminals.tapping(a_tap, per_second=100):
+        with installation.received():
+            await until("the log is received", installation.streams)
+            async with before.on():
+                await road.posted(batches=10)
+                await asyncio.to_thread(take, folder, installation.server.url_of("backup"), {})
+                have_commits_wait(installation.server.owner_url)
+                batches, answered = await road.count("batch"), before.answered
+                await until("taps and payments go on", lambda: before.answered > answered + 100)
+                await until("taps are posted", partial(_more, road, batches + 20))
+                with pytest.raises(BackupError, match="a database answers"):
+                    place(folder, find_backup(folder), folder / "data", folder / "files", installation.server.owner_url)
+                installation.lose_the_server()
+        await installation.end_everybody()
+        looks = await installation.restore(folder.parent / "second")
+        assert [look for look in looks if look.cause.startswith(NOT_SO)] == [], installation.said
+        await installation.runs()
+        async with after.on():
+            await until("payments go on", lambda: after.answered > 100)
+    await road.terminals.answered()
+    await road.acknowledged()
+    await road.exactly()
+    await before.exactly()
+    await after.exactly()
+    assert await asyncio.to_thread(run_payments, ["verify"], {**os.environ, **installation.services}) == 0
+    with pytest.raises(BackupError, match="its restore is finished"):
+        wait_for_end_of_log(installation.server.owner_url)
+
+
+async def _more(road: Road, batches: int) -> bool:
+    return await road.count("batch") > batches
