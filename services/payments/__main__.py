@@ -4,6 +4,7 @@ Alembic, Faust and the Kafka clients take half a second to import: only the comm
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from services.payments.adapters.registry import Registry
 from services.payments.adapters.tac import Verifier
 from services.payments.adapters.tariff_file import TariffError
 from services.payments.adapters.tariffs import read_rules
-from services.payments.config import Config
+from services.payments.config import Config, acceptance_horizon_days
 from services.payments.domain.gap import Gap
 from services.payments.domain.verdict import Cause
 from services.payments.handlers import callers as rights
@@ -360,7 +361,7 @@ def keep_up() -> None:
 
     It does what `fold-marks` and `detach-partitions --yes` do, may be cut off and run again, and disturbs nobody who posts.
     """
-    days = Config.from_environment().acceptance_horizon_days
+    days = acceptance_horizon_days(os.environ)
     with _folding() as progress:
         kept = as_owner(lambda engine: daily.keep_up(engine, days, progress))
     out.print(f"months of transfers made ahead: {kept.months_made}")
@@ -377,7 +378,7 @@ def fold_marks() -> None:
 
     What is behind a mark is deleted by a later run, an hour after the mark was set at the earliest.
     """
-    days = Config.from_environment().acceptance_horizon_days
+    days = acceptance_horizon_days(os.environ)
     with _folding() as progress:
         _print_folded(as_owner(lambda engine: history.fold_marks(engine, days, progress)))
 
@@ -399,7 +400,7 @@ def detach_partitions(
     yes: Annotated[bool, typer.Option("--yes", help="Detach them; otherwise they are listed.")] = False,
 ) -> None:
     """List, or take out of the journal, months of transfers that are older than the acceptance horizon and 30 days."""
-    days = Config.from_environment().acceptance_horizon_days
+    days = acceptance_horizon_days(os.environ)
     partitions = as_owner(lambda engine: archive.old_partitions(engine, days))
     for month in partitions:
         if month.unsealed_batch is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 Manifest = dict[str, Any]
-WORKLOADS = ("Deployment", "StatefulSet", "Job")
+WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Overlay:
 
     def _containers(self) -> Iterator[Container]:
         for workload in self.of(*WORKLOADS):
-            pod = workload["spec"]["template"]["spec"]
+            pod = template_of(workload)["spec"]
             for what in (*pod.get("initContainers", ()), *pod["containers"]):
                 env: dict[str, str] = {}
                 secrets: dict[str, tuple[str, str]] = {}
@@ -78,7 +78,7 @@ class Overlay:
     @cached_property
     def pods(self) -> dict[str, Mapping[str, str]]:
         """The labels of every pod that ours meet, by what starts it: workloads, and what the operators start."""
-        ours = {name_of(one): one["spec"]["template"]["metadata"]["labels"] for one in self.of(*WORKLOADS)}
+        ours = {name_of(one): template_of(one)["metadata"]["labels"] for one in self.of(*WORKLOADS)}
         kafka = {f"road-{name}": {"strimzi.io/name": f"road-{name}"} for name in ("kafka", "entity-operator", "kafka-exporter")}
         return {**ours, **kafka, "ledger": {"cnpg.io/cluster": "ledger"}}
 
@@ -97,6 +97,13 @@ class Overlay:
 def name_of(manifest: Manifest) -> str:
     """Its name."""
     return str(manifest["metadata"]["name"])
+
+
+def template_of(workload: Manifest) -> Manifest:
+    """Of its pods."""
+    spec: Manifest = workload["spec"]
+    template: Manifest = spec.get("jobTemplate", {"spec": spec})["spec"]["template"]
+    return template
 
 
 def matches(selector: Manifest, labels: Mapping[str, str]) -> bool:

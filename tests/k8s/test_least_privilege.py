@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.k8s.manifests import WORKLOADS, Manifest, Overlay, matches, name_of
+from tests.k8s.manifests import WORKLOADS, Manifest, Overlay, matches, name_of, template_of
 
 ROAD, LEDGER, SHARED = ("road-kafka", 9093), ("ledger", 5432), ("valkey", 6379)
 PAYMENTS, CARD = ("payments-api", 7443), ("card", 7443)
@@ -13,6 +13,7 @@ ARROWS = {
     "card": {ROAD, LEDGER, SHARED, PAYMENTS},
     "issuance": {ROAD, LEDGER, PAYMENTS, CARD},
     "migrate": {LEDGER},
+    "upkeep": {LEDGER},
     "valkey": set[tuple[str, int]](),
     "road-kafka": {("road-kafka", 9090), ("road-kafka", 9091)},
     "road-entity-operator": {("road-kafka", 9091)},
@@ -94,7 +95,7 @@ def test_probes_alone_reach_the_plain_listener(overlay: Overlay) -> None:
 def test_pods_are_restricted(overlay: Overlay) -> None:
     accounts = overlay.named("ServiceAccount")
     for workload in overlay.of(*WORKLOADS):
-        pod = workload["spec"]["template"]["spec"]
+        pod = template_of(workload)["spec"]
         assert pod["automountServiceAccountToken"] is False
         assert accounts[pod["serviceAccountName"]]["automountServiceAccountToken"] is False
         assert pod["serviceAccountName"] == name_of(workload), "each has an account of its own"
@@ -124,7 +125,7 @@ def test_every_secret_comes_from_somewhere(overlay: Overlay) -> None:
         for name, key in container.secrets.values():
             assert key in made[name], (container.name, name, key)
     for workload in overlay.of(*WORKLOADS):
-        for volume in workload["spec"]["template"]["spec"]["volumes"]:
+        for volume in template_of(workload)["spec"]["volumes"]:
             sources = [volume, *volume.get("projected", {}).get("sources", ())]
             for secret in (source["secret"] for source in sources if "secret" in source):
                 name = secret.get("secretName") or secret["name"]
@@ -140,7 +141,7 @@ def test_no_secret_is_fetched_for_nobody(overlay: Overlay) -> None:
 def test_keys_of_authorities_stay_where_they_are(overlay: Overlay) -> None:
     """The operators' Secrets hold what signs everybody's certificates; a pod is given the certificate alone."""
     for workload in overlay.of(*WORKLOADS):
-        for volume in workload["spec"]["template"]["spec"]["volumes"]:
+        for volume in template_of(workload)["spec"]["volumes"]:
             if volume.get("secret", {}).get("secretName") == "ledger-ca":
                 assert volume["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
 
@@ -148,6 +149,6 @@ def test_keys_of_authorities_stay_where_they_are(overlay: Overlay) -> None:
 def test_everybody_may_be_moved(overlay: Overlay) -> None:
     budgets = [budget["spec"] for budget in overlay.of("PodDisruptionBudget")]
     for workload in overlay.of("Deployment", "StatefulSet"):
-        labels = workload["spec"]["template"]["metadata"]["labels"]
+        labels = template_of(workload)["metadata"]["labels"]
         (budget,) = (one for one in budgets if matches(one["selector"], labels))
         assert budget["maxUnavailable"] == 1

@@ -16,7 +16,7 @@ from services.issuance.config import Config as IssuanceConfig
 from services.issuance.vault.config import VaultConfig
 from services.payments import __main__ as payments
 from services.payments.config import Config as PaymentsConfig
-from tests.k8s.manifests import Container, Overlay, name_of
+from tests.k8s.manifests import Container, Overlay, name_of, template_of
 
 APPS = {"services.payments": payments.app, "services.card": card.app, "services.issuance": issuance.app}
 CONFIGS: dict[str, tuple[Any, ...]] = {
@@ -27,7 +27,7 @@ CONFIGS: dict[str, tuple[Any, ...]] = {
     "services.issuance serve": (IssuanceConfig, Listen),
     "services.issuance vault-serve": (VaultConfig,),
 }
-ONCE = {"migrate", "grant"}
+ONCE = {"migrate", "grant", "keep-up", "retire-audit"}
 OF_DRIVERS = {"PGSSLROOTCERT"}
 """Read by the driver of PostgreSQL."""
 _ROOT = Path(__file__).parents[2]
@@ -85,9 +85,9 @@ def test_the_code_takes_the_settings(overlay: Overlay, tmp_path: Path) -> None:
             assert container.secrets["ONECARD_OWNER_DATABASE_URL"] == ("owner-database", "url")
 
 
-def test_only_who_goes_before_is_the_owner(overlay: Overlay) -> None:
+def test_only_who_goes_before_and_who_keeps_up_is_the_owner(overlay: Overlay) -> None:
     owners = {one.workload for one in overlay.containers if "ONECARD_OWNER_DATABASE_URL" in one.secrets}
-    assert owners == {"migrate"}
+    assert owners == {"migrate", "upkeep"}
 
 
 def test_ports_agree(overlay: Overlay) -> None:
@@ -140,7 +140,7 @@ def test_services_lead_to_ports(overlay: Overlay) -> None:
 def test_there_is_time_to_end(overlay: Overlay) -> None:
     """The pause, the drain, and a moment to close what is open; a worker ends within ten seconds."""
     for workload in overlay.of("Deployment"):
-        pod = workload["spec"]["template"]["spec"]
+        pod = template_of(workload)["spec"]
         for container in overlay.containers:
             if container.workload == name_of(workload) and container.process:
                 pause = container.what.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)

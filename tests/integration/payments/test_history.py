@@ -1,5 +1,9 @@
 """What is older than the acceptance horizon posts nothing, for ever, also when its verdicts are folded and its month is gone."""
 
+import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -9,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cli.paths import ROOT
 from sdk.merchant.transaction import SignedRecord
 from services.common.clock import instant, milliseconds
 from services.common.database import make_engine, sqlstate_of
@@ -286,3 +291,13 @@ async def test_a_ride_of_today_is_posted_while_an_old_month_is_detached(history:
             async with history.owner.begin() as connection:
                 await connection.execute(text("select payments.detach_transfer_partition('transfer_old', 180)"))
     assert await history.reasons([bus_ride(CARD)], now_ms()) == [Reason.NONE]
+
+
+async def test_the_daily_job_needs_nothing_but_the_owner(history: History, database: Database) -> None:
+    command = [sys.executable, "-m", "services.payments", "keep-up"]
+    env = {"PATH": os.environ["PATH"], "ONECARD_OWNER_DATABASE_URL": database.owner_url}
+    kept = await asyncio.to_thread(subprocess.run, command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert kept.returncode == 0, kept.stderr
+    assert "transfer_old" in kept.stdout
+    assert "detached, with 0 transfers" in kept.stdout
+    assert await history.count("transfer_partition where name = 'transfer_old'") == 0
