@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export BROKER ?= tansu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test test-kafka proof-issuance check check-k8s dashboards check-dashboards bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
+.PHONY: help run test test-kafka proof-issuance check check-k8s dashboards alerts check-dashboards bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
 
 help: ## list the targets
 	@echo "onecard: the platform behind a city's social security card"
@@ -67,9 +67,13 @@ check: $(VENV)/dev.stamp ## format, lint, types, import rules, protobuf rules (n
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml deploy/docker/docker-compose.proof.yml
 	$(BIN)/hadolint Dockerfile deploy/docker/stand-ins/*.Dockerfile
 	$(BIN)/python -m deploy.grafana.build --check
+	$(BIN)/python -m deploy.prometheus.build --check
 
 dashboards: $(VENV)/dev.stamp ## write deploy/grafana/dashboards anew
 	$(BIN)/python -m deploy.grafana.build
+
+alerts: $(VENV)/dev.stamp ## write the rules of Prometheus and the routes of Alertmanager anew, from deploy/prometheus/alerts.toml
+	$(BIN)/python -m deploy.prometheus.build
 
 check-dashboards: $(VENV)/dev.stamp ## ask every query of the dashboards on what the last `make run` has stored (needs Prometheus)
 	$(BIN)/python -m deploy.grafana.check

@@ -94,7 +94,7 @@ def judge_topics(seen: Mapping[str, Topic] | str, kafka: bool) -> list[Finding]:
     """`kafka`: Apache Kafka, of which more is asked than of a broker in memory."""
     if isinstance(seen, str):
         todo = "see whether the broker runs and ONECARD_KAFKA names it; terminals keep their taps meanwhile"
-        return [sick("Kafka", f"it cannot be reached ({seen})", todo, "kafka")]
+        return [sick("Kafka", f"it cannot be reached ({seen})", todo, "processes")]
     missing = [name for name in topics.ALL if name not in seen]
     found = [well("Kafka", f"it answers, with {len(seen)} topics of ours")]
     if missing:
@@ -133,7 +133,7 @@ def judge_redis(address: str, answers: bool | None) -> Finding:
     if answers:
         return well("Redis", f"it answers on {address}")
     todo = "start Redis or Valkey again; nothing is lost: limits are local and electronic cards cannot pay meanwhile"
-    return sick("Redis", f"nothing answers on {address}", todo, "redis")
+    return sick("Redis", f"nothing answers on {address}", todo, "processes")
 
 
 def ask_redis(address: str, timeout_seconds: float) -> bool:
@@ -249,7 +249,7 @@ def judge_disk(folder: Path, total: int, used: int) -> Finding:
     free = f"{(total - used) / 2**30:.0f} GiB of {total / 2**30:.0f} are free under {folder}"
     if used < DISK_FULL * total:
         return well("disk", free)
-    return sick("disk", f"only {free}", "make room or enlarge the volume: PostgreSQL ends when its disk is full", "disk")
+    return sick("disk", f"only {free}", "make room or enlarge the volume: PostgreSQL ends when its disk is full", "database")
 
 
 def look_at_disk(folder: Path) -> Finding:
@@ -266,7 +266,7 @@ def judge_vault(service: str, trouble: str, development: bool, loopback: bool) -
     thing = f"vault of {service}"
     if trouble:
         return sick(
-            thing, f"it does not open: {trouble}", "see ONECARD_VAULT and ONECARD_VAULT_PIN; do not make a new one", "vault"
+            thing, f"it does not open: {trouble}", "see ONECARD_VAULT and ONECARD_VAULT_PIN; do not make a new one", "processes"
         )
     if development and not loopback:
         return sick(thing, "it is a development token, and others are served", f"python -m services.{service} vault create")
