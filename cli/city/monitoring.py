@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from cli import paths
 from cli.city.steps import Steps
 from cli.city.supervisor import Supervisor
 from cli.servers.ports import HOST
@@ -19,6 +20,7 @@ JOBS = {
     "windows": "simulation",
 }
 WORKERS = "payments-streams"
+RULES = paths.ROOT / "deploy" / "prometheus" / "rules.yml"
 
 
 def targets(ports: Mapping[str, int]) -> list[Target]:
@@ -31,7 +33,7 @@ class Monitoring:
 
     def __init__(self, folder: Path, ports: Mapping[str, int], steps: Steps) -> None:
         self._steps = steps
-        self._prometheus = Prometheus(folder, targets(ports)) if installed() else None
+        self._prometheus = Prometheus(folder, targets(ports), [RULES]) if installed() else None
 
     @property
     def address(self) -> str:
@@ -45,7 +47,7 @@ class Monitoring:
             return
         with self._steps.step("Prometheus"):
             start_server(self._prometheus.start)
-        self._steps.say(f"Prometheus: {self.address}")
+        self._steps.say(f"Prometheus: {self.address}, alerts at {self.address}/alerts")
 
     def watch(self, supervisor: Supervisor, start_server: Callable[[Callable[[], None]], None]) -> None:
         """Have it started again when it dies."""

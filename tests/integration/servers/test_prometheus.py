@@ -10,7 +10,7 @@ import psutil
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-from cli.city.monitoring import targets
+from cli.city.monitoring import RULES, targets
 from cli.servers.mark import end_leftovers
 from cli.servers.ports import HOST, free_port, listening
 from cli.servers.prometheus import MISSING, Prometheus, installed
@@ -37,7 +37,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[dict[str, int]], Prometheus]]:
     servers: list[Prometheus] = []
 
     def begin(ports: dict[str, int]) -> Prometheus:
-        servers.append(Prometheus(tmp_path, targets(ports)))
+        servers.append(Prometheus(tmp_path, targets(ports), [RULES]))
         servers[-1].start()
         return servers[-1]
 
@@ -52,6 +52,11 @@ def ask(prometheus: Prometheus, query: str) -> list[tuple[dict[str, str], float]
     return [(series["metric"], float(series["value"][1])) for series in found]
 
 
+def alerts_of(prometheus: Prometheus) -> set[str]:
+    with urlopen(f"{prometheus.url}/api/v1/rules?type=alert") as answer:
+        return {rule["name"] for group in json.load(answer)["data"]["groups"] for rule in group["rules"]}
+
+
 async def test_it_reads_each_process_under_its_job_and_its_name(
     shown: tuple[Gauge, int], start: Callable[[dict[str, int]], Prometheus]
 ) -> None:
@@ -64,6 +69,16 @@ async def test_it_reads_each_process_under_its_job_and_its_name(
     await until("it has missed the other one", lambda: ask(prometheus, "up == 0") != [])
     away = {"__name__": "up", "job": "card", "instance": "card-api"}
     assert ask(prometheus, "up == 0") == [(away, 0.0)]
+
+
+async def test_the_city_s_alerts_fire_at_what_it_reads(
+    shown: tuple[Gauge, int], start: Callable[[dict[str, int]], Prometheus]
+) -> None:
+    _, port = shown
+    prometheus = start({"payments-1": port})
+    assert "LedgerImbalance" in alerts_of(prometheus)
+    await until("nobody has added up the books", lambda: ask(prometheus, 'ALERTS{alertname="LedgerCheckAbsent"}') != [])
+    assert ask(prometheus, 'ALERTS{alertname="TargetDown"}') == []
 
 
 async def test_what_it_has_read_stays_over_a_restart(
