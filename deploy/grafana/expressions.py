@@ -27,9 +27,11 @@ _IMBALANCE = elected('onecard_ledger_imbalance_fen{currency="CNY"}')
 IMBALANCE_YUAN: Final = f"sum(abs({_IMBALANCE})) / 100"
 AGE_OF_HOTLIST: Final = age("onecard_hotlist_published_timestamp_seconds")
 FAULTS_OF_CALLS: Final = (
-    f'(sum(rate(grpc_server_handled_total{{grpc_code=~"{FAULTS}"}}[{RATE}])) or vector(0))'
+    f'clamp_min((sum(rate(grpc_server_handled_total{{grpc_code=~"{FAULTS}"}}[{RATE}])) or vector(0))'
+    f" - (sum(rate(onecard_reservations_shed_total[{RATE}])) or vector(0)), 0)"
     f" / (sum(rate(grpc_server_handled_total[{RATE}])) > 0)"
 )
+"""The share of calls. A slot that is full is told as UNAVAILABLE, too: that is the day's weather, and no fault of ours."""
 
 
 def fresh_quantile(quantile: float) -> str:

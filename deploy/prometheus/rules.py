@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from string import Template
 from typing import Any, Final
 
-from deploy.grafana.expressions import FAULTS
+from deploy.grafana.expressions import FAULTS_OF_CALLS, RATE
 from deploy.prometheus.alerts import Alert, Record, Table
 from deploy.prometheus.times import scaled, scaled_seconds
 
@@ -22,13 +22,17 @@ def _record_group(name: str, record: Record, scale: float) -> Mapping[str, Any]:
     rules = [
         {
             "record": Template(record.name).substitute(window=window),
-            "expr": Template(expression).substitute(window=scaled(window, scale), faults=FAULTS),
+            "expr": _over(scaled(window, scale), expression),
             "labels": {"what": what},
         }
         for window in record.windows
         for what, expression in record.expressions.items()
     ]
     return {"name": name, "interval": scaled(record.interval, scale), "rules": rules}
+
+
+def _over(window: str, expression: str) -> str:
+    return Template(expression).substitute(window=window, faults_of_calls=FAULTS_OF_CALLS.replace(RATE, window))
 
 
 def _alert(name: str, alert: Alert, scale: float) -> Mapping[str, Any]:
