@@ -43,7 +43,9 @@ def judge_processes(shown: Shown, now: float) -> list[Finding]:
 def _answers(name: str, scrape: Scrape | None) -> Finding:
     if scrape is not None:
         return well(name, "it runs and answers")
-    return sick(name, "it does not answer", f"start it again; its log says why it ended (.city/logs/{name}.log here)")
+    return sick(
+        name, "it does not answer", f"start it again; its log says why it ended (.city/logs/{name}.log here)", "processes"
+    )
 
 
 def _values(shown: Shown, metric: str) -> list[tuple[str, dict[str, str], float]]:
@@ -134,14 +136,21 @@ def _duties(shown: Shown) -> Finding:
         return well("duties", "none has failed since the processes started")
     count, process, labels = max(failed, key=lambda one: one[0])
     said = f"{labels.get('duty')} of {process} has failed {count:.0f} times since its start"
-    return sick("duties", said, f"look for duty_failed in the log of {process}")
+    return sick("duties", said, f"look for duty_failed in the log of {process}", "duties")
 
 
 def _limits(shown: Shown) -> list[Finding]:
     alone = sorted({process for process, _, value in _values(shown, "onecard_rate_limits_local") if value})
     if not alone:
         return []
-    return [sick("rate limits", f"{', '.join(alone)} limit by themselves: Redis is away, or not set", "see ONECARD_REDIS")]
+    return [
+        sick(
+            "rate limits",
+            f"{', '.join(alone)} limit by themselves: Redis is away, or not set",
+            "see ONECARD_REDIS",
+            "processes",
+        )
+    ]
 
 
 def _terminals(shown: Shown, now: float) -> list[Finding]:
@@ -155,5 +164,10 @@ def _terminals(shown: Shown, now: float) -> list[Finding]:
     left, kind = min(ends)
     when = f"ends in {lasting(left)}" if left > 0 else f"ended {lasting(-left)} ago"
     return [
-        sick("certificates of terminals", f"that of a {kind} {when}", "onecard admin request-terminal, then approve-terminal")
+        sick(
+            "certificates of terminals",
+            f"that of a {kind} {when}",
+            "onecard admin request-terminal, then approve-terminal",
+            "certificates",
+        )
     ]

@@ -1,5 +1,6 @@
 """No alert is without a runbook, a test, somebody who is told, and a fault or a reason; and what is committed is what is built."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -72,6 +73,18 @@ def test_a_page_that_no_alert_leads_to_and_a_row_that_is_missing_are_named() -> 
     assert holes(without, RUNBOOKS) == ["docs/runbooks/bank.md: no alert leads there"]
     renamed = msgspec.structs.replace(TABLE, alerts={**TABLE.alerts, "Another": TABLE.alerts["HotlistOld"]})
     assert holes(renamed, RUNBOOKS) == ["Another: docs/runbooks/README.md has no row for it"]
+
+
+def test_the_doctor_leads_to_pages_that_exist() -> None:
+    calls = [
+        call
+        for file in (ROOT / "cli" / "doctor").glob("*.py")
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "sick" and len(call.args) == 4
+    ]
+    named = {str(page.value) for call in calls if isinstance(page := call.args[3], ast.Constant)}
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (RUNBOOKS / f"{name}.md").is_file()] == []
 
 
 def test_the_index_names_no_alert_that_is_none() -> None:
