@@ -22,6 +22,8 @@ run: $(VENV)/city.stamp ## bring a small city to life on the screen (FOR=30: thi
 # Some tests compute, the others mostly wait: side by side they take little more than either. What measures how quick something
 # is comes last, when the machine is its own.
 COMPUTING := tests/unit $(addprefix tests/integration/,card common issuance payments)
+# What `make check-k8s` and BROKER=kafka-secured are for.
+ELSEWHERE := tests/k8s tests/secured
 MEASURING := $(addprefix tests/integration/payments/test_,rate_limits.py api_callers.py)
 
 # Two runs of pytest beside each other, with ports of their own: $(1) in a log that is shown when both have ended, $(2) at once.
@@ -37,7 +39,7 @@ test: $(VENV)/dev.stamp ## run every test on real servers (ARGS="-k name" picks 
 ifdef ARGS
 	$(BIN)/pytest $(ARGS)
 else
-	$(call beside,$(COMPUTING) $(addprefix --ignore=,$(MEASURING)),$(addprefix --ignore=,$(COMPUTING)))
+	$(call beside,$(COMPUTING) $(addprefix --ignore=,$(MEASURING)),$(addprefix --ignore=,$(COMPUTING) $(ELSEWHERE)))
 	$(BIN)/pytest $(MEASURING)
 endif
 

@@ -14,6 +14,7 @@ import msgspec
 
 from sdk.merchant.transaction import SignedRecord
 from services.common.database import make_engine
+from services.common.logs import set_up_logs
 from services.payments.adapters.wire import decode
 from services.payments.handlers.audit_books import AuditBooks
 from services.payments.handlers.check_books import check_books
@@ -138,4 +139,5 @@ async def live(application_url: str, owner_url: str) -> None:
 
 
 if __name__ == "__main__":
+    set_up_logs("year")
     asyncio.run(live(*sys.argv[1:]))
