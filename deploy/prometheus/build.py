@@ -19,6 +19,7 @@ from deploy.prometheus.rules import rules_of
 DEPLOY: Final = Path(__file__).parents[1]
 RULES: Final = "prometheus/rules.yml"
 ALERTMANAGER: Final = "alertmanager/alertmanager.yml"
+ON_A_CLUSTER: Final = "k8s/base/monitoring/rules.yaml"
 _MADE: Final = "# Made by deploy.prometheus.build of deploy/prometheus/alerts.toml; change it there.\n"
 
 
@@ -36,13 +37,25 @@ _Plain.add_representer(str, _text)
 def texts(receivers: Path = RECEIVERS, scale: float = 1) -> dict[str, str]:
     """The files, by their place below deploy/."""
     table = read_alerts()
+    rules = rules_of(table, scale)
     made: dict[str, Mapping[str, Any]] = {
-        RULES: rules_of(table, scale),
+        RULES: rules,
+        ON_A_CLUSTER: _as_object(rules),
         ALERTMANAGER: alertmanager_of(table, receivers, scale),
     }
     return {
         name: _MADE + yaml.dump(content, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=10_000)
         for name, content in made.items()
+    }
+
+
+def _as_object(rules: Mapping[str, Any]) -> Mapping[str, Any]:
+    """As the operator of Prometheus takes them."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "onecard", "labels": {"onecard/stage": "services"}},
+        "spec": rules,
     }
 
 
