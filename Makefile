@@ -43,9 +43,11 @@ else
 	$(BIN)/pytest $(MEASURING)
 endif
 
+# A whole city, with a broker in Java, needs the machine for itself.
 test-kafka: export BROKER := kafka
 test-kafka: $(VENV)/dev.stamp ## run what meets a broker on a real Apache Kafka (needs Java 17 and Maven)
-	$(call beside,-m broker tests/chaos,-m broker --ignore=tests/chaos)
+	$(call beside,-m broker tests/chaos,-m broker --ignore=tests/chaos --ignore=tests/e2e/test_city.py)
+	$(BIN)/pytest -m broker tests/e2e/test_city.py
 
 # What the tests make at every commit, many times over. Of the answers each of fourteen tests takes its share.
 LIVES ?= 3000
