@@ -45,6 +45,15 @@ class Span(NamedTuple):
         return self.cpu_seconds[family] / self.taps * 1e6
 
 
+class Written(NamedTuple):
+    """What PostgreSQL wrote, in bytes."""
+
+    tables: int
+    """With their indexes."""
+    log: int
+    """The write-ahead log, whole pages after a checkpoint included."""
+
+
 class Drain(NamedTuple):
     """How a backlog was emptied."""
 
@@ -55,6 +64,8 @@ class Drain(NamedTuple):
     refused: int
     late: int
     """Taps that took the slow way, by the workers' own counter; 0 where nobody counts."""
+    written: Written
+    """By all of it."""
 
 
 LATE_TAPS: Final = "onecard_late_taps_total"
@@ -65,6 +76,7 @@ async def drain(stage: Stage, contender: Contender, reader: OutcomeReader, begin
     taps = sum(stage.ends.values()) - sum(begin.values())
     begin_at(stage.broker.bootstrap, contender.group, begin)
     async with stage.ledger() as ledger:
+        before = Written(*await ledger.written())
         ports = [free_port() for _ in range(contender.processes)]
         with ExitStack() as stack:
             children = [
@@ -89,13 +101,15 @@ async def drain(stage: Stage, contender: Contender, reader: OutcomeReader, begin
                 appended = await reader.appended(taps)
             late = sum([await _late_taps(port) for port in ports]) if contender.counts else 0
         await reader.skip_rest()
+        after = Written(*await ledger.written())
         journal = await ledger.journal()
         working = len({batch.key_version for batch in journal})
         if working < contender.processes:
             raise BenchError(f"{contender.name}: only {working} of {contender.processes} processes posted anything")
         refused = await ledger.reconcile(taps)
     end = max(appended.values())
-    return Drain(_span(journal, 0, end, meter), _span(journal, taps // 2, end, meter), refused, late)
+    written = Written(after.tables - before.tables, after.log - before.log)
+    return Drain(_span(journal, 0, end, meter), _span(journal, taps // 2, end, meter), refused, late, written)
 
 
 async def _late_taps(port: int) -> int:

@@ -18,6 +18,9 @@ select (select count(*) from payments.verdict where batch > $1), (select count(*
 
 _DECLINED: Final = "select count(*) from payments.operation where batch > $1 and outcome = 2"
 
+_WRITTEN: Final = """
+select pg_database_size(current_database()), (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint"""
+
 
 class BatchRow(NamedTuple):
     """One posting."""
@@ -52,6 +55,11 @@ class LedgerCopy:
         """Every batch, in the order in which they took their clock."""
         rows = await self.connection.fetch(_JOURNAL, self.last_seeded_batch)
         return [BatchRow(now.timestamp(), verdicts, key_version) for now, verdicts, key_version in rows]
+
+    async def written(self) -> tuple[int, int]:
+        """Bytes of this database's tables and indexes, and of the server's write-ahead log since it began."""
+        tables, log = await self.connection.fetchrow(_WRITTEN) or (0, 0)
+        return int(tables), int(log)
 
     async def declined(self) -> int:
         """How many calls were answered with no."""

@@ -194,28 +194,28 @@ def page(figures: Figures) -> str:
     largest = sorted(measured.steps, key=lambda step: step.cpu_us, reverse=True)[:3]
     text = _PAGE.format(
         machine=machine(figures),
-        backlog=_markdown(shown[BACKLOG]),
-        waits=_markdown(shown[WAITS]),
-        ratios=_markdown(shown[RATIOS]),
-        targets=_markdown(shown[TARGETS]),
-        calls=_calls(figures.online, _markdown(shown[CALLS]), plan.call_seconds) if figures.online else MISSING,
-        ledger=_markdown(shown[LEDGER]),
+        backlog=markdown(shown[BACKLOG]),
+        waits=markdown(shown[WAITS]),
+        ratios=markdown(shown[RATIOS]),
+        targets=markdown(shown[TARGETS]),
+        calls=_calls(figures.online, markdown(shown[CALLS]), plan.call_seconds) if figures.online else MISSING,
+        ledger=markdown(shown[LEDGER]),
         ledger_batch=LEDGER_BATCH,
-        steps=_markdown(shown[STEPS]),
-        views=_markdown(shown[VIEWS]),
+        steps=markdown(shown[STEPS]),
+        views=markdown(shown[VIEWS]),
         viewed=plan.viewed,
-        bulk=_markdown(shown[BULK]),
+        bulk=markdown(shown[BULK]),
         bulk_rows=plan.bulk_rows,
         in_flight=IN_FLIGHT,
         bulk_rows_a_transaction=ROWS_A_TRANSACTION,
         bulk_tables=len(WRITTEN),
-        look_ups=_markdown(shown[LOOK_UPS]),
+        look_ups=markdown(shown[LOOK_UPS]),
         lanes=LOOK_UPS_IN_FLIGHT,
-        losses=_markdown(shown[LOSSES]),
+        losses=markdown(shown[LOSSES]),
         losses_count=plan.losses,
         losses_rate=LOSSES_RATE,
         city=CITY,
-        issues=_markdown(shown[ISSUES]),
+        issues=markdown(shown[ISSUES]),
         commands=issuance.made(MOST, lambda making: making.commands),
         messages=issuance.made(MOST, lambda making: making.messages),
         per_core=issuance.cards_per_core_second,
@@ -266,7 +266,8 @@ def _flow(paragraph: str) -> str:
     return fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-def _markdown(rows: Rows) -> str:
+def markdown(rows: Rows) -> str:
+    """As a table whose figures stand to the right."""
     header, *body = rows
     lines = [header, ["---", *(["---:"] * (len(header) - 1))], *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,7 +1,7 @@
 """A run as it might have come out, without running anything."""
 
 from bench import contenders
-from bench.backlog import Drain, Span
+from bench.backlog import Drain, Span, Written
 from bench.bulk import Bulk, BulkRound
 from bench.calls import Answers
 from bench.card_part import FEW_HOLDERS, CardMeasured, LookUpRound, ViewRound
@@ -32,7 +32,9 @@ def span(taps_per_second: float, worker_cpu_seconds: float = 10.0) -> Span:
 
 def drain(taps_per_second: float, second_half: float | None = None, worker_cpu_seconds: float = 10.0, late: int = 0) -> Drain:
     half = span(taps_per_second if second_half is None else second_half, worker_cpu_seconds)
-    return Drain(span(taps_per_second, worker_cpu_seconds), half, refused=1000, late=late)
+    return Drain(
+        span(taps_per_second, worker_cpu_seconds), half, refused=1000, late=late, written=Written(1_000_000, 2_000_000)
+    )
 
 
 def load(per_second: float, p50_ms: float = 10.0) -> Load:
