@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Final
 
 from services.common import migrations
+from services.payments.handlers.keep_up import MONTHS_AHEAD
 
 _FOLDER: Final = Path(__file__).parents[1] / "migrations"
-_PARTITIONS_AHEAD: Final = "select payments.make_transfer_partitions(3)"
-"""Of so many months."""
+_PARTITIONS_AHEAD: Final = f"select payments.make_transfer_partitions({MONTHS_AHEAD})"
 
 
 async def migrate(owner_url: str) -> None:
