@@ -50,12 +50,12 @@ class Authority:
 
         One that was issued before is taken while it is good. Raises ValueError for what is no subject.
         """
-        subject = Subject.parse(subject).uri
-        name = _file_name(subject)
+        parsed = Subject.parse(subject)
+        name = _file_name(parsed.uri)
         issued = Issued(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         with self._alone():
             if not self._good(issued, hosts):
-                self._sign(issued, subject, hosts)
+                self._sign(issued, parsed.uri, parsed.kafka_user, hosts)
         return issued
 
     def _begin(self) -> None:
@@ -65,10 +65,10 @@ class Authority:
         _write(self._key, _pem(key))
         _write(self.certificate, certificate.public_bytes(Encoding.PEM))
 
-    def _sign(self, issued: Issued, subject: str, hosts: Sequence[str]) -> None:
+    def _sign(self, issued: Issued, subject: str, kafka_user: str, hosts: Sequence[str]) -> None:
         authority, authority_key = _load(self.certificate), _load_key(self._key)
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = sign_caller(subject, key.public_key(), authority, authority_key, LIFE, hosts)
+        certificate = sign_caller(subject, kafka_user, key.public_key(), authority, authority_key, LIFE, hosts)
         _write(issued.key, _pem(key))
         _write(issued.certificate, certificate.public_bytes(Encoding.PEM))
 

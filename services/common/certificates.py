@@ -11,8 +11,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from services.common.peer import Subject
-
 DEVELOPMENT: Final = "onecard development authority"
 """So begins the name of an authority that is for one machine."""
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
@@ -27,6 +25,7 @@ def sign_authority(name: str, key: ec.EllipticCurvePrivateKey, life: timedelta) 
 
 def sign_caller(
     subject: str,
+    kafka_user: str,
     key: ec.EllipticCurvePublicKey,
     authority: x509.Certificate,
     authority_key: ec.EllipticCurvePrivateKey,
@@ -35,12 +34,13 @@ def sign_caller(
 ) -> x509.Certificate:
     """Of a subject, whose URI it names alone; one with `hosts` (names or addresses) may also serve.
 
-    Kafka looks at distinguished names alone: as the user id there stands the name by which Kafka knows the subject.
+    Kafka looks at distinguished names alone: as the user id there stands the name by which Kafka knows the subject. Whether the
+    URI names a subject is the caller's to look at.
     """
     purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if hosts else [])]
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(subject), *map(host_name, hosts)]
     # A common name is too short for a subject.
-    user = x509.NameAttribute(NameOID.USER_ID, Subject.parse(subject).kafka_user)
+    user = x509.NameAttribute(NameOID.USER_ID, kafka_user)
     name = x509.Name([*_name("onecard"), user])
     builder = _certificate(name, authority.subject, key, authority_key.public_key(), life)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -68,7 +68,8 @@ class Issuer:
     def issue(self, request: SigningRequest, life: timedelta) -> Issued:
         """A certificate of the terminal. It does not outlive the authority."""
         left = self._certificate.not_valid_after_utc - datetime.now(UTC)
-        signed = sign_caller(request.subject, request.key, self._certificate, self._key, min(life, left))
+        user = Subject.parse(request.subject).kafka_user
+        signed = sign_caller(request.subject, user, request.key, self._certificate, self._key, min(life, left))
         return Issued(
             signed.public_bytes(Encoding.PEM).decode(), f"{signed.serial_number:x}", signed.not_valid_after_utc
         )  # fmt: skip

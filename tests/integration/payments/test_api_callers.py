@@ -189,7 +189,7 @@ async def test_no_certificate_gets_a_right_by_its_spelling(api: Api, uri: str) -
     # What the development authority does not sign, another one that a city trusts might.
     name = new_id("forged")
     forged = Issued(api.authority.folder / f"{name}.pem", api.authority.folder / f"{name}.key")
-    api.authority._sign(forged, uri, ())
+    api.authority._sign(forged, uri, name, ())
     client = api.client(uri, forged)
     for ask in (client.account(named("bank_settlement")), client.pay(0, 1)):
         assert await refused(ask) == (NOBODY, "SUBJECT_UNKNOWN")

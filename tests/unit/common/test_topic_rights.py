@@ -60,7 +60,7 @@ def test_a_certificate_names_the_user_that_kafka_takes_it_for() -> None:
         (Subject(merchant_id="B/1", terminal_id="T"), "merchant.B%2F1"),
         (Subject(service="payments-api"), "payments-api"),
     ):
-        certificate = sign_caller(subject.uri, key.public_key(), authority, key, LIFE)
+        certificate = sign_caller(subject.uri, subject.kafka_user, key.public_key(), authority, key, LIFE)
         assert [one.value for one in certificate.subject.get_attributes_for_oid(NameOID.USER_ID)] == [user]
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         assert names.get_values_for_type(x509.UniformResourceIdentifier) == [subject.uri]
