@@ -66,9 +66,10 @@ from services.card.handlers.retain import Retain
 from services.card.handlers.settle_money import SettleMoney
 from services.card.handlers.sign_in import Accounts, SignIn
 from services.card.handlers.view_holder import ViewHolder
+from services.card.migrations import SCHEMA
 from services.common.announce import Announcer
 from services.common.audit.seal import SealAudit
-from services.common.database import make_engine, wait_for_schema
+from services.common.database import make_engine
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal
@@ -78,11 +79,11 @@ from services.common.keyvault.software import open_token
 from services.common.keyvault.vault import KeyVault, VaultError
 from services.common.metrics_endpoint import show_metrics
 from services.common.points import AtPoint, pass_by
+from services.common.schema import nothing_more, when_borne
 
 ELECTION: Final = "card.housekeeping"
 _SESSIONS: Final = 10
 """Of those who ask; a slow one does not keep the others waiting."""
-_MIGRATED: Final = text("select from card.installation")
 _REVOKED: Final = text("select serial from card.revoked_certificate")
 
 
@@ -119,8 +120,8 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     if issuer and issuer.development and not listen.on_loopback:
         raise IssuerError(f"{config.issuer_certificate} is a development authority: serve on 127.0.0.1, or name another one")
     sealing = Sealing(vault)
-    engine = make_engine(config.database_url, "card-api", sessions=_SESSIONS, looked_at=True)
-    await wait_for_schema(engine, _MIGRATED)
+    engine = make_engine(config.database_url, SCHEMA.session("card-api"), sessions=_SESSIONS, looked_at=True)
+    await when_borne(engine, SCHEMA, nothing_more)
     announcer = Announcer(config.kafka, config.kafka_security)
     payments = PaymentsDesk(config.payments, listen.tls) if config.payments else None
     sms = SmsGateway(config.sms, listen.tls) if config.sms else None
@@ -132,7 +133,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
         groups.append([Duty(1, ExchangeBankFiles(bank, config.bank_folder, config.bank_every_seconds))])
     if sms:
         groups.append([Duty(1, Notify(sealing, settings, sms))])
-    housekeeping = make_engine(config.database_url, "card-housekeeping", sessions=len(groups) + 1)
+    housekeeping = make_engine(config.database_url, SCHEMA.session("card-housekeeping"), sessions=len(groups) + 1)
 
     async def revoked() -> Set[str]:
         async with engine.connect() as connection:

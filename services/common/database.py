@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 import structlog
-from sqlalchemy import TextClause, event
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -123,9 +123,6 @@ class Trouble(Enum):
     REJECTED = "the values cannot be stored"
 
 
-UNMIGRATED: Final = frozenset({"3F000", "42P01", "42883"})
-"""The schema is not migrated yet."""
-
 _RACES = frozenset({"40001", "40P01", "23505"})
 _TIMEOUTS = frozenset({"25P03", "25P04"})
 _AWAY = ("08", "53", "57")
@@ -167,24 +164,21 @@ class Pause:
     def __init__(self, place: str) -> None:
         self._place = place
         self._seconds = self.FIRST_SECONDS
+        self._told = ("", "")
 
     async def wait(self, error: BaseException) -> None:
         """Sleep before the next try."""
         if self._seconds == self.FIRST_SECONDS:
             log.warning("waiting_for_database", database=self._place, error=type(error).__name__, sqlstate=sqlstate_of(error))
+        await self._sleep()
+
+    async def wait_for_schema(self, schema: str, at: str, needs: str) -> None:
+        """Sleep before the next look at a schema that is not far enough."""
+        if (at, needs) != self._told:
+            self._told = at, needs
+            log.warning("waiting_for_schema", database=self._place, schema=schema, at=at, needs=needs)
+        await self._sleep()
+
+    async def _sleep(self) -> None:
         await asyncio.sleep(self._seconds)
         self._seconds = min(self._seconds * 2, self.LONGEST_SECONDS)
-
-
-async def wait_for_schema(engine: AsyncEngine, migrated: TextClause) -> None:
-    """Wait until the migrated database answers `migrated`, saying what is awaited and where."""
-    pause = Pause(place_of(engine))
-    while True:
-        try:
-            async with engine.connect() as connection:
-                await connection.execute(migrated)
-                return
-        except DatabaseError as error:
-            if trouble(error) is Trouble.REJECTED and sqlstate_of(error) not in UNMIGRATED:
-                raise
-            await pause.wait(error)

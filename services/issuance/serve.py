@@ -5,7 +5,6 @@ from collections.abc import Mapping, Set
 from typing import Any, Final
 
 import uvloop
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.issuance.v1.blanks_pb2_grpc import (
@@ -16,7 +15,7 @@ from onecard.issuance.v1.blanks_pb2_grpc import (
 from onecard.issuance.v1.issuance_pb2_grpc import add_IssuanceServiceServicer_to_server
 from services.common.announce import Announcer
 from services.common.audit.seal import SealAudit
-from services.common.database import make_engine, wait_for_schema
+from services.common.database import make_engine
 from services.common.grpc.listen import Listen
 from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal
@@ -26,6 +25,7 @@ from services.common.keyvault.software import open_token
 from services.common.keyvault.vault import VaultError
 from services.common.metrics_endpoint import show_metrics
 from services.common.points import AtPoint, pass_by
+from services.common.schema import nothing_more, when_borne
 from services.issuance.adapters.audit import BOOK
 from services.issuance.adapters.boxes import Accounts
 from services.issuance.adapters.card_service import Away, CardDesk
@@ -51,12 +51,12 @@ from services.issuance.handlers.relay_events import RelayEvents, measure_owed
 from services.issuance.handlers.settle import Settle
 from services.issuance.handlers.update_card import UpdateCard
 from services.issuance.handlers.watch_blanks import BarLostBlanks, MeasureBlanks
+from services.issuance.migrations import SCHEMA
 from services.issuance.vault.client import ChipVault, VaultClient
 
 ELECTION: Final = "issuance.housekeeping"
 _SESSIONS: Final = 10
 """Of those who ask; a slow one does not keep the others waiting."""
-_MIGRATED: Final = text("select from issuance.place limit 0")
 
 
 def duties(
@@ -105,8 +105,8 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     vault = open_token(config.vault, config.vault_pin)
     if vault.development and not listen.on_loopback:
         raise VaultError(f"{config.vault} is a development token: serve on 127.0.0.1, or make another one with `vault create`")
-    engine = make_engine(config.database_url, "issuance-api", sessions=_SESSIONS, looked_at=True)
-    await wait_for_schema(engine, _MIGRATED)
+    engine = make_engine(config.database_url, SCHEMA.session("issuance-api"), sessions=_SESSIONS, looked_at=True)
+    await when_borne(engine, SCHEMA, nothing_more)
     card, keys = CardDesk(config.card, listen.tls), VaultClient(config.vault_socket)
     if not listen.on_loopback and await keys.development():
         raise VaultError(f"{config.vault_socket} leads to development keys: serve on 127.0.0.1, or hold a ceremony")
@@ -116,7 +116,7 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     journal = PostgresJournal(engine, vault)
     relay, sealing = RelayEvents(announcer, at), SealAudit(BOOK, vault, announcer)
     groups = duties(engine, card, settings, closing, journal, relay, sealing)
-    housekeeping = make_engine(config.database_url, "issuance-housekeeping", sessions=len(groups) + 1)
+    housekeeping = make_engine(config.database_url, SCHEMA.session("issuance-housekeeping"), sessions=len(groups) + 1)
     actors = Actors(card)
     # The stubs know gRPC's own server only; ours takes what they bring.
     server: Any = make_server(listen, revocations(card, actors))

@@ -16,6 +16,7 @@ from services.common.announce import Announcer
 from services.common.clock import now_ms
 from services.common.database import DatabaseError, Pause, make_engine, place_of, sqlstate_of
 from services.common.environment import ConfigError
+from services.common.schema import nothing_more, when_borne
 from services.payments import metrics
 from services.payments.adapters.alerts import encode_alert
 from services.payments.adapters.fetches import FetchSchema, Gathering, deliver_fetches, records_in
@@ -29,6 +30,7 @@ from services.payments.domain.calendar import service_day
 from services.payments.domain.live import LiveWindows, minute_of
 from services.payments.faust_process import DisklessApp, run_app, wait_for_broker
 from services.payments.handlers.count_live import CardDigest, CountLive
+from services.payments.migrations import SCHEMA
 
 log = structlog.get_logger()
 
@@ -68,7 +70,7 @@ class LiveWorker:
 
     async def _work(self, app: faust.App) -> None:
         """Everything beside the agent; whatever ends here with an error ends the process, and another one goes on."""
-        engine = make_engine(self._config.database_url, "payments-live", sessions=1)
+        engine = make_engine(self._config.database_url, SCHEMA.session("payments-live"), sessions=1)
         try:
             self._registry = Registry(engine)
             self._count = CountLive(self._windows, self._registry, CardDigest(self._config.batch_key))
@@ -149,8 +151,20 @@ class LiveWorker:
         metrics.MERCHANT_TAPS.set(self._windows.taps.of(service_day(now)))
 
 
+async def _wait_for_servers(config: Config) -> None:
+    await wait_for_broker(config)
+    engine = make_engine(config.database_url, SCHEMA.session("payments-live"), sessions=1)
+    try:
+        await when_borne(engine, SCHEMA, nothing_more)
+    finally:
+        await engine.dispose()
+
+
 def run_live(config: Config) -> NoReturn:
-    """Run the process until SIGTERM or SIGINT; exits with 1 when it crashed, so that its supervisor starts another one."""
+    """Run the process until SIGTERM or SIGINT; exits with 1 when it crashed, so that its supervisor starts another one.
+
+    Raises SchemaError.
+    """
     if config.broker == "tansu":
         raise ConfigError("the live windows need Apache Kafka: Tansu compacts no topic, and tables cannot be rebuilt from it")
-    run_app(config.metrics_port, wait_for_broker(config), lambda _: LiveWorker(config).app)
+    run_app(config.metrics_port, _wait_for_servers(config), lambda _: LiveWorker(config).app)

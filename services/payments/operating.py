@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.common.database import make_engine
 from services.common.environment import ConfigError
 from services.payments.config import Config
+from services.payments.migrations import SCHEMA
 
 out = Console()
 T = TypeVar("T")
@@ -35,7 +36,7 @@ def with_engine(work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
 
 def _run(url: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
     async def run() -> T:
-        engine = make_engine(url, "payments-operator", sessions=2)
+        engine = make_engine(url, SCHEMA.session("payments-operator"), sessions=2)
         try:
             return await work(engine)
         finally:

@@ -6,7 +6,6 @@ from typing import Final
 
 import uvloop
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.payments.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server
 from onecard.payments.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
@@ -14,7 +13,7 @@ from onecard.payments.v1.outcome_service_pb2_grpc import add_OutcomeServiceServi
 from onecard.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
 from onecard.payments.v1.reservations_pb2_grpc import add_ReservationServiceServicer_to_server
 from onecard.payments.v1.terminal_keys_pb2_grpc import add_TerminalKeyServiceServicer_to_server
-from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
+from services.common.database import make_engine
 from services.common.garbage import collect_garbage_seldom
 from services.common.grpc.calls import current_peer
 from services.common.grpc.listen import Listen
@@ -22,6 +21,7 @@ from services.common.grpc.revocation import RevocationList
 from services.common.grpc.server import make_server, serve_until_signal
 from services.common.keyvault.process import harden
 from services.common.metrics_endpoint import show_metrics
+from services.common.schema import when_borne
 from services.payments.adapters.callers import Callers
 from services.payments.adapters.directory import Directory
 from services.payments.adapters.electronic_tokens import ElectronicTokens
@@ -44,13 +44,13 @@ from services.payments.api.reservations import ReservationService
 from services.payments.api.terminal_keys import TerminalKeyService
 from services.payments.batcher import Batcher
 from services.payments.config import Config
-from services.payments.domain.book import Rules
 from services.payments.handlers.find_token import FindToken
 from services.payments.handlers.judge_letters import JudgeLetters
 from services.payments.handlers.operate import Operate
 from services.payments.handlers.post_taps import PostTaps
 from services.payments.handlers.refuse_letters import RefuseLetters
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
+from services.payments.migrations import SCHEMA
 
 _LANES: Final = 2
 _READERS: Final = 8
@@ -64,9 +64,9 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
     Raises VaultError.
     """
     vault = open_terminal_vault(config, on_loopback=listen.on_loopback)
-    posting = make_engine(config.database_url, "payments-api-posting", sessions=_LANES)
-    engine = make_engine(config.database_url, "payments-api", sessions=_READERS, looked_at=True)
-    rules = await _wait_for_rules(engine, config)
+    posting = make_engine(config.database_url, SCHEMA.session("payments-api-posting"), sessions=_LANES)
+    engine = make_engine(config.database_url, SCHEMA.session("payments-api"), sessions=_READERS, looked_at=True)
+    rules = await when_borne(engine, SCHEMA, lambda: read_rules(engine, config))
     registry = Registry(engine)
     keys = EpochKeys(engine, vault)
     await keys.begin()
@@ -119,18 +119,6 @@ async def serve(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:
         await tokens.close()
         await posting.dispose()
         await engine.dispose()
-
-
-async def _wait_for_rules(engine: AsyncEngine, config: Config) -> Rules:
-    """Wait until the migrated database answers, saying what is awaited and where."""
-    pause = Pause(place_of(engine))
-    while True:
-        try:
-            return await read_rules(engine, config)
-        except DatabaseError as error:
-            if trouble(error) is Trouble.REJECTED and sqlstate_of(error) not in UNMIGRATED:
-                raise
-            await pause.wait(error)
 
 
 def run_api(config: Config, listen: Listen, at: AtPoint = pass_by) -> None:

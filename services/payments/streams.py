@@ -11,10 +11,11 @@ from mode.supervisors import CrashingSupervisor
 
 from services.common import topics
 from services.common.announce import Announcer
-from services.common.database import UNMIGRATED, DatabaseError, Pause, Trouble, make_engine, place_of, sqlstate_of, trouble
+from services.common.database import make_engine
 from services.common.housekeeping import Housekeeping
 from services.common.keyvault.process import harden
 from services.common.keyvault.vault import EpochRoots
+from services.common.schema import when_borne
 from services.common.tracing import span
 from services.payments.adapters.cards import CardProjection
 from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
@@ -37,6 +38,7 @@ from services.payments.handlers.sweep import Sweep
 from services.payments.housekeeping import ELECTION, SESSIONS, duties, make_partitions
 from services.payments.lanes import Lane, OpenFetch
 from services.payments.metrics import CONSUMER_LAG
+from services.payments.migrations import SCHEMA
 
 GROUP: Final = "payments-streams"
 """The consumer group: its committed offsets are how far taps have been posted and answered."""
@@ -69,7 +71,9 @@ class StreamWorker:
 
     async def _work(self, app: faust.App) -> None:
         """Everything beside the agent; whatever ends here with an error ends the worker, and another one takes over."""
-        engine = make_engine(self._config.database_url, "payments-streams", sessions=self._config.lanes + 3 + SESSIONS)
+        engine = make_engine(
+            self._config.database_url, SCHEMA.session("payments-streams"), sessions=self._config.lanes + 3 + SESSIONS
+        )
         try:
             registry = Registry(engine)
             keys = EpochKeys(engine, self._vault)
@@ -134,28 +138,28 @@ class StreamWorker:
 
 
 async def wait_for_servers(config: Config) -> Rules:
-    """Wait until the broker and the migrated database answer, saying what is awaited and where; read the rules."""
+    """Wait until the broker and the migrated database answer, saying what is awaited and where; read the rules.
+
+    Raises SchemaError.
+    """
     await wait_for_broker(config)
-    engine = make_engine(config.database_url, "payments-streams", sessions=1)
-    pause = Pause(place_of(engine))
-    while True:
-        try:
-            async with engine.begin() as connection:
-                await make_partitions(connection)
-            rules = await read_rules(engine, config)
-        except DatabaseError as error:
-            if trouble(error) is Trouble.REJECTED and sqlstate_of(error) not in UNMIGRATED:
-                raise
-            await pause.wait(error)
-        else:
-            await engine.dispose()
-            return rules
+    engine = make_engine(config.database_url, SCHEMA.session("payments-streams"), sessions=1)
+
+    async def read() -> Rules:
+        async with engine.begin() as connection:
+            await make_partitions(connection)
+        return await read_rules(engine, config)
+
+    try:
+        return await when_borne(engine, SCHEMA, read)
+    finally:
+        await engine.dispose()
 
 
 def run_worker(config: Config, at: AtPoint = pass_by) -> NoReturn:
     """Run a worker until SIGTERM or SIGINT; exits with 1 when it crashed, so that its supervisor starts another one.
 
-    Raises VaultError.
+    Raises SchemaError and VaultError.
     """
     harden()
     vault = open_terminal_vault(config, on_loopback=config.broker_on_loopback)

@@ -205,7 +205,7 @@ class CardFront:
         """End every session of the card processes, as a database does that is restarted: who was elected is so no more."""
         await self.owner.execute(
             """select pg_terminate_backend(pid) from pg_stat_activity
-               where datname = current_database() and application_name in ('card-api', 'card-housekeeping')"""
+               where datname = current_database() and application_name ~ '^card-(api|housekeeping) '"""
         )
 
     async def versions(self, card: int) -> list[int]:

@@ -1,13 +1,10 @@
 """Bring the card schema up to date."""
 
-from pathlib import Path
-from typing import Final
-
+from services.card.migrations import SCHEMA
 from services.common import migrations
+from services.common.migrations import Migrated, Step
 
-_FOLDER: Final = Path(__file__).parents[1] / "migrations"
 
-
-async def migrate(owner_url: str) -> None:
-    """Run what is missing, as the owner of the schema."""
-    await migrations.migrate(owner_url, "card", _FOLDER)
+async def migrate(owner_url: str, upto: Step = "expand") -> Migrated:
+    """Run what is missing up to a step, as the owner of the schema. Raises MigrationError."""
+    return await migrations.migrate(owner_url, SCHEMA, upto)

@@ -1,1 +1,8 @@
 """The schema of issuance, step by step."""
+
+from pathlib import Path
+from typing import Final
+
+from services.common.schema import Schema
+
+SCHEMA: Final = Schema("issuance", Path(__file__).parent, needs="0003", role="onecard_issuance")

@@ -14,6 +14,7 @@ from services.common.keyvault.process import harden
 from services.common.keyvault.vault import Purpose, VaultError
 from services.common.logs import set_up_logs
 from services.issuance.adapters.products import PRODUCTS, read_products
+from services.issuance.migrations import SCHEMA
 from services.issuance.vault.config import VaultConfig
 from services.issuance.vault.operations import IRK, roots_for
 
@@ -52,7 +53,7 @@ def _needed_by(label: str, version: int) -> str:
         raise VaultError("ONECARD_VAULT_DATABASE_URL is not set: it tells which chips still have keys of a root")
 
     async def ask() -> int:
-        engine = make_engine(url, "issuance-vault", sessions=1)
+        engine = make_engine(url, SCHEMA.session("issuance-vault"), sessions=1)
         try:
             return await BlankTable(engine).needed(label, version)
         finally:

@@ -9,6 +9,7 @@ from services.common.keyvault.hardware import HardwareVault
 from services.common.keyvault.software import SoftwareVault
 from services.common.metrics_endpoint import show_metrics
 from services.issuance.adapters.products import read_products
+from services.issuance.migrations import SCHEMA
 from services.issuance.vault.answering import Answering, at_once, in_thread
 from services.issuance.vault.blanks import BlankTable
 from services.issuance.vault.config import VaultConfig
@@ -19,7 +20,7 @@ _SESSIONS: Final = 8
 
 
 async def _serve(config: VaultConfig, roots: SoftwareVault | HardwareVault) -> None:
-    engine = make_engine(config.database_url, "issuance-vault", sessions=_SESSIONS, looked_at=True)
+    engine = make_engine(config.database_url, SCHEMA.session("issuance-vault"), sessions=_SESSIONS, looked_at=True)
     leases = Leases(BlankTable(engine), read_products(config.products), roots.current)
     run = in_thread if isinstance(roots, HardwareVault) else at_once
     try:

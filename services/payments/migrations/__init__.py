@@ -1,1 +1,8 @@
 """The schema of payments, step by step."""
+
+from pathlib import Path
+from typing import Final
+
+from services.common.schema import Schema
+
+SCHEMA: Final = Schema("payments", Path(__file__).parent, needs="0012", role="onecard_payments")
