@@ -10,6 +10,7 @@ The topics read this way carry nothing else: an app uses this transport for all 
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import faust
@@ -224,6 +225,14 @@ class _GatheringThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # 
         consumer._fetch_min_bytes = gathering.min_bytes
         consumer._fetch_max_wait_ms = gathering.max_wait_ms
         return consumer
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Say in the log when a partition stands still.
+
+        Of one that has just been given to us nobody knows yet where it stands, and asking ends the worker by an assertion.
+        """
+        with suppress(AssertionError):
+            super().verify_event_path(now, tp)
 
 
 def deliver_fetches(app: faust.App, gathering: Gathering, consumer: type[FetchConsumer] = FetchConsumer) -> None:

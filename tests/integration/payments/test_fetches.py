@@ -3,10 +3,14 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.consumer.subscription_state import SubscriptionState
+from faust.transport.drivers import aiokafka as driver
 
 from cli.servers.broker import Broker
 from services.common.topics import TRANSACTIONS_BUS
+from services.payments.adapters.fetches import _GatheringThread
 from tests.support.bare_consumer import Bare
 
 AT = TopicPartition(TRANSACTIONS_BUS, 0)
@@ -45,3 +49,19 @@ async def test_what_was_read_and_not_posted_is_read_again_whether_anything_was_c
         await consumer.commit({AT: 4})
         await reader.perform_seek()
         assert await offsets(consumer) == list(range(4, 10))
+
+
+async def test_a_partition_that_was_just_given_to_a_worker_does_not_end_it() -> None:
+    """Faust looks each second whether partitions stand still; where such a one stands nobody knows yet."""
+    subscriptions = SubscriptionState()
+    subscriptions.subscribe({TRANSACTIONS_BUS})
+    subscriptions.assign_from_subscribed([AT])
+    subscriptions.subscription.assignment.state_value(AT).timestamp = 1
+    thread = object.__new__(_GatheringThread)
+    thread._consumer = SimpleNamespace(_fetcher=SimpleNamespace(_subscriptions=subscriptions))
+    app = SimpleNamespace(monitor=SimpleNamespace(), topics=SimpleNamespace(acks_enabled_for=lambda _: True))
+    thread.consumer = SimpleNamespace(app=app)
+    thread.time_started, thread.tp_fetch_request_timeout_secs = 0.0, 3600.0
+    with pytest.raises(AssertionError):
+        driver.AIOKafkaConsumerThread.verify_event_path(thread, 1.0, AT)
+    thread.verify_event_path(1.0, AT)
