@@ -72,11 +72,15 @@ def _torn(file: Path) -> bool:
     return file.parent.name.endswith(PARTIAL)
 
 
-def find_backup(folder: Path, name: str = "") -> Backup:
-    """The one of that name, or the newest. Raises BackupError."""
+def find_backup(folder: Path, name: str = "", before: datetime | None = None) -> Backup:
+    """The one of that name, or the newest, or the newest that was whole before a moment. Raises BackupError."""
     backups = [backup for backup in list_backups(folder) if name in ("", backup.name)]
     if not backups:
         raise BackupError(f"there is no backup {name or 'at all'} in {folder}")
+    if before is not None:
+        backups = [backup for backup in backups if backup.record.taken < before]
+        if not backups:
+            raise BackupError(f"no backup in {folder} is older than {before.isoformat()}")
     return backups[-1]
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -11,8 +12,11 @@ from cli.backup.tools import BackupError, ask
 from cli.services import run_card, run_issuance, run_payments
 
 _UNFINISHED = "select pg_is_in_recovery(), current_setting('restore_command') <> ''"
+_MOMENT = "select current_setting('recovery_target_time')"
 _READY_SECONDS = 3600.0
-_FINISH = "alter system reset restore_command; alter system reset recovery_target_timeline; select pg_reload_conf()"
+_FINISH = """
+alter system reset restore_command; alter system reset recovery_target_timeline; alter system reset recovery_target_time;
+alter system reset recovery_target_action; select pg_reload_conf()"""
 _END = "select coalesce(max(now)::text, 'before its first posting') from payments.batch"
 _OPEN_LETTERS = "select count(*) from payments.dead_letter where resolved_time is null"
 _ANSWER_SECONDS = 5.0
@@ -100,6 +104,28 @@ STEPS = (
 )
 
 
+def _steps_back(moment: str, lists: Path) -> tuple[Step, ...]:
+    """What comes before all else when the log was read up to a moment only."""
+    to = ["go-back", "--to", moment]
+    again = "serve nobody; run `onecard restore finish` again"
+    return (
+        Step("the ledger's seals and numbers behind the moment are given up", run_payments, "payments", to, again),
+        Step(
+            "losses and cancellations since are done again, cards made since are cancelled",
+            run_card,
+            "card",
+            [*to, "--list", str(lists / "cards.txt")],
+            again,
+        ),
+        Step("blanks used since are not used again", run_issuance, "issuance", to, again),
+    )
+
+
+def moment_of(owner_url: str) -> str:
+    """The moment up to which the log was read, in ISO 8601; empty where it was read to its end."""
+    return ask(owner_url, _MOMENT).strip().replace(" ", "T", 1)
+
+
 def wait_for_end_of_log(owner_url: str, within_seconds: float = _READY_SECONDS) -> None:
     """Until PostgreSQL has read all of the received log. Raises BackupError where no restore is to be finished."""
     deadline = time.monotonic() + within_seconds
@@ -117,14 +143,19 @@ def wait_for_end_of_log(owner_url: str, within_seconds: float = _READY_SECONDS) 
 
 
 def finish(
-    owner_url: str, settings: Mapping[str, Mapping[str, str]], services: frozenset[str], say: Callable[[str], None]
+    owner_url: str,
+    settings: Mapping[str, Mapping[str, str]],
+    services: frozenset[str],
+    say: Callable[[str], None],
+    lists: Path = Path(),
 ) -> list[Look]:
     """Do all of it, before anybody is served; answers what a person must look at. It may be cut off and run again.
 
-    `settings` of each service; `services`: which of them this installation has.
+    `settings` of each service; `services`: which of them this installation has; `lists`: a folder for what a person looks at.
     """
     look, undone = [], False
-    for step in STEPS:
+    moment = moment_of(owner_url)
+    for step in (*(_steps_back(moment, lists) if moment else ()), *STEPS):
         if step.service not in services:
             continue
         began = time.monotonic()
@@ -134,6 +165,7 @@ def finish(
             undone = undone or not step.proof
             look.append(Look(f"{NOT_SO}{step.what}", step.when_it_fails))
     look += _forget_what_was_shared(settings["payments"].get("ONECARD_REDIS", ""), say)
+    look += _given_up(moment, lists) if moment else ()
     look += _named(owner_url)
     if not undone:
         ask(owner_url, _FINISH)
@@ -152,6 +184,18 @@ def _forget_what_was_shared(redis: str, say: Callable[[str], None]) -> Iterator[
         yield Look(f"Redis at {redis} did not forget ({type(error).__name__})", f"redis-cli -h {host} -p {port} flushdb")
     else:
         say("✓ Redis has forgotten what it held: codes that were shown and not spent pay no more")
+
+
+def _given_up(moment: str, lists: Path) -> Iterator[Look]:
+    yield Look(
+        "the workers and what was answered since",
+        f"when taps run again: `onecard restore compare --since {moment}`, until nothing waits; settle what it names",
+    )
+    yield Look("cards that were made, used or changed since", f"{lists / 'cards.txt'}, a card a line; by what it says above")
+    yield Look(
+        "what the office did since",
+        "merchants, terminals, tariffs, staff, rights, epochs of keys, payouts and withholdings: do it again by its own papers",
+    )
 
 
 def _named(owner_url: str) -> Iterator[Look]:

@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import socket
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,14 +21,28 @@ recovery_target_timeline = 'latest'
 # Nobody receives from the new server yet: commits would wait for ever.
 synchronous_standby_names = ''
 """
+_UNTIL = """
+# What came later is given up: `restore finish` does again what left the database, and names the rest.
+recovery_target_time = '{moment}'
+recovery_target_action = 'promote'
+"""
 _PATIENCE_SECONDS = 2.0
 
 
-def place(folder: Path, backup: Backup, data: Path, files: Path, former_url: str, owner: str = "") -> int:
+def place(
+    folder: Path,
+    backup: Backup,
+    data: Path,
+    files: Path,
+    former_url: str,
+    owner: str = "",
+    until: datetime | None = None,
+) -> int:
     """Fill `data`, which is empty or not there, and `files` with what lay beside the database.
 
     `former_url`: the database that was lost; it may answer no more. `owner`: the user who will run the server, when we are
-    not that. Answers how many segments of the log were laid in place behind the backup. Raises BackupError.
+    not that. `until`: the log is read up to this moment, and no further. Answers how many segments of the log were laid in
+    place behind the backup. Raises BackupError.
     """
     for empty in (data, files):
         if empty.exists() and any(empty.iterdir()):
@@ -42,6 +57,8 @@ def place(folder: Path, backup: Backup, data: Path, files: Path, former_url: str
         shutil.copyfile(segment.path, data / "pg_wal" / segment.name)
     with (data / "postgresql.auto.conf").open("a") as settings:
         settings.write(_SETTINGS)
+        if until is not None:
+            settings.write(_UNTIL.format(moment=until.isoformat(sep=" ", timespec="milliseconds")))
     (data / "recovery.signal").touch()
     for file in backup.record.files:
         target = files / Path(file.path).relative_to("files")

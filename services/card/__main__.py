@@ -20,6 +20,7 @@ from services.card.adapters.sealing import Sealing
 from services.card.config import Config
 from services.card.keys import KEYS
 from services.common.build import show_build
+from services.common.clock import read_moment
 from services.common.database import make_engine
 from services.common.environment import ConfigError, required
 from services.common.errors import DomainError
@@ -211,6 +212,55 @@ def after_restore(
         work = partial(restored, pass_over=pass_over, progress=progress)
         done = asyncio.run(_with_engine(owner, work, patient=True))
     out.print(f"{done.cards:,} cards are announced anew, in epoch {done.epoch}; next: reapply-deletions")
+
+
+@app.command()
+def go_back(
+    to: Annotated[int, typer.Option(parser=read_moment, help="the moment, as 2026-11-28T12:00:00+08:00")],
+    list_to: Annotated[Path | None, typer.Option("--list", metavar="FILE", help="a line for each card to look at")] = None,
+) -> None:
+    """In a database that was restored to an earlier moment: do again what was published since, as far as it bars a card.
+
+    Losses, locks and cancellations of `card.events` are done again; cards that were made since are cancelled everywhere; what
+    else was published is named, for a person. The seals of the audit that were published since are given up.
+    Run it before anybody is served, as the owner named by ONECARD_OWNER_DATABASE_URL; then after-restore.
+    """
+    from services.card.adapters.audit import BOOK  # noqa: PLC0415
+    from services.card.adapters.city_settings import read_city_settings  # noqa: PLC0415
+    from services.card.config import settings_file  # noqa: PLC0415
+    from services.card.handlers.reapply_states import Reapplied, reapply_states  # noqa: PLC0415
+    from services.common.announce import Announcer  # noqa: PLC0415
+    from services.common.audit.go_back import go_back as give_up  # noqa: PLC0415
+    from services.common.audit.published import read_published  # noqa: PLC0415
+    from services.common.topic_reader import read_topic  # noqa: PLC0415
+    from services.common.topics import CARD_EVENTS  # noqa: PLC0415
+
+    owner = required(os.environ, "ONECARD_OWNER_DATABASE_URL", "the database's owner")
+    kafka = required(os.environ, "ONECARD_KAFKA", "host:port of a Kafka broker")
+    security = KafkaSecurity.from_environment(os.environ)
+    rules, vault = read_city_settings(settings_file(os.environ)).life, _vault()
+    reapplied: list[Reapplied] = []
+
+    async def work(engine: AsyncEngine) -> None:
+        kept, given_up = await give_up(engine, BOOK, vault, read_published(kafka, BOOK.service, security), to)
+        out.print(f"seals {kept + 1} to {given_up} of the audit are given up" if given_up > kept else "no seal is given up")
+        announcer = Announcer(kafka, security)
+        await announcer.start()
+        try:
+            reapplied.append(await reapply_states(engine, announcer, rules, read_topic(kafka, CARD_EVENTS, security), to))
+        finally:
+            await announcer.stop()
+
+    asyncio.run(_with_engine(owner, work, patient=True))
+    (done,) = reapplied
+    out.print(f"{done.barred:,} cards are lost, locked or cancelled again")
+    for cause, cards in done.cards.items():
+        out.print(f"{len(cards):,} cards were {cause.value}")
+    if done.strangers:
+        out.print(f"{done.strangers:,} cards of others were published before the moment: nothing is done about them")
+    if list_to:
+        with open(os.open(list_to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as lines:
+            lines.writelines(f"{cause.name} {card}\n" for cause, cards in done.cards.items() for card in cards)
 
 
 @app.command()

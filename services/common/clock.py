@@ -26,6 +26,12 @@ def milliseconds(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
+def read_moment(text: str) -> int:
+    """A moment as people write it, "2026-11-28T12:00:00+08:00"; without a zone it is the city's. Raises ValueError."""
+    at = datetime.fromisoformat(text)
+    return milliseconds(at if at.tzinfo else at.replace(tzinfo=SHANGHAI))
+
+
 def midnight_ms(day: date) -> int:
     """When a day of the city begins, as UTC milliseconds."""
     return milliseconds(datetime(day.year, day.month, day.day, tzinfo=SHANGHAI))

@@ -50,21 +50,22 @@ class Placed(NamedTuple):
 def read_between(
     bootstrap: str,
     topic: str,
-    keys: Sequence[str],
+    keys: Sequence[str] | None,
     from_ms: int,
     to_ms: int,
     *,
     most: int,
     security: KafkaSecurity = PLAIN_TEXT,
 ) -> Iterator[Placed]:
-    """What was appended in that time to the partitions of these keys; ends after so many records.
+    """What was appended in that time to the partitions of these keys, or to all; ends after so many records.
 
     Raises KafkaError while the broker is away.
     """
     consumer = _consumer(bootstrap, security)
     try:
-        count = len(consumer.partitions_for_topic(topic) or ())
-        partitions = sorted({TopicPartition(topic, partition_of(key, count)) for key in keys if count})
+        numbers = consumer.partitions_for_topic(topic) or ()
+        wanted = numbers if keys is None else {partition_of(key, len(numbers)) for key in keys if numbers}
+        partitions = sorted(TopicPartition(topic, number) for number in wanted)
         if not partitions:
             return
         consumer.assign(partitions)

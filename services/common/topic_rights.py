@@ -63,10 +63,12 @@ SERVICES: Final[Mapping[str, Rights]] = MappingProxyType(
             reads=(*TRANSACTIONS, *topics.CHANGELOGS), writes=(topics.ALERTS, *topics.CHANGELOGS), groups=(topics.LIVE,)
         ),
         "card": Rights(
-            reads=(topics.AUDIT_SEALS, topics.CARD_DELETIONS),
+            reads=(topics.AUDIT_SEALS, topics.CARD_DELETIONS, topics.CARD_EVENTS),
             writes=(topics.CARD_EVENTS, topics.CARD_HOTLIST, topics.CARD_DELETIONS, topics.AUDIT_SEALS),
         ),
-        "issuance": Rights(reads=(topics.AUDIT_SEALS,), writes=(topics.ISSUANCE_EVENTS, topics.AUDIT_SEALS)),
+        "issuance": Rights(
+            reads=(topics.AUDIT_SEALS, topics.ISSUANCE_EVENTS), writes=(topics.ISSUANCE_EVENTS, topics.AUDIT_SEALS)
+        ),
         "monitoring": Rights(watches=True),
     }
 )

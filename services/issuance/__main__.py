@@ -10,9 +10,11 @@ import typer
 from rich.console import Console
 
 from services.common.build import show_build
+from services.common.clock import read_moment
 from services.common.environment import ConfigError, required
 from services.common.kafka_security import KafkaSecurity
 from services.common.keyvault.commands import vault_commands
+from services.common.keyvault.software import SoftwareVault
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
 from services.common.settings import SettingsError
@@ -76,6 +78,40 @@ def check_blanks() -> None:
     out.print("every blank is in exactly one place, where its last entry put it")
 
 
+@app.command("go-back")
+def go_back(to: Annotated[int, typer.Option(parser=read_moment, help="the moment, as 2026-11-28T12:00:00+08:00")]) -> None:
+    """In a database that was restored to an earlier moment: no blank that was used since, by `issuance.events`, is used again.
+
+    White plastic is barred, what is at the depot is spoiled, the rest is named. The seals of the audit that were published
+    since are given up. Run it before anybody is served, as the owner named by ONECARD_OWNER_DATABASE_URL.
+    """
+    from services.common.audit.go_back import go_back as give_up  # noqa: PLC0415
+    from services.common.audit.published import read_published  # noqa: PLC0415
+    from services.common.database import make_engine  # noqa: PLC0415
+    from services.common.topic_reader import read_topic  # noqa: PLC0415
+    from services.common.topics import ISSUANCE_EVENTS  # noqa: PLC0415
+    from services.issuance.adapters.audit import BOOK  # noqa: PLC0415
+    from services.issuance.handlers.reapply_blanks import Reapplied, reapply_blanks  # noqa: PLC0415
+
+    owner = required(os.environ, "ONECARD_OWNER_DATABASE_URL", "the database's owner")
+    kafka = required(os.environ, "ONECARD_KAFKA", "host:port of a Kafka broker")
+    security, vault = KafkaSecurity.from_environment(os.environ), _vault()
+
+    async def work() -> tuple[int, int, Reapplied]:
+        engine = make_engine(owner, "issuance-operator", sessions=2, patient=True)
+        try:
+            kept, given_up = await give_up(engine, BOOK, vault, read_published(kafka, BOOK.service, security), to)
+            return kept, given_up, await reapply_blanks(engine, read_topic(kafka, ISSUANCE_EVENTS, security), to)
+        finally:
+            await engine.dispose()
+
+    kept, given_up, done = asyncio.run(work())
+    out.print(f"seals {kept + 1} to {given_up} of the audit are given up" if given_up > kept else "no seal is given up")
+    out.print(f"{done.barred:,} blanks are barred, {done.spoiled:,} at the depot are spoiled: they were used since")
+    if done.looks:
+        out.print(f"{len(done.looks):,} more were used since and are elsewhere by the database; count: {', '.join(done.looks)}")
+
+
 @app.command("verify-audit")
 def verify_audit(
     without_topic: Annotated[
@@ -91,13 +127,11 @@ def verify_audit(
     from services.common.audit.verify import Verified  # noqa: PLC0415
     from services.common.audit.verify import verify_audit as verify  # noqa: PLC0415
     from services.common.database import make_engine  # noqa: PLC0415
-    from services.common.keyvault.software import open_token  # noqa: PLC0415
     from services.issuance.adapters.audit import BOOK  # noqa: PLC0415
 
     kafka = "" if without_topic else required(os.environ, "ONECARD_KAFKA", "host:port of a Kafka broker")
     security = KafkaSecurity.from_environment(os.environ)
-    token = Path(required(os.environ, "ONECARD_VAULT", "the file of the service's token"))
-    vault = open_token(token, required(os.environ, "ONECARD_VAULT_PIN", "the PIN of that token"))
+    vault = _vault()
 
     async def look() -> Verified:
         url = required(os.environ, "ONECARD_DATABASE_URL", "the role of the issuance service")
@@ -110,6 +144,13 @@ def verify_audit(
 
     if not print_verified(out, asyncio.run(look()), with_topic=bool(kafka)):
         raise typer.Exit(1)
+
+
+def _vault() -> SoftwareVault:
+    from services.common.keyvault.software import open_token  # noqa: PLC0415
+
+    token = Path(required(os.environ, "ONECARD_VAULT", "the file of the service's token"))
+    return open_token(token, required(os.environ, "ONECARD_VAULT_PIN", "the PIN of that token"))
 
 
 def main() -> None:

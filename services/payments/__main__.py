@@ -25,7 +25,7 @@ from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
 from services.common.tracing import set_up_tracing
-from services.payments import epoch_commands, kafka_commands, trace_command
+from services.payments import epoch_commands, kafka_commands, restore_commands, trace_command
 from services.payments.adapters.checkpoints import read_checkpoints
 from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
 from services.payments.adapters.ledger import BatchKey, Ledger
@@ -62,6 +62,9 @@ app = typer.Typer(
 app.add_typer(epoch_commands.app, name="epochs")
 app.add_typer(kafka_commands.app, name="kafka")
 app.command("trace")(trace_command.trace)
+app.command("go-back")(restore_commands.go_back)
+app.command("wind-back")(restore_commands.wind_back)
+app.command("compare-outcomes")(restore_commands.compare)
 app.add_typer(vault_commands("payments", KEYS, epoch_commands.needed_by_epochs), name="vault")
 _CAN_BE_MENDED = (
     ConfigError,
@@ -228,6 +231,11 @@ def verify(
         out.print(f"{proved.checkpoints} checkpoints of {file} agree; lines of it that say nothing: {unusable}")
     else:
         out.print("[yellow]no checkpoint was compared[/]: a cut tail, or a chain made anew with the key, would not show")
+    if proved.given_up:
+        out.print(
+            f"[yellow]{proved.given_up} checkpoints were given up[/]: the ledger went back to a moment before them,"
+            " by its own note"
+        )
     if proved.excused:
         out.print(f"the rows of {proved.excused} batches were folded or detached; their digests are in the chain")
     if proved.unsealed:
@@ -308,30 +316,6 @@ def replay(cause: Annotated[Cause, typer.Argument(parser=lambda name: Cause[name
     out.print(
         f"{replayed} dead letters were replayed, {decided} of them have a verdict; the stream workers tell their merchants"
     )
-
-
-@app.command("wind-back")
-def wind_back_workers(
-    minutes: Annotated[int, typer.Option(min=1, help="How far behind the ledger's newest batch, at least.")] = 10,
-    everything: Annotated[bool, typer.Option("--everything", help="To the oldest that the broker keeps.")] = False,
-) -> None:
-    """In a ledger that was restored: have the workers read again what it may lack. No worker may run.
-
-    What it has is answered with its first verdict. Tansu, which keeps all in memory, is always read from its beginning.
-    """
-    from services.payments.adapters.group_offsets import await_nobody, group_offsets  # noqa: PLC0415
-    from services.payments.handlers.wind_back import wind_back  # noqa: PLC0415
-    from services.payments.streams import GROUP  # noqa: PLC0415
-
-    config = Config.from_environment()
-    tansu = config.broker == "tansu"  # which does not say who is in a group
-    if not tansu and not await_nobody(config.kafka, GROUP, config.kafka_security):
-        raise ConfigError(f"workers are in the group {GROUP}: end them first, for they would commit over it")
-    with group_offsets(config.kafka, GROUP, config.kafka_security) as offsets:
-        wound = with_engine(lambda engine: wind_back(engine, offsets, minutes * 60_000, everything=everything or tansu))
-    for one in wound:
-        out.print(f"{one.place.topic} {one.place.partition}: from {one.committed} back to {one.goes_on_at}", highlight=False)
-    out.print(f"{sum(one.committed - one.goes_on_at for one in wound):,} records are read again")
 
 
 @app.command()

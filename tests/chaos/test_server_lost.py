@@ -1,15 +1,19 @@
 """PostgreSQL's server is lost with its disk, under load: nothing that was answered is lost, and nothing is posted twice.
 
+Or it goes back to a moment before a mistake: whatever was answered since is in the ledger, or named.
+
 Backups, receipt of the log and restore are the operator's own commands; `onecard restore finish` has the services' parts.
 """
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +30,8 @@ from cli.servers.postgres import Postgres
 from cli.servers.quarters import UNPRIVILEGED
 from cli.servers.valkey import Valkey
 from cli.services import run_payments
+from onecard.payments.v1.payments_pb2 import DECISION_APPROVED
+from services.payments.handlers.check_books import check_books
 from services.payments.handlers.migrate import migrate
 from tests.support.api import Api, open_api
 from tests.support.memory import quick_folder
@@ -91,19 +97,20 @@ class Installation:
         await self.road.engine.dispose()
         await self.api.engine.dispose()
 
-    async def restore(self, folder: Path) -> list[Look]:
-        """On another disk, behind the same address."""
+    async def restore(self, folder: Path, until: datetime | None = None) -> list[Look]:
+        """On another disk, behind the same address; to the end of the log, or up to a moment."""
         passwords = folder / "postgres" / "passwords.json"
         passwords.parent.mkdir(parents=True)
         shutil.copy(self.server.folder / "postgres" / "passwords.json", passwords)
         again = Postgres(folder, self.server.port)
         owner = UNPRIVILEGED if os.geteuid() == 0 else ""
-        lay = partial(place, self.backups, find_backup(self.backups), again.data, folder / "files", again.owner_url, owner)
+        backup = find_backup(self.backups, before=until)
+        lay = partial(place, self.backups, backup, again.data, folder / "files", again.owner_url, owner, until)
         assert await asyncio.to_thread(lay) >= 1
         await asyncio.to_thread(again.start)
         self.server = again
         wait_for_end_of_log(again.owner_url)
-        settings = {"payments": {**os.environ, **self.services}}
+        settings = {"payments": {**os.environ, **self.services, "ONECARD_OWNER_DATABASE_URL": again.owner_url}}
         ours = partial(finish, again.owner_url, settings, frozenset(settings), self.said.append)
         return await asyncio.to_thread(ours)
 
@@ -120,7 +127,7 @@ async def installation(
         await migrate(server.owner_url)
         prepare(server.owner_url)
         services = settings(server.application_url, broker) | {"ONECARD_REDIS": valkey_server.address}
-        async with open_api(Database(server, *urls), tmp_path, cards=CARDS + 2 * RUSH_CARDS, processes=0) as api:
+        async with open_api(Database(server, *urls), tmp_path, cards=CARDS + 3 * RUSH_CARDS, processes=0) as api:
             outcomes.wait()
             with Terminals(tmp_path, broker.bootstrap, outcomes.access) as terminals:
                 road = Road(broker, api.database, api.engine, tmp_path, api.town, terminals)
@@ -165,6 +172,60 @@ async def test_with_the_server_and_its_disk_nothing_that_was_answered_is_lost(in
     assert await asyncio.to_thread(run_payments, ["verify"], {**os.environ, **installation.services}) == 0
     with pytest.raises(BackupError, match="its restore is finished"):
         wait_for_end_of_log(installation.server.owner_url)
+
+
+async def test_back_to_a_moment_every_answer_since_is_in_the_ledger_or_is_named(
+    installation: Installation, tmp_path: Path
+) -> None:
+    road, folder = installation.road, installation.backups
+    before, since, after = (installation.rush(CARDS + n * RUSH_CARDS) for n in range(3))
+    await installation.runs()
+    with road.terminals.tapping(a_tap, per_second=100):
+        with installation.received():
+            await until("the log is received", installation.streams)
+            async with before.on():
+                await road.posted(batches=10)
+                await asyncio.to_thread(take, folder, installation.server.url_of("backup"), {})
+                have_commits_wait(installation.server.owner_url)
+                answered = before.answered
+                await until("payments go on", lambda: before.answered > answered + 100)
+            await asyncio.sleep(1)
+            moment = datetime.now(UTC)
+            await asyncio.sleep(1)
+            async with since.on():
+                await until("payments go on behind the moment", lambda: since.answered > 100)
+            await until("what was answered is published", partial(_outcomes_left, road))
+            sealed = await road.count("seal")
+            installation.lose_the_server()
+        await installation.end_everybody()
+        looks = await installation.restore(folder.parent / "second", moment)
+        assert [look for look in looks if look.cause.startswith(NOT_SO)] == [], installation.said
+        assert await road.count("seal") < sealed
+        assert await road.count("gone_back") == 1
+        await installation.runs()
+        async with after.on():
+            await until("payments go on", lambda: after.answered > 100)
+    await road.terminals.answered()
+    await road.acknowledged()
+    books = await check_books(road.engine)
+    assert books.balance, books.problem
+    await before.exactly()
+    await after.exactly()
+    assert await asyncio.to_thread(run_payments, ["verify"], {**os.environ, **installation.services}) == 0
+    listed = tmp_path / "answers.jsonl"
+    compare = ["compare-outcomes", "--since", moment.isoformat(), "--list", str(listed)]
+    assert await asyncio.to_thread(run_payments, compare, {**os.environ, **installation.services}) == 1
+    named = [json.loads(line) for line in listed.read_text().splitlines()]
+    assert listed.stat().st_mode & 0o777 == 0o600
+    gone = {one["request"] for one in named if one["difference"] == "PAYMENT_GONE"}
+    approved = {asked.request_id for asked in since.asked if asked.receipt and asked.receipt.decision == DECISION_APPROVED}
+    assert approved <= gone <= {asked.request_id for asked in since.asked}
+    # Of two taps of a card a moment apart the one may have been accepted before, and the other one now.
+    assert {one["difference"] for one in named} <= {"PAYMENT_GONE", "REFUSED_NOW", "POSTED_NOW", "OTHER_AMOUNT"}
+
+
+async def _outcomes_left(road: Road) -> bool:
+    return await road.count("outbox") == 0
 
 
 async def _more(road: Road, batches: int) -> bool:

@@ -383,6 +383,31 @@ def ended(card: Card) -> Card:
     return _consistent(replace(card, version=card.version + 1, social=SocialStatus.CANCELLED))
 
 
+_STRICTNESS: Final = {
+    SocialStatus.TEMPORARILY_LOST: 1,
+    SocialStatus.LOCKED: 2,
+    SocialStatus.FORMALLY_LOST: 3,
+    SocialStatus.CANCELLED: 4,
+}
+BARRED_BY: Final = {
+    SocialStatus.TEMPORARILY_LOST: Verb.REPORT_TEMPORARY_LOSS,
+    SocialStatus.LOCKED: Verb.LOCK,
+    SocialStatus.FORMALLY_LOST: Verb.REPORT_FORMAL_LOSS,
+    SocialStatus.CANCELLED: Verb.CANCEL,
+}
+
+
+def barred_again(rules: LifeRules, card: Card, published: SocialStatus, since_ms: int) -> Card | None:
+    """A card as it was published since the moment that the registry went back to, one version later; None: not barred more.
+
+    What bars a card is done again without asking. What lets it be used is not: its holder comes once more.
+    """
+    if _STRICTNESS.get(published, 0) <= _STRICTNESS.get(card.social, 0):
+        return None
+    until_ms = since_ms + rules.temporary_loss_days * _DAY_MS if published is SocialStatus.TEMPORARILY_LOST else 0
+    return _consistent(replace(card, version=card.version + 1, social=published, loss_until_ms=until_ms))
+
+
 def _consistent(after: Card) -> Card:
     """What hangs on the social side follows it."""
     if after.social is not SocialStatus.TEMPORARILY_LOST:

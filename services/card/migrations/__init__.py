@@ -5,4 +5,4 @@ from typing import Final
 
 from services.common.schema import Schema
 
-SCHEMA: Final = Schema("card", Path(__file__).parent, needs="0024", role="onecard_card")
+SCHEMA: Final = Schema("card", Path(__file__).parent, needs="0025", role="onecard_card")

@@ -14,6 +14,13 @@ def print_verified(out: Console, verified: Verified, *, with_topic: bool) -> boo
     out.print(f"{verified.seals:,} seals over {verified.rows:,} rows; {verified.published:,} seals compared with the topic")
     if verified.retired:
         out.print(f"{verified.retired:,} rows were taken away after their time: their digests are proved, they are not")
+    if verified.given_up:
+        first, last = min(verified.given_up), max(verified.given_up)
+        out.print(
+            f"{len(verified.given_up):,} seals that were published, {first} to {last}, were given up: the installation"
+            " went back to a moment before them, by its own note",
+            style="yellow",
+        )
     if verified.late:
         numbers = ", ".join(map(str, verified.late[:_SHOWN]))
         out.print(

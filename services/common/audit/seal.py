@@ -13,6 +13,7 @@ from services.common.audit.book import AuditBook
 from services.common.audit.seals import AUDIT_KEY, MOST_ROWS, AuditRow, AuditSeal, row_digest, seal_head
 from services.common.clock import now_ms
 from services.common.database import driver_of
+from services.common.gone_back import next_seal
 from services.common.keyvault.vault import KeyVault
 from services.common.topics import AUDIT_SEALS
 
@@ -55,8 +56,9 @@ class SealAudit:
         newest = await self._book.newest_seal(driver)
         version = self._vault.current(AUDIT_KEY)
         digests = [(row.id, row_digest(self._vault, version, row)) for row in rows]
+        number = await next_seal(driver, self._book.service, newest.number)
         last_row = max(newest.last_row, rows[-1].id)
-        seal = AuditSeal(newest.number + 1, len(rows), last_row, b"", version, max(now, newest.time_ms))
+        seal = AuditSeal(number, len(rows), last_row, b"", version, max(now, newest.time_ms))
         seal = replace(seal, head=seal_head(self._vault, newest.head, seal, [digest for _, digest in digests]))
         await self._book.store_seal(driver, seal, digests)
         AUDIT_SEAL.set(seal.number)

@@ -60,6 +60,7 @@ class Kind(Enum):
     INSERTED = "a row was inserted behind the seals"
     SEAL_MISSING = "a seal is missing from the chain"
     SEAL_BROKEN = "a seal does not follow from the one before and its rows"
+    FORGED_NOTE = "the note that the audit went back behind a seal is not by the key"
     TAIL_CUT = "a seal that was published is not in the database"
     RECOMPUTED = "a seal is not the one that was published"
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common.audit.book import AuditBook, SealedRow
 from services.common.audit.seals import (
+    AUDIT_KEY,
     BEFORE_THE_FIRST,
     MOST_ROWS,
     AuditSeal,
@@ -21,6 +22,7 @@ from services.common.audit.seals import (
     seal_head,
 )
 from services.common.database import driver_session
+from services.common.gone_back import GoneBack, follower, given_up, read_gone_back
 from services.common.keyvault.vault import KeyVault, UnknownKeyError
 
 SEALS_AT_ONCE: Final = 1000
@@ -38,6 +40,8 @@ class Verified:
     """Rows that were taken away because their time was over: their digests are proved, they themselves are not there."""
     published: int = 0
     """Seals that were compared with the topic."""
+    given_up: set[int] = field(default_factory=set)
+    """Seals that were published behind a moment that the installation went back to."""
     late: list[int] = field(default_factory=list)
     """The first rows that came later than an act's can while somebody seals: see `came_late`."""
     findings: list[Finding] = field(default_factory=list)
@@ -76,14 +80,23 @@ class _Verification:
     complete_ms: int = 0
     """When a seal last took all that there was."""
     retired_up_to: int = 0
+    gone_back: list[GoneBack] = field(default_factory=list)
 
     async def follow_chain(self, progress: Callable[[int, int], None]) -> None:
         """Every link and every row, up to the newest seal of when it began."""
+        self.gone_back = await self._gone_back()
         newest = await self.book.newest_seal(self.driver)
         while seals := await self.book.seals_between(self.driver, self.before.number, newest.number, SEALS_AT_ONCE):
             for seal in seals:
                 await self._follow(seal)
                 progress(seal.number, newest.number)
+
+    async def _gone_back(self) -> list[GoneBack]:
+        """The times that the key vouches for."""
+        noted = await read_gone_back(self.driver, self.book.service)
+        forged = [time for time in noted if not _is_ours(self.vault, time)]
+        self.found.findings += [Finding(Kind.FORGED_NOTE, time.after_seal) for time in forged]
+        return [time for time in noted if time not in forged]
 
     async def look_between(self) -> None:
         """Rows that no seal has, under numbers whose time has passed."""
@@ -95,15 +108,18 @@ class _Verification:
         """What was published with what is there, in the order of the topic; some seals stand there twice."""
         highest, records = 0, iter(published)
         while some := list(islice(records, SEALS_AT_ONCE)):
-            heads = await self.book.heads_of(self.driver, [number for number, _ in some])
-            self.found.findings += against_published(heads, some)
-            fresh = {number for number, _ in some if number > highest}
+            kept = [(number, head) for number, head in some if not given_up(self.gone_back, number)]
+            heads = await self.book.heads_of(self.driver, [number for number, _ in kept])
+            self.found.findings += against_published(heads, kept)
+            self.found.given_up.update(number for number, _ in some if given_up(self.gone_back, number))
+            fresh = {number for number, _ in kept if number > highest}
             self.found.published += len(fresh)
             highest = max(fresh, default=highest)
 
     async def _follow(self, seal: AuditSeal) -> None:
-        if seal.number != self.before.number + 1:
-            self.found.findings.append(Finding(Kind.SEAL_MISSING, self.before.number + 1))
+        expected = follower(self.gone_back, self.before.number)
+        if seal.number != expected:
+            self.found.findings.append(Finding(Kind.SEAL_MISSING, expected))
         sealed = await self.book.rows_of_seal(self.driver, seal.number)
         broken = list(_of_seal(self.vault, self.before.head, seal, sealed))
         self.found.findings += broken
@@ -126,6 +142,13 @@ class _Verification:
         if self.retired_up_to < seal.number and any(row.now is None for row in sealed):
             self.retired_up_to = await self.book.retired_up_to(self.driver)
         return seal.number <= self.retired_up_to
+
+
+def _is_ours(vault: KeyVault, time: GoneBack) -> bool:
+    try:
+        return vault.mac(AUDIT_KEY, time.key_version, time.content) == time.mac
+    except UnknownKeyError:
+        return False
 
 
 def _of_seal(vault: KeyVault, before: bytes, seal: AuditSeal, sealed: list[SealedRow]) -> Iterator[Finding]:

@@ -5,4 +5,4 @@ from typing import Final
 
 from services.common.schema import Schema
 
-SCHEMA: Final = Schema("issuance", Path(__file__).parent, needs="0003", role="onecard_issuance")
+SCHEMA: Final = Schema("issuance", Path(__file__).parent, needs="0004", role="onecard_issuance")

@@ -11,8 +11,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.common.clock import instant, milliseconds
+from services.common.gone_back import GoneBack
 from services.payments.domain.seal import Seal
 
+SCHEMA: Final = "payments"
+"""Whose chain it is."""
 BEFORE_THE_FIRST: Final = Seal(0, 0, 0, (), (), 0, bytes(32), 0, 0)
 """What the first seal follows."""
 
@@ -90,6 +93,13 @@ def seal_head(key: bytes, before: bytes, seal: Seal, digests: Iterable[bytes]) -
     for digest in digests:
         head.update(digest)
     return head.finalize()
+
+
+def gone_back_mac(key: bytes, time: GoneBack) -> bytes:
+    """HMAC-SM3 over what a note says that the ledger gave up."""
+    mac = HMAC(key, SM3())
+    mac.update(time.content)
+    return mac.finalize()
 
 
 def _numbers(numbers: Sequence[int]) -> bytes:

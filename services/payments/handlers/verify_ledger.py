@@ -9,9 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common.clock import SHANGHAI, instant, milliseconds, now_ms
+from services.common.database import driver_session
+from services.common.gone_back import GoneBack, follower, given_up, read_gone_back
 from services.payments.adapters.checkpoints import Checkpoint
 from services.payments.adapters.proof import EVERY_BATCH, Proved, Prover
-from services.payments.adapters.seals import BEFORE_THE_FIRST, newest_seal, seal_head, seals_between
+from services.payments.adapters.seals import BEFORE_THE_FIRST, SCHEMA, gone_back_mac, newest_seal, seal_head, seals_between
 from services.payments.adapters.unpack import Batch
 from services.payments.domain.seal import Seal, is_hole
 from services.payments.handlers.fold_marks import DAYS_BEYOND_THE_HORIZON
@@ -39,6 +41,8 @@ class Verified:
     oldest_unsealed_ms: int = 0
     checkpoints: int = 0
     """How many were compared."""
+    given_up: int = 0
+    """Checkpoints behind a moment that the installation went back to: by its own note they are not compared."""
     problem: str = ""
 
 
@@ -138,10 +142,15 @@ class _Verification:
     progress: Callable[[int], None]
     found: Verified = field(default_factory=Verified)
     passed_rows: int = 0
+    gone_back: list[GoneBack] = field(default_factory=list)
     in_holes: dict[int, tuple[Proved, Seal]] = field(default_factory=dict)
     """Batches that were committed after the seal of their number; a later seal must have them."""
 
     async def run(self, after: Checkpoint | None) -> None:
+        async with driver_session(self.engine) as driver:
+            self.gone_back = await read_gone_back(driver, SCHEMA)
+        self._refuse_forged_notes()
+        self.found.given_up = sum(given_up(self.gone_back, number) for number in self.checkpoints)
         seal = await self._start(after)
         newest = await self._newest()
         while seals := await self._seals(seal.number, newest.number):
@@ -160,6 +169,11 @@ class _Verification:
             raise _TamperedError(f"seal {after.seal} is not what was published on {_said(after.time_ms)}")
         return found[0]
 
+    def _refuse_forged_notes(self) -> None:
+        for time in self.gone_back:
+            if time.key_version not in self.keys or gone_back_mac(self.keys[time.key_version], time) != time.mac:
+                raise _TamperedError(f"the note that the ledger went back behind seal {time.after_seal} is not by the key")
+
     async def _newest(self) -> Seal:
         async with self.engine.connect() as connection:
             return await newest_seal(connection)
@@ -170,8 +184,9 @@ class _Verification:
 
     async def _follow(self, before: Seal, seal: Seal, limit: int) -> None:
         """One link: nothing between the seals, every batch there, every row as it was digested, the head as it must be."""
-        if seal.number != before.number + 1 or seal.first != before.last + 1:
-            raise _TamperedError(f"seal {before.number + 1} was removed or altered: seal {seal.number} does not follow it")
+        expected = follower(self.gone_back, before.number)
+        if seal.number != expected or seal.first != before.last + 1:
+            raise _TamperedError(f"seal {expected} was removed or altered: seal {seal.number} does not follow it")
         covered = await self._covered(seal, limit)
         late = [await self._late(number) for number in seal.late]
         for proved in (*late, *covered):
@@ -240,7 +255,7 @@ class _Verification:
                 self.in_holes.pop(number, None)
             seal = seals[-1]
         for number in sorted(self.checkpoints):
-            if number > seal.number:
+            if number > seal.number and not given_up(self.gone_back, number):
                 cut = self.checkpoints[number][0]
                 raise _TamperedError(
                     f"the tail was cut: on {_said(cut.time_ms)} seal {number} stood at batch {cut.last_batch},"

@@ -5,4 +5,4 @@ from typing import Final
 
 from services.common.schema import Schema
 
-SCHEMA: Final = Schema("payments", Path(__file__).parent, needs="0012", role="onecard_payments")
+SCHEMA: Final = Schema("payments", Path(__file__).parent, needs="0013", role="onecard_payments")

@@ -17,6 +17,7 @@ from services.card.handlers.retire_audit import retire_audit
 from services.common.announce import Announcer
 from services.common.audit import verify as verifying
 from services.common.audit.book import Due
+from services.common.audit.go_back import go_back
 from services.common.audit.published import read_published
 from services.common.audit.seal import SealAudit
 from services.common.audit.seals import Finding, Kind, over_before, row_digest, seal_head
@@ -160,6 +161,24 @@ async def test_a_tail_that_was_cut_off_is_found_against_the_topic(book: Book) ->
     await book.owner.execute("delete from card.audit where id > 6")
     assert (await book.verify([])).findings == []  # the database alone cannot tell
     assert await book.found() == [Finding(Kind.TAIL_CUT, 3)]
+
+
+async def test_a_tail_is_given_up_by_a_note_under_the_key_and_the_chain_goes_on_behind_its_numbers(
+    book: Book, owner_engine: AsyncEngine
+) -> None:
+    for table in ("audit_sealed where seal", "audit_seal where number", "audit where id"):
+        await book.owner.execute(f"delete from card.{table} > {6 if table.startswith('audit where') else 2}")
+    assert await book.found() == [Finding(Kind.TAIL_CUT, 3)]
+    assert await go_back(owner_engine, BOOK, book.registry.vault, book.broker.published, now_ms()) == (2, 3)
+    await book.write()
+    await book.seal()
+    assert [number for number, _ in book.broker.published] == [1, 2, 3, 4]
+    verified = await book.verify()
+    assert (verified.findings, verified.given_up, verified.seals) == ([], {3}, 3)
+    await book.owner.execute("update card.gone_back set to_time = to_time + interval '1 hour'")
+    assert set(await book.found()) == {
+        Finding(Kind.FORGED_NOTE, 2), Finding(Kind.SEAL_MISSING, 3), Finding(Kind.TAIL_CUT, 3)
+    }  # fmt: skip
 
 
 async def test_a_chain_made_anew_without_the_key_is_broken(book: Book) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -74,6 +75,9 @@ async def test_a_backup_is_whole_until_a_byte_of_it_changes(
     assert [backup.name for backup in list_backups(folder)] == [taken.name]
     assert server.scalar("select name from payments.backup") == taken.name
     assert verify(folder, find_backup(folder)) >= 1
+    assert find_backup(folder, before=datetime.now(UTC)) == taken
+    with pytest.raises(BackupError, match=r"no backup in .* is older than"):
+        find_backup(folder, before=taken.record.taken)
     assert list_received(folder)[-1].name >= taken.record.first_segment
     (copied,) = taken.record.files
     assert (taken.folder / copied.path).read_bytes() == b"sealed under a PIN"

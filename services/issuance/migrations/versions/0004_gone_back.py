@@ -1,0 +1,37 @@
+"""Moments that the installation went back to.
+
+Revision ID: 0004
+"""
+
+from alembic import op
+
+from services.common.migrations import run_script
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+step = "expand"
+
+GONE_BACK = """
+-- Written by the owner when a restore goes back to a moment: the seals behind it that were published are given up.
+create table issuance.gone_back (
+    after_seal  bigint primary key,      -- the newest seal that was kept
+    up_to_seal  bigint not null check (up_to_seal > after_seal),
+    to_time     timestamptz not null,
+    at          timestamptz not null default now(),
+    key_version smallint not null,
+    mac         bytea not null          -- over the three, with the key of the seals: nobody else may give one up
+);
+grant select on issuance.gone_back to onecard_issuance;
+"""
+
+
+def upgrade() -> None:
+    """The table."""
+    run_script(op.get_bind(), GONE_BACK)
+
+
+def downgrade() -> None:
+    """Without it a chain that went back does not hold together."""
+    run_script(op.get_bind(), "drop table issuance.gone_back;")
