@@ -39,7 +39,9 @@ def place_files(
     owner: Annotated[str, typer.Option("--owner", help="the user who runs PostgreSQL, when you are not that")] = "",
     until: Annotated[
         int | None,
-        typer.Option("--until", parser=read_moment, help="go back to this moment, as 2026-11-28T12:00:00+08:00"),
+        typer.Option(
+            "--until", parser=read_moment, metavar="TIME", help="go back to this moment, as 2026-11-28T12:00:00+08:00"
+        ),
     ] = None,
 ) -> None:
     """Lay a backup and the received log in place. Refused over anything that is there, and while the former database answers.
@@ -83,7 +85,7 @@ def finish_it(
 
 @app.command("compare")
 def compare(
-    since: Annotated[int, typer.Option("--since", parser=read_moment, help="the moment that was gone back to")],
+    since: Annotated[int, typer.Option("--since", parser=read_moment, metavar="TIME", help="the moment that was gone back to")],
     of: Annotated[str, typer.Option("--of", metavar="FILE", help="of a process that may read payments.outcomes")] = "",
     list_to: Annotated[Path | None, typer.Option("--list", help="a line of JSON for each answer that differs")] = None,
 ) -> None:

@@ -216,7 +216,7 @@ def after_restore(
 
 @app.command()
 def go_back(
-    to: Annotated[int, typer.Option(parser=read_moment, help="the moment, as 2026-11-28T12:00:00+08:00")],
+    to: Annotated[int, typer.Option(parser=read_moment, metavar="TIME", help="the moment, as 2026-11-28T12:00:00+08:00")],
     list_to: Annotated[Path | None, typer.Option("--list", metavar="FILE", help="a line for each card to look at")] = None,
 ) -> None:
     """In a database that was restored to an earlier moment: do again what was published since, as far as it bars a card.

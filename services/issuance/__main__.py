@@ -79,7 +79,9 @@ def check_blanks() -> None:
 
 
 @app.command("go-back")
-def go_back(to: Annotated[int, typer.Option(parser=read_moment, help="the moment, as 2026-11-28T12:00:00+08:00")]) -> None:
+def go_back(
+    to: Annotated[int, typer.Option(parser=read_moment, metavar="TIME", help="the moment, as 2026-11-28T12:00:00+08:00")],
+) -> None:
     """In a database that was restored to an earlier moment: no blank that was used since, by `issuance.events`, is used again.
 
     White plastic is barred, what is at the depot is spoiled, the rest is named. The seals of the audit that were published

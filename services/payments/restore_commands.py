@@ -24,7 +24,7 @@ _SLACK_MS: Final = 60_000
 
 
 def go_back(
-    to: Annotated[int, typer.Option(parser=read_moment, help="The moment, as 2026-11-28T12:00:00+08:00.")],
+    to: Annotated[int, typer.Option(parser=read_moment, metavar="TIME", help="The moment, as 2026-11-28T12:00:00+08:00.")],
     checkpoints: Annotated[
         Path | None,
         typer.Option("--from", metavar="FILE", exists=True, help="Checkpoints; otherwise the file of ONECARD_CHECKPOINTS."),
@@ -72,7 +72,7 @@ def wind_back(
 
 
 def compare(
-    since: Annotated[int, typer.Option(parser=read_moment, help="The moment, as 2026-11-28T12:00:00+08:00.")],
+    since: Annotated[int, typer.Option(parser=read_moment, metavar="TIME", help="The moment, as 2026-11-28T12:00:00+08:00.")],
     list_to: Annotated[
         Path | None, typer.Option("--list", metavar="FILE", help="A line of JSON for each answer that differs; 0600.")
     ] = None,
