@@ -180,7 +180,8 @@ def _head(seen: Database, schema: str, head: str) -> Finding:
     if at == head:
         return well(thing, f"at {head}")
     said = f"the schema is at {at}, this program wants {head}"
-    return sick(thing, said, f"python -m services.{schema} migrate, as the owner; if the schema is newer, update this program")
+    todo = f"python -m services.{schema} migrate, as the owner, says what waits; if the schema is newer, update this program"
+    return sick(thing, said, todo)
 
 
 def _letters(seen: Database, causes: Mapping[int, str]) -> Finding:

@@ -19,6 +19,7 @@ from services.card.adapters.issuer import IssuerError
 from services.card.adapters.sealing import Sealing
 from services.card.config import Config
 from services.card.keys import KEYS
+from services.card.migrations import SCHEMA
 from services.common.build import show_build
 from services.common.clock import read_moment
 from services.common.database import make_engine
@@ -29,6 +30,8 @@ from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.software import SoftwareVault, open_token
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
+from services.common.migrate_command import Migrate, migrate_command
+from services.common.schema import SchemaError
 from services.common.tracing import set_up_tracing
 
 T = TypeVar("T")
@@ -42,13 +45,13 @@ app.add_typer(vault_commands("card", KEYS), name="vault")
 out = Console()
 
 
-@app.command()
-def migrate() -> None:
-    """Bring the schema up to date, as the owner named by ONECARD_OWNER_DATABASE_URL."""
-    from services.card.handlers.migrate import migrate as run_migrations  # noqa: PLC0415 - Alembic takes its time to import
+def _migrate() -> Migrate:
+    from services.card.handlers.migrate import migrate  # noqa: PLC0415 - Alembic takes its time to import
 
-    asyncio.run(run_migrations(required(os.environ, "ONECARD_OWNER_DATABASE_URL", "the database's owner")))
-    out.print("the card schema is up to date")
+    return migrate
+
+
+app.command("migrate")(migrate_command("card", _migrate))
 
 
 @app.command()
@@ -398,7 +401,7 @@ def _vault() -> SoftwareVault:
 async def _with_engine(url: str | None, work: Callable[[AsyncEngine], Awaitable[T]], *, patient: bool = False) -> T:
     """`patient`: the work has statements over everybody, or over the whole audit."""
     database = url or required(os.environ, "ONECARD_DATABASE_URL", "the role of the card service")
-    engine = make_engine(database, "card-operator", sessions=2, patient=patient)
+    engine = make_engine(database, SCHEMA.session("card-operator"), sessions=2, patient=patient)
     try:
         return await work(engine)
     finally:
@@ -409,7 +412,7 @@ def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         app()
-    except (ConfigError, CitySettingsError, IssuerError, VaultError, DomainError) as error:
+    except (ConfigError, CitySettingsError, IssuerError, VaultError, SchemaError, DomainError) as error:
         sys.exit(f"onecard card: {error}")
 
 

@@ -17,11 +17,14 @@ from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.software import SoftwareVault
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
+from services.common.migrate_command import Migrate, migrate_command
+from services.common.schema import SchemaError
 from services.common.settings import SettingsError
 from services.common.tracing import set_up_tracing
 from services.issuance.adapters.products import ProductsError
 from services.issuance.config import Config
 from services.issuance.keys import KEYS
+from services.issuance.migrations import SCHEMA
 from services.issuance.vault.commands import vault_app
 
 app = typer.Typer(
@@ -35,13 +38,13 @@ app.add_typer(vault_app())
 out = Console()
 
 
-@app.command()
-def migrate() -> None:
-    """Bring the schema up to date, as the owner named by ONECARD_OWNER_DATABASE_URL."""
-    from services.issuance.handlers.migrate import migrate as run_migrations  # noqa: PLC0415 - Alembic takes its time to import
+def _migrate() -> Migrate:
+    from services.issuance.handlers.migrate import migrate  # noqa: PLC0415 - Alembic takes its time to import
 
-    asyncio.run(run_migrations(required(os.environ, "ONECARD_OWNER_DATABASE_URL", "the database's owner")))
-    out.print("the issuance schema is up to date")
+    return migrate
+
+
+app.command("migrate")(migrate_command("issuance", _migrate))
 
 
 @app.command()
@@ -64,7 +67,7 @@ def check_blanks() -> None:
 
     async def look() -> tuple[list[str], list[Stock]]:
         url = required(os.environ, "ONECARD_DATABASE_URL", "the role of the issuance service")
-        engine = make_engine(url, "issuance-operator", sessions=1, patient=True)
+        engine = make_engine(url, SCHEMA.session("issuance-operator"), sessions=1, patient=True)
         async with driver_session(engine) as driver:
             found = await unsound(driver), await count_stock(driver)
         await engine.dispose()
@@ -137,7 +140,7 @@ def verify_audit(
 
     async def look() -> Verified:
         url = required(os.environ, "ONECARD_DATABASE_URL", "the role of the issuance service")
-        engine = make_engine(url, "issuance-operator", sessions=2, patient=True)
+        engine = make_engine(url, SCHEMA.session("issuance-operator"), sessions=2, patient=True)
         try:
             published = read_published(kafka, BOOK.service, security) if kafka else ()
             return await verify(engine, BOOK, vault, published, 0, lambda *_: None)
@@ -159,7 +162,7 @@ def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         app()
-    except (ConfigError, ProductsError, SettingsError, VaultError) as error:
+    except (ConfigError, ProductsError, SchemaError, SettingsError, VaultError) as error:
         sys.exit(f"onecard issuance: {error}")
 
 

@@ -3,7 +3,6 @@
 Alembic, Faust and the Kafka clients take half a second to import: only the command that needs one does.
 """
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +22,8 @@ from services.common.environment import ConfigError
 from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
+from services.common.migrate_command import Migrate, migrate_command
+from services.common.schema import SchemaError
 from services.common.tracing import set_up_tracing
 from services.payments import epoch_commands, kafka_commands, restore_commands, trace_command, verify_command
 from services.payments.adapters.epochs import EpochKeys, open_terminal_vault
@@ -49,7 +50,7 @@ from services.payments.handlers.post_taps import PostTaps
 from services.payments.handlers.replay_dead_letters import ReplayDeadLetters
 from services.payments.handlers.statement import statement as statement_of
 from services.payments.keys import KEYS
-from services.payments.operating import as_owner, out, owner_url, with_engine
+from services.payments.operating import as_owner, out, with_engine
 
 app = typer.Typer(
     help="Payments: the ledger and the stream workers. Settings come from ONECARD_… variables (see config.py).",
@@ -69,19 +70,20 @@ _CAN_BE_MENDED = (
     LiveFileError,
     TariffError,
     VaultError,
+    SchemaError,
     EpochError,
     registration.RegistryFileError,
     openings.OpeningsFileError,
 )
 
 
-@app.command()
-def migrate() -> None:
-    """Bring the schema up to date, as the owner named by ONECARD_OWNER_DATABASE_URL."""
-    from services.payments.handlers.migrate import migrate as run_migrations  # noqa: PLC0415
+def _migrate() -> Migrate:
+    from services.payments.handlers.migrate import migrate  # noqa: PLC0415
 
-    asyncio.run(run_migrations(owner_url()))
-    out.print("the payments schema is up to date")
+    return migrate
+
+
+app.command("migrate")(migrate_command("payments", _migrate))
 
 
 @app.command()

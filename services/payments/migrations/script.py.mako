@@ -11,7 +11,7 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
-step = "expand"  # or backfill, or contract
+step = "expand"  # or backfill, or contract: docs/upgrades.md
 
 
 def upgrade() -> None:
