@@ -21,11 +21,13 @@ from simulation.files import write_files
 from simulation.pockets import Pockets
 from simulation.registry import Registry
 from simulation.taps import Plan, Street
+from simulation.troubles import TroubleFile, Troubles
 
 app = typer.Typer(help="A city that lives: riders, lines, canteens, gates.", no_args_is_help=True, add_completion=False)
 
 PocketsOption = Annotated[Path | None, typer.Option(help="File in which the windows note whose card is where.")]
 MetricsPort = Annotated[int, typer.Option(min=0, help="Prometheus endpoint on ONECARD_METRICS_HOST, or on loopback; 0: none.")]
+TroublesOption = Annotated[Path | None, typer.Option(help="File of what goes wrong on purpose; then nothing else does.")]
 Cards = Annotated[int, typer.Option(min=1, help="How many cards the city has.")]
 
 
@@ -66,6 +68,7 @@ def taps(
     offline_every: Annotated[float, typer.Option(min=1, help="A validator loses coverage every so many seconds.")] = 60.0,
     linger_ms: Annotated[int, typer.Option(min=0, help="How long producers gather; 0: what suits ONECARD_BROKER.")] = 0,
     pockets: PocketsOption = None,
+    troubles: TroublesOption = None,
     metrics_port: Annotated[
         int, typer.Option(min=0, help="Prometheus endpoint on ONECARD_METRICS_HOST, or loopback; 0: none.")
     ] = 0,
@@ -75,7 +78,7 @@ def taps(
     stopping, leaving = _signals()
     _show_metrics(metrics_port)
     linger_ms = linger_ms or (100 if os.environ.get("ONECARD_BROKER") == "tansu" else 30)
-    plan = Plan(cards, rate, faults, offline_every, linger_ms, pockets, seed)
+    plan = Plan(cards, rate, faults, offline_every, linger_ms, pockets, troubles, seed)
     Street(_bootstrap(), _access(), spools, plan, _card_access(), _security()).run(stopping, leaving, seconds)
 
 
@@ -83,11 +86,18 @@ def taps(
 def bank(
     inbox: Annotated[Path, typer.Option(help="Folder of the files of applications.")],
     outbox: Annotated[Path, typer.Option(help="Folder for the returns.")],
+    troubles: TroublesOption = None,
     seed: Annotated[int, typer.Option(help="Repeat the same doings.")] = 1,
 ) -> None:
     """Answer files of applications as a bank does: late, twice, in part, wrongly; until SIGTERM."""
+
+    def bank_of_now() -> SimulatedBank:
+        if troubles is None:
+            return SimulatedBank(seed, Habits())
+        return SimulatedBank(seed, Habits(wrong=0, late=0, miscounted=float(TroubleFile(troubles).read().bank_miscounts)))
+
     stopping, _ = _signals()
-    serve(SimulatedBank(seed, Habits()), inbox, outbox, stopping)
+    serve(bank_of_now, inbox, outbox, stopping)
 
 
 @app.command()
@@ -123,6 +133,7 @@ def windows(
     metrics_port: Annotated[
         int, typer.Option(min=0, help="Prometheus endpoint on ONECARD_METRICS_HOST, or loopback; 0: none.")
     ] = 0,
+    troubles: TroublesOption = None,
     seed: Annotated[int | None, typer.Option(help="Repeat the same doings.")] = None,
 ) -> None:
     """Serve residents at windows and with mobile kits until SIGTERM; then count and close the shifts."""
@@ -146,7 +157,8 @@ def windows(
     drawer = Drawer(plastic / "cards")
     office = Office(Addresses(card, payments, issuance), Path(folder), drawer, Tills(plastic / "tills.jsonl"), chip_ms / 1000)
     storeroom = Storeroom(Factory.keep(factory, CITY_CODE), read_kinds()["ssc3"], drawer)
-    CityHall(office, storeroom, read_clerks(clerks), Pockets(pockets), seed).run(stopping, leaving)
+    told = TroubleFile(troubles).read if troubles else Troubles
+    CityHall(office, storeroom, read_clerks(clerks), Pockets(pockets), seed, told).run(stopping, leaving)
 
 
 @app.command()

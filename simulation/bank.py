@@ -51,6 +51,8 @@ class Habits:
     """The rest comes in another return."""
     wrong: float = 0.1
     """The right return comes after the wrong one; a repeat has another verdict in one row."""
+    miscounted: float = 0.0
+    """A return with a wrong count comes before the right one."""
     delay_seconds: float = 5.0
     """From one return to the next."""
     late_seconds: float = 60.0
@@ -90,6 +92,8 @@ class SimulatedBank:
         cut = chance.randrange(1, len(rows)) if len(rows) > 1 and chance.random() < self._habits.partial else len(rows)
         for part in filter(None, (rows[:cut], rows[cut:])):
             right = partial(write_return, asked, rows=part)
+            if self._habits.miscounted and chance.random() < self._habits.miscounted:
+                yield partial(write_return, asked, rows=part, count_more=1)
             if chance.random() < self._habits.wrong:
                 yield _wrong(asked, part, chance)
             yield right
@@ -143,8 +147,10 @@ def _with(rows: Sequence[Answered], place: int, row: Answered) -> list[Answered]
     return [*rows[:place], row, *rows[place + 1 :]]
 
 
-def serve(bank: SimulatedBank, inbox: Path, outbox: Path, stopping: threading.Event, poll_seconds: float = 0.5) -> None:
-    """Answer each `*.txt` of `inbox` with files in `outbox`, until `stopping` is set.
+def serve(
+    bank_of_now: Callable[[], SimulatedBank], inbox: Path, outbox: Path, stopping: threading.Event, poll_seconds: float = 0.5
+) -> None:
+    """Answer each `*.txt` of `inbox` with files in `outbox`, until `stopping` is set; the bank's habits may change meanwhile.
 
     A file appears under its name when it is whole. After a restart all that lies in `inbox` is answered again, as any repeat.
     """
@@ -156,7 +162,7 @@ def serve(bank: SimulatedBank, inbox: Path, outbox: Path, stopping: threading.Ev
         for path in sorted(inbox.glob("*.txt")):
             if path.name not in seen:
                 seen.add(path.name)
-                for number, (delay_seconds, data) in enumerate(_answer_file(bank, path), 1):
+                for number, (delay_seconds, data) in enumerate(_answer_file(bank_of_now(), path), 1):
                     heapq.heappush(due, (time.monotonic() + delay_seconds, f"{path.stem}-return-{number}.txt", data))
         while due and due[0][0] <= time.monotonic():
             _, name, data = heapq.heappop(due)

@@ -49,15 +49,19 @@ class Mischief:
         cards: int,
         linger_ms: int,
         security: KafkaSecurity = PLAIN_TEXT,
+        again_seconds: float = 30,
     ) -> None:
-        """`keys` are the terminals' own: only some of what is bad is signed badly."""
+        """`keys` are the terminals' own: only some of what is bad is signed badly.
+
+        `again_seconds`: how long the vandal waits for an outcome before the same comes again, for the first time.
+        """
         self._bootstrap = bootstrap
         self._security = security
         self._keys = keys
         self._chance = chance
         self._cards = cards
         self._linger_ms = linger_ms
-        self._spool = Spool(spools / "vandal.spool")
+        self._spool = Spool(spools / "vandal.spool", first_pause_seconds=again_seconds)
         self._raw = RawRecords(spools / "vandal.raw")
         self._client = MerchantClient(bootstrap, self._spool, access, linger_ms=linger_ms, security=security)
         self._again_at = NEVER
@@ -81,17 +85,20 @@ class Mischief:
     def do(self, times: int, now_ms: int, victims: Sequence[SignedRecord]) -> None:
         """So many bad things, of a kind each; `victims` are genuine boardings of late."""
         for _ in range(times if victims else 0):
-            fault = self._chance.choice(KINDS)
-            victim = self._chance.choice(victims)
-            number = 1 + self._chance.randrange(self._cards)
-            if fault is Fault.UNDECODABLE:
-                topic = self._chance.choice(list(Scene)).topic
-                self._raw.keep(topic, card_identifier(number).encode(), undecodable(self._chance), now_ms)
-            elif fault is Fault.SENT_TWICE:
-                self._repeats.append(Spooled(0, victim.topic, victim.key, victim.record))
-            else:
-                self._client.submit([make_bad(fault, number, now_ms, victim)], self._sign)
-            FAULTS.labels(fault.value).inc()
+            self.commit(self._chance.choice(KINDS), now_ms, victims)
+
+    def commit(self, fault: Fault, now_ms: int, victims: Sequence[SignedRecord]) -> None:
+        """One bad thing of this kind; there must be victims."""
+        victim = self._chance.choice(victims)
+        number = 1 + self._chance.randrange(self._cards)
+        if fault is Fault.UNDECODABLE:
+            topic = self._chance.choice(list(Scene)).topic
+            self._raw.keep(topic, card_identifier(number).encode(), undecodable(self._chance), now_ms)
+        elif fault is Fault.SENT_TWICE:
+            self._repeats.append(Spooled(0, victim.topic, victim.key, victim.record))
+        else:
+            self._client.submit([make_bad(fault, number, now_ms, victim)], self._sign)
+        FAULTS.labels(fault.value).inc()
 
     def _sign(self, bad: Bad, terminal_sequence: int) -> SignedRecord:
         try:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onecard.issuance.v1.blanks_pb2 import BLANK_STATE_ASSIGNED
+from onecard.issuance.v1.blanks_pb2 import BLANK_STATE_ASSIGNED, BLANK_STATE_BOXED
 from sdk.window.blanks import Blanks
 from simulation.chips.drawer import Drawer, Plastic
 from simulation.chips.factory import Factory, delivery_file
@@ -20,8 +20,10 @@ A_BOX = 200
 A_RANGE = 25
 FAULTY = 40
 """One in so many leaves the factory with a chip that lets nobody in."""
-LOW = 8
-"""Blanks at a place: then it gets another range."""
+LOW = 12
+"""Blanks at a place: then it gets another range. The city's settings want ten there."""
+LOW_HERE = 225
+"""Blanks in the depot: then a box is ordered. The city's settings want two hundred there, and a range goes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,9 @@ class Storeroom:
         for place in places:
             if stock.get((place, BLANK_STATE_ASSIGNED), 0) < LOW:
                 self._assign(blanks, place)
+                stock[DEPOT, BLANK_STATE_BOXED] = stock.get((DEPOT, BLANK_STATE_BOXED), 0) - A_RANGE
+        if stock.get((DEPOT, BLANK_STATE_BOXED), 0) < LOW_HERE:
+            self._order(blanks)
 
     def _assign(self, blanks: Blanks, place: str) -> None:
         boxed = self._boxed(blanks)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -25,7 +25,9 @@ from simulation.happenings import LOOK_BACK_MS, LOSS_EVERY_MS, NEWCOMER_EVERY_MS
 from simulation.mischief import Mischief
 from simulation.pockets import PocketReader, Residents
 from simulation.riders import card_identifier, rider
+from simulation.troubles import TroubleFile
 from simulation.validators import Validators
+from simulation.vandal import Fault
 
 log = logging.getLogger("onecard.simulation.taps")
 
@@ -33,6 +35,8 @@ TICK_SECONDS = 0.04
 PATIENCE_SECONDS = 50.0
 KEYS_AGAIN_SECONDS = 2.0
 REPLACED_AFTER_MS = 3_000
+NEVER_AGAIN_SECONDS = 3600.0
+"""What is sent on purpose is sent once: when it has ended, it has ended."""
 SCENE_OF = {merchant.merchant_id: merchant.scene for merchant in MERCHANTS}
 
 
@@ -49,6 +53,8 @@ class Plan:
     linger_ms: int = 30
     pockets: Path | None = None
     """Where the windows note whose card is where."""
+    troubles: Path | None = None
+    """Where it stands what goes wrong on purpose; then nothing else does."""
     seed: int | None = None
 
 
@@ -107,6 +113,24 @@ class News:
         return taps
 
 
+class Pace:
+    """How many of something are due, at so many a second; what is no whole one yet is due later."""
+
+    LONGEST_SECONDS = 1.0
+
+    def __init__(self, now: float) -> None:
+        self._at = now
+        self._due: dict[Fault, float] = {}
+
+    def due(self, a_second: Mapping[Fault, float], now: float) -> list[Fault]:
+        """As often as each is due since the last call."""
+        seconds, self._at = min(now - self._at, self.LONGEST_SECONDS), now
+        self._due = {fault: self._due.get(fault, 0.0) + rate * seconds for fault, rate in a_second.items()}
+        due = [fault for fault, count in self._due.items() for _ in range(int(count))]
+        self._due = {fault: count % 1 for fault, count in self._due.items()}
+        return due
+
+
 class Street:
     """The city's terminals, all in one process with one spool."""
 
@@ -135,7 +159,15 @@ class Street:
         self._garden = Garden(access, plan.cards, Random(plan.seed))  # noqa: S311  # a city, not a secret
         keys = self._client.keys
         self._mischief = Mischief(
-            bootstrap, access, keys, spools, self._chance, cards=plan.cards, linger_ms=plan.linger_ms, security=security
+            bootstrap,
+            access,
+            keys,
+            spools,
+            self._chance,
+            cards=plan.cards,
+            linger_ms=plan.linger_ms,
+            security=security,
+            again_seconds=NEVER_AGAIN_SECONDS if plan.troubles else 30,
         )
 
     def run(self, stopping: threading.Event, leaving: threading.Event, seconds: float | None) -> bool:
@@ -167,6 +199,7 @@ class Street:
         began = time.monotonic()
         tapped = 0.0
         bad = 0.0
+        troubles, pace = TroubleFile(self._plan.troubles) if self._plan.troubles else None, Pace(began)
         while not stopping.wait(TICK_SECONDS):
             now = time.monotonic()
             if seconds is not None and now - began >= seconds:
@@ -183,9 +216,13 @@ class Street:
                 taps += self._residents.advance(now_ms)
             taps = [tap for tap in taps if self._validators.accept(tap, now_ms)]
             self._submit(taps, now)
-            bad += len(taps) * self._plan.faults
-            self._mischief.do(int(bad), now_ms, self._boardings)
-            bad %= 1
+            if troubles is None:
+                bad += len(taps) * self._plan.faults
+                self._mischief.do(int(bad), now_ms, self._boardings)
+                bad %= 1
+            elif self._boardings:
+                for fault in pace.due(troubles.read().bad_records, now):
+                    self._mischief.commit(fault, now_ms, self._boardings)
             metrics.PENDING.set(self._client.pending_count)
 
     def _submit(self, taps: Sequence[Tap], now: float) -> None:

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -33,6 +34,7 @@ from simulation.metrics import WINDOW_ACTS
 from simulation.pockets import Noted, Pockets, Where
 from simulation.residents import another, new_person, photo
 from simulation.storeroom import Storeroom
+from simulation.troubles import Troubles
 
 log = logging.getLogger("onecard.simulation.windows")
 
@@ -67,13 +69,21 @@ class CityHall:
     """The windows and kits of the city, a thread each, and what they know of the cards in people's hands."""
 
     def __init__(
-        self, office: Office, storeroom: Storeroom, clerks: dict[str, Clerk], pockets: Pockets, seed: int | None
-    ) -> None:  # fmt: skip
+        self,
+        office: Office,
+        storeroom: Storeroom,
+        clerks: dict[str, Clerk],
+        pockets: Pockets,
+        seed: int | None,
+        troubles: Callable[[], Troubles] = Troubles,
+    ) -> None:
+        """`troubles`: what goes wrong on purpose at a moment."""
         self._office = office
         self._storeroom = storeroom
         self._pockets = pockets
         self._clerks = clerks
         self._seed = seed
+        self._troubles = troubles
         self._cards: deque[_Held] = deque(maxlen=REMEMBERED)
         self._applied: deque[_Applied] = deque(maxlen=REMEMBERED)
         self._queued: dict[str, applications.Person] = {}
@@ -149,7 +159,8 @@ class CityHall:
                     if blanks is None:
                         desk.sign_in()
                         blanks = desk.blanks
-                    self._storeroom.look_after(blanks, places)
+                    if not self._troubles().keeper_away:
+                        self._storeroom.look_after(blanks, places)
                 except NotAcceptedError as error:
                     WINDOW_ACTS.labels("error", error.reason).inc()
                     if error.reason in ("SHIFT_ENDED", "SIGN_IN_NEEDED"):

@@ -192,7 +192,7 @@ def test_applications_that_are_not_as_agreed_are_named_by_their_line(spoil: Call
 @contextmanager
 def serving(bank: SimulatedBank, inbox: Path, outbox: Path) -> Iterator[None]:
     stopping = threading.Event()
-    thread = threading.Thread(target=serve, args=(bank, inbox, outbox, stopping, 0.01))
+    thread = threading.Thread(target=serve, args=(lambda: bank, inbox, outbox, stopping, 0.01))
     thread.start()
     try:
         yield
@@ -225,3 +225,9 @@ def test_the_folder_is_answered_and_a_bad_file_stops_nothing(tmp_path: Path, cap
     assert caplog.messages == [
         "batch-6.txt is not answered: line 2: digits are agreed where a number belongs; send it again under another name"
     ]
+
+
+def test_a_bank_that_miscounts_sends_a_return_that_is_refused_whole_and_then_the_right_one() -> None:
+    first, second = SimulatedBank(1, replace(WELL_BEHAVED, miscounted=1)).answer(applications(6))
+    assert decode_return(first.data, Rendering.PIPE) == ReturnRefused(ReturnFault.COUNT_DIFFERS)
+    assert isinstance(decode_return(second.data, Rendering.PIPE), Return)
