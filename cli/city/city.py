@@ -12,35 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 
-from cli import paths
 from cli.city.certificates import Certificates, Registered
 from cli.city.figures import Figures, Watch
-from cli.city.issuance import ISSUANCE_API, ISSUANCE_VAULT, IssuanceHouse, factory_keys, issuance_settings
+from cli.city.issuance import ISSUANCE_API, ISSUANCE_VAULT, IssuanceHouse, issuance_settings
 from cli.city.metrics import Scrape, address, scrape
 from cli.city.monitoring import Monitoring
-from cli.city.processes import EndingError, Processes
+from cli.city.people import REGISTRY, SMS, TAPS, WINDOWS, Crowd, People
+from cli.city.processes import Processes
 from cli.city.secrets import keep_secret
+from cli.city.servers import PAYMENTS, Servers
 from cli.city.state import SIMULATED_MERCHANTS, State, mark_runner, runner_file, write_state
 from cli.city.steps import Steps
 from cli.city.supervisor import Supervisor
-from cli.servers.broker import Kind, make_broker
+from cli.servers.broker import Kind
 from cli.servers.child import Child
-from cli.servers.jars import fetch_jars
 from cli.servers.mark import end_leftovers
 from cli.servers.ports import HOST, free_port, listening
-from cli.servers.postgres import Postgres
-from cli.servers.secured_kafka import OF_ONE_MACHINE, SecuredKafka
-from cli.servers.valkey import Valkey
 
-PAYMENTS = "services.payments"
 CARD = "services.card"
-SIMULATION = "simulation"
 API = "payments-api"
 LIVE = "payments-live"
 CARD_API = "card-api"
-SMS = "sms"
 OUTLET = "440703-01"
 OPERATORS = ("operator-1", "operator-2")
 OWN_HOLDERS = "alter sequence card.holder_id restart with 1099511627776"
@@ -48,9 +41,9 @@ OWN_HOLDERS = "alter sequence card.holder_id restart with 1099511627776"
 BANK_EVERY_SECONDS = "5"
 """A city that shows itself does not gather applications for half an hour."""
 NO_LIVE_WINDOWS = "no live windows: they need Apache Kafka (BROKER=kafka), for Tansu compacts no topic"
+DRILL_SCALE = 20.0
+"""So many times faster alerts go in a run of faults."""
 READY_SECONDS = 60.0
-FIRST_SECONDS = 120.0
-CARDS_KNOWN_SECONDS = 180.0
 CARDS_ARE_KNOWN = """
 select max(committed_up_to) > now() - interval '3 seconds' and (select count(*) from payments.card) >= {cards}
 from payments.card_projection"""
@@ -66,6 +59,8 @@ class Plan:
     broker: Kind
     secured: bool = False
     """Whether the broker asks who comes."""
+    drill: bool = False
+    """Whether nothing goes wrong but what somebody does on purpose, and alerts go faster."""
 
 
 class City:
@@ -74,33 +69,27 @@ class City:
     def __init__(self, folder: Path, plan: Plan, steps: Steps) -> None:
         self.folder = folder
         self.plan = plan
-        self.spools = folder / "spools"
         self._steps = steps
-        self._postgres = Postgres(folder)
-        self._broker = make_broker(plan.broker, folder, secured=plan.secured)
-        self._valkey = Valkey(folder)
-        self._workers = [f"payments-{number}" for number in range(1, plan.workers + 1)]
+        self._ending = threading.Event()
+        self.servers = Servers(folder, plan.broker, secured=plan.secured, steps=steps, ending=self._ending)
+        self.workers = [f"payments-{number}" for number in range(1, plan.workers + 1)]
         live = [LIVE] if plan.broker == "kafka" else []
-        shown = [*self._workers, *live, API, CARD_API, ISSUANCE_API, ISSUANCE_VAULT, SMS, "taps", "windows"]
+        shown = [*self.workers, *live, API, CARD_API, ISSUANCE_API, ISSUANCE_VAULT, SMS, TAPS, WINDOWS]
         self._ports = {name: free_port() for name in shown}
         self._api_port, self._card_port, self._sms_port = free_port(), free_port(), free_port()
         self._issuance_port = free_port()
-        self._monitoring = Monitoring(folder, self._ports, steps)
+        self.monitoring = Monitoring(folder, self._ports, steps, DRILL_SCALE if plan.drill else 1)
         self._certificates = Certificates(folder)
         self._checkpoints = folder / "checkpoints.jsonl"
-        self._pockets = folder / "pockets.jsonl"
-        self._bank = folder / "bank"
-        self.plastic = folder / "plastic"
-        """Cards and tills."""
         self._state = State(
             runner=mark_runner(folder),
             broker=plan.broker,
-            kafka=self._broker.bootstrap,
-            redis=self._valkey.address,
-            database_url=self._postgres.application_url,
-            owner_database_url=self._postgres.owner_url,
+            kafka=self.servers.broker.bootstrap,
+            redis=self.servers.valkey.address,
+            database_url=self.servers.postgres.application_url,
+            owner_database_url=self.servers.postgres.owner_url,
             batch_key=keep_secret(folder / "batch.key"),
-            spools=str(self.spools),
+            spools=str(folder / "spools"),
             api=f"{HOST}:{self._api_port}",
             card_api=f"{HOST}:{self._card_port}",
             certificates=str(self._certificates.folder),
@@ -111,13 +100,15 @@ class City:
             payments=self._payments_settings(),
             metrics={name: address(port) for name, port in self._ports.items()},
             checkpoints=str(self._checkpoints),
-            backup_database_url=self._postgres.url_of("backup"),
-            kafka_users={name: self._as(name) for name in OF_ONE_MACHINE} if plan.secured else {},
-            prometheus=self._monitoring.address,
+            backup_database_url=self.servers.postgres.url_of("backup"),
+            kafka_users=self.servers.users(),
+            prometheus=self.monitoring.address,
+            alertmanager=self.monitoring.alertmanager_address,
         )
-        self._processes = Processes(folder, self.environment)
+        self.processes = Processes(folder, self.environment)
+        crowd = Crowd(plan.cards, plan.rate, plan.drill)
+        self.people = People(folder, crowd, self.processes, self._certificates, self._ports, steps)
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="starting")
-        self._ending = threading.Event()
         self._supervisor: Supervisor | None = None
 
     @property
@@ -146,9 +137,15 @@ class City:
         return self._state.metrics
 
     @property
-    def prometheus(self) -> str:
-        """Where all of them together can be asked; empty: Prometheus is not installed."""
-        return self._monitoring.address
+    def state(self) -> State:
+        """What other commands are told of it."""
+        return self._state
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """Who brings back what dies."""
+        assert self._supervisor is not None, "nobody supervises it yet"
+        return self._supervisor
 
     def read_metrics(self) -> dict[str, Scrape | None]:
         """One reading of every process that shows metrics."""
@@ -158,51 +155,49 @@ class City:
         """Bring everything to life, independent things side by side."""
         if ended := end_leftovers(self.folder):
             self._steps.say(f"ended what an earlier run had left: {', '.join(ended)}")
-        if not self._postgres.data.exists():
+        if not self.servers.postgres.data.exists():
             self._forget_the_past()
-        if self.plan.broker == "kafka" and not paths.KAFKA_LIBS.exists():
-            with self._steps.step("Apache Kafka's jars"):
-                fetch_jars(paths.KAFKA_LIBS, self._steps.say)
-        seed, ledger, road = self._begin(self._draw_seed), self._begin(self._start_ledger), self._begin(self._start_road)
-        self._await(seed, ledger, road, self._begin(self._start_shared), self._begin(self._make_root))
+        self.servers.fetch()
+        seed, ledger, road = self._begin(self.people.draw), self._begin(self._start_ledger), self._begin(self._start_road)
+        self._await(seed, ledger, road, self._begin(self.servers.start_shared), self._begin(self._make_root))
         write_state(self.folder, self._state)
         sown, api = self._begin(self._sow, seed.result()), self._begin(self._start_api, seed.result())
-        self._await(sown, api, *(self._begin(self._start_worker, name) for name in self._workers))
-        self._give_rights()
-        self._wait_for_cards()
+        self._await(sown, api, *(self._begin(self._start_worker, name) for name in self.workers))
+        self.servers.give_rights(self.processes)
+        self.people.wait_for_cards(self._cards_are_known)
         # Whoever waits sees taps first: the card service would take the processor from what they need.
         self._await(self._begin(self._start_taps), self._begin(self._start_card_service))
-        self._monitoring.start(self._start_server)
+        self.monitoring.start(self.servers.begin)
         self._start_live()
-        self._start_bank()
+        self.people.open_bank()
         self._start_issuance()
-        self._start_windows()
+        self.people.open_windows(self._state.clerks, self._figures)
         self._name_operators()
 
     def supervise(self, say: Callable[[str], None]) -> None:
-        """From now on bring back what dies, and say so."""
+        """From now on bring back what dies, and say so; say, too, what Alertmanager tells people."""
+        self.monitoring.board.say = say
         supervisor = self._supervisor = Supervisor(say)
-        supervisor.watch("PostgreSQL", lambda: self._postgres.child, self._postgres.start)
-        supervisor.watch(self._valkey.name, lambda: self._valkey.child, lambda: self._start_server(self._valkey.start))
-        supervisor.watch(self._broker.kind, lambda: self._broker.child, self._revive_broker)
-        self._monitoring.watch(supervisor, self._start_server)
-        for child in self._processes.kept:
-            supervisor.watch(child.name, partial(self._processes.named, child.name), partial(self._processes.start, child))
+        self.servers.watch(supervisor, self._revive_broker)
+        self.monitoring.watch(supervisor, self.servers.begin)
+        for child in self.processes.kept:
+            self.watch(child)
+
+    def watch(self, child: Child) -> None:
+        """From now on bring this process back when it dies."""
+        self.supervisor.watch(child.name, partial(self.processes.named, child.name), partial(self.processes.start, child))
 
     def stop_taps(self) -> Child:
         """Tell windows and terminals to do no more; taps end when all outcomes have come, or their patience is over."""
         if self._supervisor:
-            for name in ("windows", "taps"):
+            for name in (WINDOWS, TAPS):
                 self._supervisor.forget(name)
-        self._processes.named("windows").ask_to_stop()
-        taps = self._processes.named("taps")
-        taps.ask_to_stop()
-        return taps
+        return self.people.go_home()
 
     @property
     def windows(self) -> Child:
         """Told to end, they close their shifts first."""
-        return self._processes.named("windows")
+        return self.processes.named(WINDOWS)
 
     def stop(self) -> None:
         """End everything: first what makes work, then what does it, then what keeps it."""
@@ -219,92 +214,47 @@ class City:
 
     def kill(self) -> None:
         """End everything without letting anybody tidy up; what was committed stays."""
-        self._processes.kill()
-        self._monitoring.kill()
-        self._broker.kill()
-        self._valkey.kill()
-        self._postgres.kill()
+        self.processes.kill()
+        self.monitoring.kill()
+        self.servers.kill()
         self.stop()
 
     def _stop_all(self) -> None:
         for _ in range(2):  # asked a second time the terminals do not wait for outcomes: their spools keep what is due
-            if self._processes.ask_to_stop("taps", "windows", "registry"):
+            if self.processes.ask_to_stop(TAPS, WINDOWS, REGISTRY):
                 time.sleep(0.2)
-        self._processes.stop()
-        self._monitoring.stop()
-        self._broker.stop()
-        self._valkey.stop()
-        self._postgres.stop()
+        self.processes.stop()
+        self.monitoring.stop()
+        self.servers.stop()
 
-    # Servers
+    # What is there before anybody taps
 
     def _start_ledger(self) -> None:
-        with self._steps.step("PostgreSQL"):
-            self._start_server(self._postgres.start)
-        if not self._postgres.data.is_relative_to(self.folder):
-            self._steps.say(f"  its user may not enter {self.folder}: its data is in {self._postgres.data} until `make clean`")
-        with self._steps.step("ledger schema"):
-            self._processes.run("migrate", PAYMENTS, "migrate")
+        self.servers.start_ledger(self.folder, self.processes)
+
+    def _start_road(self) -> None:
+        self.servers.start_road(self.processes)
+        self.people.publish_cards(self.servers.as_user("simulation-registry"))
+
+    def _revive_broker(self) -> None:
+        """Tansu comes back empty: topics and cards are made known to it again."""
+        self.servers.begin(self.servers.broker.start)
+        self.servers.create_topics(self.processes)
+        self.people.publish_cards_again()
 
     def _make_root(self) -> None:
         if Path(self._state.payments["ONECARD_VAULT"]).exists():
             return
         with self._steps.step("root of the terminals' keys"):
             env = {**self._state.payments, "ONECARD_VAULT_SO_PIN": keep_secret(self.folder / "payments.so-pin")}
-            self._processes.run("payments-vault", PAYMENTS, "vault", "create", "--development", env=env)
-
-    def _start_road(self) -> None:
-        with self._steps.step("Apache Kafka" if self.plan.broker == "kafka" else "Tansu, a broker in memory"):
-            self._start_server(self._broker.start)
-        with self._steps.step("topics"):
-            self._create_topics()
-        env = self._as("simulation-registry")
-        self._processes.keep("registry", SIMULATION, "registry", "--cards", str(self.plan.cards), env=env)
-
-    def _start_shared(self) -> None:
-        with self._steps.step("Valkey, what processes share"):
-            self._start_server(self._valkey.start)
-
-    def _create_topics(self) -> None:
-        env = self._broker.administrator() if isinstance(self._broker, SecuredKafka) else {}
-        self._processes.run("create-topics", PAYMENTS, "create-topics", env=env)
-
-    def _give_rights(self) -> None:
-        """Each merchant may write its scene's topic, should it come with a certificate of its own."""
-        if isinstance(self._broker, SecuredKafka):
-            with self._steps.step("rights on Kafka"):
-                self._processes.run("rights", PAYMENTS, "kafka", "rights", "--simulation", env=self._broker.administrator())
-
-    def _as(self, user: str) -> dict[str, str]:
-        """The variables by which a process comes to Kafka as this user, where Kafka asks who comes."""
-        return self._broker.user(user) if isinstance(self._broker, SecuredKafka) else {}
-
-    def _start_server(self, start: Callable[[], None]) -> None:
-        if self._ending.is_set():
-            raise EndingError
-        start()
-
-    def _revive_broker(self) -> None:
-        """Tansu comes back empty: topics and cards are made known to it again."""
-        self._start_server(self._broker.start)
-        self._create_topics()
-        self._processes.start(self._registry)  # which ends the one that speaks to the broker of before
+            self.processes.run("payments-vault", PAYMENTS, "vault", "create", "--development", env=env)
 
     def _forget_the_past(self) -> None:
         """A new ledger knows nothing of what was posted before: spools, topics, checkpoints and the like are the old one's."""
         for name in ("spools", "kafka", "seed", "bank", "plastic"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        self._checkpoints.unlink(missing_ok=True)
-        self._pockets.unlink(missing_ok=True)
-
-    # Merchants, accounts and cards
-
-    def _draw_seed(self) -> dict[str, Path]:
-        """The merchants and accounts of a city of this size, as files; they are the same every time."""
-        seed = self.folder / "seed"
-        with self._steps.step(f"a city of {self.plan.cards:,} cards"):
-            self._processes.run("files", SIMULATION, "files", "--cards", str(self.plan.cards), "--out", str(seed))
-        return {"register": seed / "registry.jsonl", "open-accounts": seed / "accounts.csv"}
+        for name in ("checkpoints.jsonl", "pockets.jsonl", "troubles.json"):
+            (self.folder / name).unlink(missing_ok=True)
 
     def _sow(self, seed: Mapping[str, Path]) -> None:
         """Register the merchants and open the accounts, unless this very seed is in the ledger."""
@@ -314,23 +264,13 @@ class City:
             return
         with self._steps.step("merchants, accounts, first top-ups"):
             for command, file in seed.items():
-                self._processes.run(command, PAYMENTS, command, str(file))
+                self.processes.run(command, PAYMENTS, command, str(file))
         sown.touch()
 
-    @property
-    def _registry(self) -> Child:
-        return self._processes.named("registry")
-
-    def _wait_for_cards(self) -> None:
-        """Taps of cards that are on their way would be decided too, but later: a city begins with its cards."""
-        with self._steps.step("cards on their way into the ledger"):
-            awaited = f"{self.plan.cards:,} cards and a fresh heartbeat of the registry are in the ledger"
-            self._registry.wait_ready(self._cards_are_known, awaited, CARDS_KNOWN_SECONDS, every=0.25)
-
     def _cards_are_known(self) -> bool:
-        return self._postgres.scalar(CARDS_ARE_KNOWN.format(cards=self.plan.cards)) == "t"
+        return self.servers.postgres.scalar(CARDS_ARE_KNOWN.format(cards=self.plan.cards)) == "t"
 
-    # API, workers and taps
+    # Services and taps
 
     def _start_api(self, seed: Mapping[str, Path]) -> None:
         with self._steps.step("API, and certificates for its callers"):
@@ -338,12 +278,12 @@ class City:
             self._certificates.hand_out(msgspec.json.decode(line, type=Registered) for line in register.splitlines())
             environment = {
                 **self._state.payments,
-                **self._as("payments-api"),
+                **self.servers.as_user("payments-api"),
                 **self._certificates.of_the_service("payments"),
                 "ONECARD_GRPC_LISTEN": self._state.api,
                 "ONECARD_METRICS_PORT": str(self._ports[API]),
             }
-            child = self._processes.keep(API, PAYMENTS, "serve", env=environment)
+            child = self.processes.keep(API, PAYMENTS, "serve", env=environment)
             child.wait_ready(lambda: listening(self._api_port), f"it serves on {self._state.api}", READY_SECONDS)
 
     def _start_card_service(self) -> None:
@@ -355,43 +295,37 @@ class City:
                 **self._certificates.of_the_issuer(),
                 "ONECARD_VAULT_SO_PIN": keep_secret(self.folder / "card.so-pin"),
                 "ONECARD_METRICS_PORT": str(self._ports[CARD_API]),
-                "ONECARD_BANK_FOLDER": str(self._bank),
+                "ONECARD_BANK_FOLDER": str(self.people.bank),
                 "ONECARD_BANK_EVERY_SECONDS": BANK_EVERY_SECONDS,
             }
             if not Path(environment["ONECARD_VAULT"]).exists():
-                self._processes.run("card-vault", CARD, "vault", "create", "--development", env=environment)
-            self._processes.run("card-migrate", CARD, "migrate", env=environment)
-            if self._postgres.scalar("select count(*) from card.holder") == "0":
-                self._postgres.scalar(OWN_HOLDERS)
+                self.processes.run("card-vault", CARD, "vault", "create", "--development", env=environment)
+            self.processes.run("card-migrate", CARD, "migrate", env=environment)
+            if self.servers.postgres.scalar("select count(*) from card.holder") == "0":
+                self.servers.postgres.scalar(OWN_HOLDERS)
             clerks = ("--outlet", OUTLET, "--out", self._state.clerks)
-            self._processes.run("card-clerks", CARD, "create-demo-staff", *clerks, env=environment)
-            self._processes.run("card-rights", PAYMENTS, "grant", "card", "back_office")
-            self._start_sms_gateway()
-            child = self._processes.keep(CARD_API, CARD, "serve", env=environment)
+            self.processes.run("card-clerks", CARD, "create-demo-staff", *clerks, env=environment)
+            self.processes.run("card-rights", PAYMENTS, "grant", "card", "back_office")
+            self.people.carry_messages(self._sms_port)
+            child = self.processes.keep(CARD_API, CARD, "serve", env=environment)
             child.wait_ready(lambda: listening(self._card_port), f"it serves on {self._state.card_api}", READY_SECONDS)
 
     def _start_issuance(self) -> None:
         with self._steps.step("issuance, and the vault of chips' keys"):
-            self._processes.run("issuance-rights", PAYMENTS, "grant", "issuance", "back_office")
-            IssuanceHouse(self.folder, self._processes, self._certificates, self._ports, self._state.issuance).start()
+            self.processes.run("issuance-rights", PAYMENTS, "grant", "issuance", "back_office")
+            IssuanceHouse(self.folder, self.processes, self._certificates, self._ports, self._state.issuance).start()
 
     def _name_operators(self) -> None:
         """Two people who may look after dead letters: what one asks, the other approves."""
         with self._steps.step("operators"):
             for name in OPERATORS:
                 self._certificates.stand_in_for(name)
-                self._processes.run(f"rights-{name}", PAYMENTS, "grant", name, "operator")
+                self.processes.run(f"rights-{name}", PAYMENTS, "grant", name, "operator")
 
     def _issuance_settings(self) -> dict[str, str]:
         payments, card = (f"{HOST}:{port}" for port in (self._api_port, self._card_port))
-        settings = issuance_settings(self.folder, self._postgres, self._issuance_port, payments, card)
-        return settings | self._as("issuance")
-
-    def _start_sms_gateway(self) -> None:
-        """What it is asked before it listens is asked again."""
-        options = {"listen": f"{HOST}:{self._sms_port}", "metrics-port": self._ports[SMS]}
-        env = self._certificates.of_the_service("sms-gateway")
-        self._processes.keep(SMS, SIMULATION, "sms", *(f"--{name}={value}" for name, value in options.items()), env=env)
+        settings = issuance_settings(self.folder, self.servers.postgres, self._issuance_port, payments, card)
+        return settings | self.servers.as_user("issuance")
 
     def _payments_settings(self) -> dict[str, str]:
         """What those processes and commands of payments need that verify."""
@@ -403,8 +337,8 @@ class City:
     def _card_settings(self) -> dict[str, str]:
         """What the commands of the card service need, too."""
         return {
-            **self._as("card"),
-            "ONECARD_DATABASE_URL": self._postgres.url_of("card"),
+            **self.servers.as_user("card"),
+            "ONECARD_DATABASE_URL": self.servers.postgres.url_of("card"),
             "ONECARD_VAULT": str(self.folder / "card.token"),
             "ONECARD_VAULT_PIN": keep_secret(self.folder / "card.pin"),
             "ONECARD_PAYMENTS": f"{HOST}:{self._api_port}",
@@ -412,25 +346,11 @@ class City:
             "ONECARD_GRPC_LISTEN": f"{HOST}:{self._card_port}",
         }
 
-    def _start_bank(self) -> None:
-        """It reads what goes out, and its returns come in."""
-        folders = ("--inbox", str(self._bank / "out"), "--outbox", str(self._bank / "in"))
-        self._processes.keep("bank", SIMULATION, "bank", *folders)
-
-    def _start_windows(self) -> None:
-        files = {"clerks": self._state.clerks, "pockets": self._pockets, "plastic": self.plastic}
-        files["factory"] = factory_keys(self.folder)
-        options = {**files, "metrics-port": self._ports["windows"]}
-        with self._steps.step("windows, and the first card in somebody's hand"):
-            arguments = (f"--{name}={value}" for name, value in options.items())
-            child = self._processes.keep("windows", SIMULATION, "windows", *arguments)
-            child.wait_ready(lambda: "issue" in self._figures().windows, "a card was made", FIRST_SECONDS, every=0.25)
-
     def _start_worker(self, name: str) -> None:
         port = self._ports[name]
         with self._steps.step(f"worker {name}"):
-            env = {**self._state.payments, **self._as("payments-streams"), "ONECARD_METRICS_PORT": str(port)}
-            child = self._processes.keep(name, PAYMENTS, "streams", env=env)
+            env = {**self._state.payments, **self.servers.as_user("payments-streams"), "ONECARD_METRICS_PORT": str(port)}
+            child = self.processes.keep(name, PAYMENTS, "streams", env=env)
             child.wait_ready(lambda: scrape(port) is not None, f"it showed metrics on {address(port)}", READY_SECONDS)
 
     def _start_live(self) -> None:
@@ -440,26 +360,17 @@ class City:
             return
         port = self._ports[LIVE]
         with self._steps.step("live windows"):
-            child = self._processes.keep(LIVE, PAYMENTS, "live", env={**self._as(LIVE), "ONECARD_METRICS_PORT": str(port)})
+            child = self.processes.keep(
+                LIVE, PAYMENTS, "live", env={**self.servers.as_user(LIVE), "ONECARD_METRICS_PORT": str(port)}
+            )
             child.wait_ready(lambda: scrape(port) is not None, f"it showed metrics on {address(port)}", READY_SECONDS)
 
     def _start_taps(self) -> None:
-        options = {
-            "rate": self.plan.rate,
-            "cards": self.plan.cards,
-            "spools": self.spools,
-            "pockets": self._pockets,
-            "metrics-port": self._ports["taps"],
-        }
-        with self._steps.step("taps, and the first one in the ledger"):
-            arguments = (f"--{name}={value}" for name, value in options.items())
-            child = self._processes.keep("taps", SIMULATION, "taps", *arguments, env=self._as(SIMULATED_MERCHANTS))
-            child.wait_ready(lambda: self._figures().posted > 0, "a tap was posted", FIRST_SECONDS, every=0.1)
-        self._steps.say(f"the first tap was posted {time.time() - psutil.Process().create_time():.1f} s after the start")
+        self.people.tap(self.servers.as_user(SIMULATED_MERCHANTS), self._figures)
 
     def _figures(self) -> Figures:
         """What has happened since the start. A process that has failed meanwhile ends the waiting for it, too."""
-        self._processes.check()
+        self.processes.check()
         return Watch().observe(time.monotonic(), self.read_metrics())
 
     # Threads

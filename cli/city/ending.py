@@ -28,7 +28,7 @@ def everything_is_accounted_for(city: City, console: Console) -> bool:
     """
     _await_outcomes(city, console)
     console.print("comparing what the terminals sent with what the ledger holds …", highlight=False)
-    report = reconcile(city.spools, city.environment["ONECARD_DATABASE_URL"])
+    report = reconcile(city.people.spools, city.environment["ONECARD_DATABASE_URL"])
     console.print(report.render())
     agreed = _cards_agree(city, console)
     counted = _plastic_agrees(city, console)
@@ -60,7 +60,7 @@ def _plastic_agrees(city: City, console: Console) -> bool:
     deadline = time.monotonic() + SHIFTS_SECONDS
     while city.windows.alive and time.monotonic() < deadline:  # they close their shifts
         time.sleep(0.1)
-    counted = count(city.environment["ONECARD_OWNER_DATABASE_URL"], city.plastic)
+    counted = count(city.environment["ONECARD_OWNER_DATABASE_URL"], city.people.plastic)
     states = ", ".join(f"{number:,} {state.name.lower().replace('_', ' ')}" for state, number in sorted(counted.blanks.items()))
     console.print(f"{sum(counted.blanks.values()):,} blanks: {states}; {counted.tills} tills", highlight=False)
     for problem in counted.problems[:EXAMPLES]:

@@ -29,7 +29,7 @@ def run_city(folder: Path, plan: Plan, for_seconds: float | None, console: Conso
     folder.mkdir(exist_ok=True)
     steps = Steps(console)
     city = City(folder, plan, steps)
-    with interruptible(), _ended(city, console):
+    with interruptible(), ended(city, console):
         try:
             with steps:
                 city.start()
@@ -53,7 +53,7 @@ def _watch_live(city: City, console: Console) -> None:
     city.supervise(say)
     say("their codes of each moment, to sign in at a window: onecard city clerks")
     title = f"onecard · {city.plan.cards:,} cards · {city.plan.workers} workers · {city.plan.broker}"
-    shown = {**city.addresses, **({"all, in Prometheus": city.prometheus} if city.prometheus else {})}
+    shown = {**city.addresses, **_watchers(city)}
     with Live(console=console, auto_refresh=False) as live:
         try:
             for figures in _readings(city):
@@ -72,8 +72,8 @@ def _watch_in_lines(city: City, for_seconds: float | None, console: Console) -> 
     say("their codes of each moment, to sign in at a window: onecard city clerks")
     for process, where in city.addresses.items():
         say(f"metrics of {process}: {where}")
-    if city.prometheus:
-        say(f"all of them in Prometheus: {city.prometheus}")
+    for what, where in _watchers(city).items():
+        say(f"{what}: {where}")
     began = said = time.monotonic()
     try:
         for figures in _readings(city):
@@ -89,6 +89,13 @@ def _watch_in_lines(city: City, for_seconds: float | None, console: Console) -> 
             raise
 
 
+def _watchers(city: City) -> dict[str, str]:
+    """Where all of it can be seen together, as far as it is installed."""
+    state = city.state
+    watchers = {"all of them, in Prometheus": state.prometheus, "who is told of alerts, in Alertmanager": state.alertmanager}
+    return {what: where for what, where in watchers.items() if where}
+
+
 def _readings(city: City) -> Iterator[Figures]:
     """Figures about once a second, for ever."""
     watch = Watch()
@@ -98,7 +105,7 @@ def _readings(city: City) -> Iterator[Figures]:
 
 
 @contextmanager
-def _ended(city: City, console: Console) -> Iterator[None]:
+def ended(city: City, console: Console) -> Iterator[None]:
     """However this is left, the city ends; who asks a second time gets it at once."""
     try:
         yield

@@ -56,6 +56,8 @@ class State(msgspec.Struct, frozen=True):
     """The database, as who takes backups."""
     prometheus: str = ""
     """Address of Prometheus, which reads all metrics; empty: it is not installed."""
+    alertmanager: str = ""
+    """Address of Alertmanager, which tells people of alerts; empty: it is not installed."""
 
     def environment(self) -> dict[str, str]:
         """The variables that all of the city's processes read."""

@@ -76,6 +76,12 @@ class Prometheus(Server):
         self._child.start()
         self._child.wait_ready(lambda: answers(self.port, "/-/ready"), f"Prometheus answers on {self.url}", within=60)
 
+    def firing(self) -> set[str]:
+        """The names of the alerts that fire at this moment; none while it does not answer."""
+        answer = fetch(self.port, "/api/v1/alerts")
+        alerts = msgspec.json.decode(answer)["data"]["alerts"] if answer else []
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
     def _settings(self) -> Mapping[str, Any]:
         jobs = sorted({target.job for target in self._targets})
         every = f"{EVERY_SECONDS}s"
@@ -97,11 +103,17 @@ class Prometheus(Server):
 
 def answers(port: int, path: str) -> bool:
     """Does a server on this machine answer a request with success?"""
+    return fetch(port, path) is not None
+
+
+def fetch(port: int, path: str) -> bytes | None:
+    """What a server on this machine answers; None while it does not, or without success."""
     connection = HTTPConnection(HOST, port, timeout=2)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status == 200
+        response = connection.getresponse()
+        return response.read() if response.status == 200 else None
     except (OSError, HTTPException):
-        return False
+        return None
     finally:
         connection.close()

@@ -10,10 +10,11 @@ import psutil
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-from cli.city.monitoring import RULES, targets
+from cli.city.monitoring import targets
 from cli.servers.mark import end_leftovers
 from cli.servers.ports import HOST, free_port, listening
 from cli.servers.prometheus import MISSING, Prometheus, installed
+from deploy.prometheus.build import DEPLOY, RULES
 from tests.support.waiting import until
 from tests.support.wanted import require
 
@@ -37,7 +38,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[dict[str, int]], Prometheus]]:
     servers: list[Prometheus] = []
 
     def begin(ports: dict[str, int]) -> Prometheus:
-        servers.append(Prometheus(tmp_path, targets(ports), [RULES]))
+        servers.append(Prometheus(tmp_path, targets(ports), [DEPLOY / RULES]))
         servers[-1].start()
         return servers[-1]
 
