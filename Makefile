@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export BROKER ?= tansu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test test-kafka proof-issuance check check-k8s dashboards alerts check-dashboards bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
+.PHONY: help run faults test test-kafka proof-issuance check check-k8s dashboards alerts check-dashboards bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
 
 help: ## list the targets
 	@echo "onecard: the platform behind a city's social security card"
@@ -16,8 +16,15 @@ help: ## list the targets
 	@echo
 	@echo "  BROKER=kafka before run, test or bench takes a real Apache Kafka (needs Java 17 and Maven)"
 
-run: $(VENV)/city.stamp ## bring a small city to life on the screen (FOR=30: thirty seconds, then reconcile and stop)
+run: $(VENV)/city.stamp ## bring a small city to life on the screen (FOR=30: thirty seconds, then reconcile and stop; FAULT=garbage: see `make faults`)
+ifdef FAULT
+	@$(BIN)/onecard city fault $(FAULT) $(if $(CARDS),--cards $(CARDS)) $(if $(RATE),--rate $(RATE))
+else
 	@$(BIN)/onecard city run $(if $(FOR),--for $(FOR)) $(if $(CARDS),--cards $(CARDS)) $(if $(RATE),--rate $(RATE))
+endif
+
+faults: $(VENV)/city.stamp ## list what can be made to go wrong, and the alerts that tell of it (make run FAULT=imbalance,garbage or FAULT=all)
+	@$(BIN)/onecard city faults
 
 # Some tests compute, the others mostly wait: side by side they take little more than either. What measures how quick something
 # is comes last, when the machine is its own.
@@ -134,7 +141,7 @@ lock: $(VENV)/dev.stamp ## choose versions anew: requirements*.txt with hashes
 
 clean: ## stop what a crashed run left and remove everything that was made here
 	@if [ -x $(BIN)/onecard ]; then $(BIN)/onecard city clean; fi
-	rm -rf $(VENV) .venv-deploy .city .kafka .docker build gen *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-deploy .city .city-faults .kafka .docker build gen *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"onecard needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}. Name another one: make PYTHON=/path/to/python3.12 …")'

@@ -9,6 +9,8 @@ from rich.console import Console
 from cli import paths
 from cli.city.city import Plan
 from cli.city.clerks import clerk_table
+from cli.city.faults.run import run_faults
+from cli.city.faults.table import chosen, fault_grid
 from cli.city.foreground import run_kafka
 from cli.city.run import run_city
 from cli.city.state import read_runner, read_state
@@ -17,6 +19,7 @@ from cli.servers.child import ServerFailedError
 from cli.servers.mark import end, end_leftovers
 from cli.servers.postgres import remove_postgres
 from cli.servers.quarters import outside_of
+from deploy.prometheus.alerts import read_alerts
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="A small city on this machine.")
 
@@ -59,6 +62,48 @@ def run(
     except (ServerFailedError, ValueError) as error:
         _fail(str(error))
     raise typer.Exit(status)
+
+
+@app.command()
+def fault(
+    names: Annotated[str, typer.Argument(metavar="NAME[,NAME…]|all", help="which; `onecard city faults` lists them")],
+    cards: Annotated[int, typer.Option(min=1, help="how many cards the city has")] = 2_000,
+    rate: Annotated[float, typer.Option(min=0.1, help="taps a second")] = 50,
+    broker: Annotated[str, typer.Option(envvar="BROKER", help="as of `onecard city run`")] = "tansu",
+) -> None:
+    """Let something go wrong in a city of its own, and see that its alerts reach whom they are for, and end.
+
+    A small city comes to life in which nothing goes wrong by itself, with Prometheus and Alertmanager, whose waiting times go
+    twenty times faster. The fault begins; each alert that deploy/prometheus/alerts.toml names for it must fire and reach the
+    receiver of its severity; the fault is mended; each must be told as over. Faults that do not get in each other's way are
+    run side by side. At the end the city is counted out as by `onecard city run --for`. The exit status is 0 only if all of
+    that holds and nobody was paged for anything else.
+
+    The city is in `.city-faults`, thrown away before the next run; its logs stay until then.
+
+    - `onecard city fault imbalance`
+    - `onecard city fault workers-frozen,garbage`
+    - `onecard city fault all`
+    """
+    if (runner := read_runner(paths.FAULTS)) is not None:
+        _fail(f"a run of faults is under way, process {runner.pid}: Ctrl-C there ends it")
+    try:
+        kind, secured = choose(broker)
+        plan = Plan(cards=cards, rate=rate, workers=2, broker=kind, secured=secured, drill=True)
+        status = run_faults(paths.FAULTS, plan, chosen(names), Console())
+    except (ServerFailedError, ValueError) as error:
+        _fail(str(error))
+    raise typer.Exit(status)
+
+
+@app.command()
+def faults() -> None:
+    """List what can be made to go wrong: what it does, the alerts that it fires, and how long it takes.
+
+    Example: `onecard city faults`, then `onecard city fault garbage`
+    """
+    Console().print(fault_grid(read_alerts()))
+    Console().print("\nonecard city fault NAME[,NAME…], or all; each alert has a page in docs/runbooks", highlight=False)
 
 
 @app.command()
@@ -105,13 +150,14 @@ def clean() -> None:
     """End the city, also a crashed one's leftovers, and remove what it keeps outside of this folder."""
     if read_runner(paths.CITY):
         stop()
-    for folder in (paths.CITY, paths.KAFKA_LIBS.parent):
+    for folder in (paths.CITY, paths.FAULTS, paths.KAFKA_LIBS.parent):
         for name in end_leftovers(folder):
             typer.echo(f"ended {name}")
-    outside = outside_of(paths.CITY)
-    if outside.exists():
-        remove_postgres(paths.CITY)
-        typer.echo(f"removed {outside}")
+    for folder in (paths.CITY, paths.FAULTS):
+        outside = outside_of(folder)
+        if outside.exists():
+            remove_postgres(folder)
+            typer.echo(f"removed {outside}")
 
 
 def _fail(message: str) -> NoReturn:

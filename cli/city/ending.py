@@ -7,7 +7,6 @@ from rich.console import Console
 
 from cli.city.cards import EXAMPLES, compare
 from cli.city.city import City
-from cli.city.metrics import Scrape
 from cli.city.plastic import count
 from cli.city.reconcile import reconcile
 from cli.services import run_card, run_issuance, run_payments
@@ -79,12 +78,14 @@ def _await_outcomes(city: City, console: Console) -> None:
     while taps.alive and time.monotonic() < deadline:
         now = time.monotonic()
         if now - said >= LINE_SECONDS:
-            pending = _pending(city.read_metrics().get("taps"))
+            pending = pending_taps(city)
             awaited = "the last outcomes" if pending is None else f"{pending:,.0f} outcomes"
             console.print(f"no more taps; awaiting {awaited} …", highlight=False)
             said = now
         time.sleep(0.1)
 
 
-def _pending(reading: Scrape | None) -> float | None:
+def pending_taps(city: City) -> float | None:
+    """How many taps wait for their outcome; None while nobody says."""
+    reading = city.read_metrics().get("taps")
     return None if reading is None else reading.get(("onecard_simulation_pending", ()))

@@ -46,6 +46,12 @@ class Processes:
             self._children[child.name] = child
             child.start()
 
+    def forget(self, name: str) -> None:
+        """End one, for good."""
+        with self._lock:
+            child = self._children.pop(name)
+        child.stop()
+
     @property
     def kept(self) -> list[Child]:
         """Those that live as long as the city."""

@@ -33,6 +33,7 @@ class _Ward:
     began: float
     pause: Pause = field(default_factory=Pause)
     again_at: float | None = None
+    held: bool = False
 
 
 class Supervisor:
@@ -56,6 +57,20 @@ class Supervisor:
         with self._lock:
             self._wards.pop(name, None)
 
+    def hold(self, name: str) -> Child:
+        """Do not bring it back, whatever becomes of it, until `let_go`; answers its process."""
+        with self._lock:
+            ward = self._wards[name]
+            ward.held = True
+            return ward.child()
+
+    def let_go(self, name: str) -> None:
+        """Bring it back from now on: at once, when it is dead."""
+        with self._lock:
+            ward = self._wards[name]
+            ward.held = False
+            ward.again_at = None if ward.child().alive else time.monotonic()
+
     def close(self) -> None:
         """Revive nothing from now on."""
         self._closing.set()
@@ -72,6 +87,8 @@ class Supervisor:
                         self._look(name, ward, time.monotonic())
 
     def _look(self, name: str, ward: _Ward, now: float) -> None:
+        if ward.held:
+            return
         if ward.child().alive:
             ward.again_at = None
         elif ward.again_at is None:

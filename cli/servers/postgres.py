@@ -128,24 +128,18 @@ class Postgres(Server):
         command = [str(TOOLS / "pg_isready"), "-q", "-h", HOST, "-p", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
 
+    def session(self, name: str, folder: Path, sql: str) -> Child:
+        """A session of the owner's, not yet begun, that runs statements; the database knows its name."""
+        env = {"PGPASSWORD": self._passwords[_OWNERS], "PGAPPNAME": name}
+        return Child(name, folder, [*self._client(DATABASE), "-c", sql], env=env)
+
+    def _client(self, database: str) -> list[str | Path]:
+        place = ("-h", HOST, "-p", str(self.port), "-U", OWNER, "-d", database)
+        return [TOOLS / "psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", *place]
+
     def _psql(self, database: str, sql: str) -> str:
         done = subprocess.run(
-            [
-                TOOLS / "psql",
-                "-X",
-                "-q",
-                "-At",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-h",
-                HOST,
-                "-p",
-                str(self.port),
-                "-U",
-                OWNER,
-                "-d",
-                database,
-            ],
+            self._client(database),
             input=sql,
             env={**os.environ, "PGPASSWORD": self._passwords[_OWNERS]},
             capture_output=True,

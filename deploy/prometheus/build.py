@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
     """Exit status."""
     parser = argparse.ArgumentParser(prog="python -m deploy.prometheus.build", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing: say what differs")
-    parser.add_argument("--scale", type=float, default=1, help="times up to a quarter of an hour go so many times faster")
+    parser.add_argument("--scale", type=float, default=1, help="times up to an hour go so many times faster")
     parser.add_argument("--receivers", type=Path, default=RECEIVERS, help="folder with the address of each receiver")
     parser.add_argument("--into", type=Path, default=DEPLOY, help="folder to write into")
     asked = parser.parse_args(arguments)

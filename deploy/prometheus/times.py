@@ -5,7 +5,7 @@ from typing import Final
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SPAN: Final = re.compile(r"([1-9][0-9]*)([smhd])")
-LONGEST_SCALED_SECONDS: Final = 900
+LONGEST_SCALED_SECONDS: Final = 3600
 """What takes longer is not waited for by any run of faults: it stays as it is."""
 
 

@@ -68,3 +68,23 @@ def test_what_is_forgotten_may_rest(tmp_path: Path) -> None:
     supervisor.close()
     supervisor.join()
     assert not child.alive
+
+
+def test_what_is_held_stays_dead_until_it_is_let_go(tmp_path: Path) -> None:
+    said: list[str] = []
+    child = Child("worker", tmp_path, SLEEPER)
+    child.start()
+    supervisor = Supervisor(said.append)
+    supervisor.watch("worker", lambda: child, child.start)
+    assert supervisor.hold("worker") is child
+    child.kill()
+    time.sleep(1.5)
+    assert not child.alive
+    supervisor.let_go("worker")
+    eventually(lambda: child.alive, within=1)
+    supervisor.let_go("worker")
+    time.sleep(0.5)
+    supervisor.close()
+    supervisor.join()
+    child.kill()
+    assert said == ["worker was started again"]

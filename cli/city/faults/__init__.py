@@ -1,0 +1,1 @@
+"""Faults on purpose: what they do to a city, and whether their alerts reach people."""
