@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export BROKER ?= tansu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run faults test test-kafka proof-issuance check check-k8s dashboards alerts check-dashboards bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
+.PHONY: help run faults test test-kafka proof-issuance proof-upgrade check check-k8s dashboards alerts check-dashboards bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
 
 help: ## list the targets
 	@echo "onecard: the platform behind a city's social security card"
@@ -29,8 +29,8 @@ faults: $(VENV)/city.stamp ## list what can be made to go wrong, and the alerts 
 # Some tests compute, the others mostly wait: side by side they take little more than either. What measures how quick something
 # is comes last, when the machine is its own.
 COMPUTING := tests/unit $(addprefix tests/integration/,card common issuance payments)
-# What `make check-k8s` and BROKER=kafka-secured are for.
-ELSEWHERE := tests/k8s tests/secured
+# What `make check-k8s`, BROKER=kafka-secured and `make proof-upgrade` are for.
+ELSEWHERE := tests/k8s tests/secured tests/upgrade
 MEASURING := $(addprefix tests/integration/payments/test_,rate_limits.py api_callers.py)
 
 # Two runs of pytest beside each other, with ports of their own: $(1) in a log that is shown when both have ended, $(2) at once.
@@ -53,7 +53,7 @@ endif
 # A whole city, with a broker in Java, needs the machine for itself.
 test-kafka: export BROKER := kafka
 test-kafka: $(VENV)/dev.stamp ## run what meets a broker on a real Apache Kafka (needs Java 17 and Maven)
-	$(call beside,-m broker tests/chaos,-m broker --ignore=tests/chaos --ignore=tests/e2e/test_city.py)
+	$(call beside,-m broker tests/chaos,-m broker --ignore=tests/chaos --ignore=tests/upgrade --ignore=tests/e2e/test_city.py)
 	$(BIN)/pytest -m broker tests/e2e/test_city.py
 
 # What the tests make at every commit, many times over. Of the answers each of fourteen tests takes its share.
@@ -66,6 +66,9 @@ proof-issuance: $(VENV)/dev.stamp ## lives of cards by the thousand, hostile ans
 	ONECARD_CHIP_LIVES=$(LIVES) ONECARD_ISSUE_LIVES=$(LIVES)0 ONECARD_ISSUE_LIVES_ON_POSTGRES=$(LIVES) ONECARD_WHOLE_LIVES=$(LIVES) \
 	ONECARD_PCSC_CARDS=$$((6 + $(LIVES) / 30)) ONECARD_HOSTILE_ANSWERS=$$(($(ANSWERS) / 4)) ONECARD_BLANK_DAYS=$(DAYS) \
 	$(BIN)/pytest --timeout=0 --durations=12 tests/unit/issuance tests/property/test_random_blanks.py tests/integration/issuance
+
+proof-upgrade: $(VENV)/dev.stamp ## one release replaces another under load, a minute side by side, back again, then the contract (FROM=v1.0.0: from that tag to this code)
+	ONECARD_UPGRADE_FROM=$(FROM) ONECARD_UPGRADE_SECONDS=$(or $(SECONDS_TOGETHER),60) ONECARD_UPGRADE_RATE=$(or $(RATE),200) $(BIN)/pytest -q tests/upgrade
 
 check: $(VENV)/dev.stamp ## format, lint, types, import rules, protobuf rules (nothing released may break)
 	$(BIN)/ruff format --check .

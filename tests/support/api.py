@@ -120,8 +120,15 @@ class Front:
 
     def start(self, stop: Stop | None = None, /, **settings: str) -> ApiProcess:
         """Begin another process; `settings` beside the ordinary ones."""
+        process = ApiProcess(f"api-{len(self.processes) + 1}", self.folder, {**self.settings(), **settings})
+        self.processes.append(process)
+        process.start(stop)
+        return process
+
+    def settings(self) -> dict[str, str]:
+        """The environment of a process."""
         ours = self.authority.issue(SERVICE, hosts=["localhost", HOST])
-        environment = {
+        return {
             "ONECARD_DATABASE_URL": self.database.application_url,
             "ONECARD_KAFKA": NOBODY,
             "ONECARD_BATCH_KEY": KEY.key.hex(),
@@ -130,12 +137,7 @@ class Front:
             "ONECARD_TLS_CERTIFICATE": str(ours.certificate),
             "ONECARD_TLS_KEY": str(ours.key),
             "ONECARD_TLS_AUTHORITY": str(self.authority.certificate),
-            **settings,
         }
-        process = ApiProcess(f"api-{len(self.processes) + 1}", self.folder, environment)
-        self.processes.append(process)
-        process.start(stop)
-        return process
 
     async def serve(self) -> None:
         """Wait until all of them take calls."""

@@ -16,6 +16,11 @@ async def make_database(server: Postgres) -> Database:
     return await _copy(server, "onecard")
 
 
+async def empty_database(server: Postgres) -> Database:
+    """A database without a schema."""
+    return await _copy(server, "template0")
+
+
 async def copy_database(database: Database) -> Database:
     """A backup, byte by byte; nobody may be connected."""
     return await _copy(database.server, database.owner_url.rsplit("/", 1)[1])

@@ -73,6 +73,8 @@ class Worker:
 
     module = "tests.support.worker"
     arguments: tuple[str, ...] = ()
+    python = Path(sys.executable)
+    root = paths.ROOT
 
     def __init__(self, name: str, folder: Path, environment: Mapping[str, str]) -> None:
         self.name = name
@@ -84,8 +86,8 @@ class Worker:
     def start(self, stop: Stop | None = None) -> None:
         """Begin a life of this worker, perhaps one that ends at a named point."""
         environment = {**self._environment, "ONECARD_METRICS_PORT": str(self._metrics_port), STOP_AT: str(stop or "")}
-        command = [sys.executable, "-m", self.module, *self.arguments]
-        self._child = Child(self.name, self._folder, command, env=environment, cwd=paths.ROOT)
+        command: list[str | Path] = [self.python, "-m", self.module, *self.arguments]
+        self._child = Child(self.name, self._folder, command, env=environment, cwd=self.root)
         self._child.start()
 
     @property

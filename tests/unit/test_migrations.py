@@ -146,3 +146,9 @@ def test_a_migration_says_which_step_it_is_and_is_sql_alone() -> None:
     assert problem.startswith("it does not say which step it is")
     with pytest.raises(AttributeError, match="add_column"):
         problems(made("step = 'expand'\ndef upgrade():\n    op.add_column('verdict', None)"))
+
+
+def test_the_next_release_of_the_upgrade_test_keeps_the_rules() -> None:
+    made_of_it = [module_of(file) for file in sorted((Path(__file__).parents[1] / "upgrade/next_migrations").glob("*.py"))]
+    assert [step_of(module) for module in made_of_it] == ["expand", "backfill", "contract", "contract"]
+    assert {module.revision: found for module in made_of_it if (found := problems(module))} == {}
