@@ -16,7 +16,7 @@ from cli import paths
 from cli.city.state import ASKED, read_state
 from cli.counter import console
 from cli.doctor.finding import Finding, Health, exit_status
-from cli.doctor.installation import of_city, of_environment
+from cli.doctor.installation import every_instance, of_city, of_environment
 from cli.doctor.looking import look_at
 
 _COLOUR = {Health.WELL: "green", Health.SICK: "red", Health.UNSEEN: "yellow"}
@@ -26,7 +26,9 @@ _RUNBOOKS = paths.ROOT / "docs" / "runbooks"
 def doctor(
     metrics: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=URL", help="a process of another installation, as often as needed"),
+        typer.Option(
+            metavar="NAME=URL", envvar="ONECARD_PROCESSES", help="a process of another installation, as often as needed"
+        ),
     ] = None,
     only_wrong: Annotated[bool, typer.Option("--wrong", help="only what is wrong, or could not be looked at")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
@@ -42,7 +44,7 @@ def doctor(
     if state is not None:
         installation = of_city(state, paths.CITY, os.environ)
     else:
-        named = dict(_pair(one) for one in metrics or ())
+        named = every_instance(dict(_pair(one) for one in metrics or ()))
         installation = of_environment(os.environ, named)
         if not (named or installation.database_url or installation.kafka or installation.apis):
             typer.echo(f"no city runs here: start one with `onecard city run`, or set {ASKED} and its companions", err=True)

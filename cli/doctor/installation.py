@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import AF_INET, SOCK_STREAM, getaddrinfo
+from urllib.parse import urlsplit
 
 from cli import paths
 from cli.city.state import State
@@ -69,3 +71,27 @@ def of_environment(env: Mapping[str, str], metrics: Mapping[str, str]) -> Instal
         certificates=(*named, *folder),
         vaults=vault,
     )
+
+
+def every_instance(named: Mapping[str, str]) -> dict[str, str]:
+    """Addresses by process: a name that leads to several machines is that many processes, each with figures of its own."""
+    found = {}
+    for name, url in named.items():
+        machines = _machines(url)
+        if len(machines) < 2:
+            found[name] = url
+            continue
+        host = urlsplit(url).hostname or ""
+        found |= {f"{name}-{number}": url.replace(host, machine, 1) for number, machine in enumerate(machines, 1)}
+    return found
+
+
+def _machines(url: str) -> list[str]:
+    """None where the name is unknown, and where a certificate is for the name."""
+    asked = urlsplit(url)
+    if asked.scheme != "http" or not asked.hostname:
+        return []
+    try:
+        return sorted({str(at[4][0]) for at in getaddrinfo(asked.hostname, asked.port, AF_INET, SOCK_STREAM)})
+    except OSError:
+        return []

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from cli.doctor import installation
 from cli.doctor.database import Database, judge_database
 from cli.doctor.finding import Finding, Health, exit_status, sick, unseen, well
 from cli.doctor.surroundings import judge_redis, judge_settings, judge_vault
@@ -62,3 +63,25 @@ def test_surroundings_and_status() -> None:
     assert judge_settings({"ONECARD_KAFKA": "kafka.city:9092"}, is_loopback)[0].health is Health.SICK
     assert exit_status([well("a", ""), unseen("b", "")]) == 2
     assert exit_status([unseen("b", ""), sick("a", "", "")]) == 1
+
+
+def test_a_name_that_leads_to_several_machines_is_that_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"payments-streams": ["10.0.0.2", "10.0.0.3", "10.0.0.2"], "card-api": ["10.0.0.9"]}
+
+    def look_up(host: str, port: int, *_: object) -> list[tuple[Any, ...]]:
+        if host not in known:
+            raise OSError
+        return [(2, 1, 6, "", (address, port)) for address in known[host]]
+
+    monkeypatch.setattr(installation, "getaddrinfo", look_up)
+    named = {
+        "payments-streams": "http://payments-streams:9100/metrics",
+        "card": "http://card-api:9100/metrics",
+        "away": "http://away:9100/metrics",
+    }
+    assert installation.every_instance(named) == {
+        "payments-streams-1": "http://10.0.0.2:9100/metrics",
+        "payments-streams-2": "http://10.0.0.3:9100/metrics",
+        "card": "http://card-api:9100/metrics",
+        "away": "http://away:9100/metrics",
+    }
