@@ -24,13 +24,14 @@ RUN mkdir gen \
  && mkdir /tmp/metadata && printf '/srv/onecard\n/srv/onecard/gen\n' > "$site/onecard.pth" \
  && /tools/bin/python -c 'import sys; from setuptools import build_meta as b; b.prepare_metadata_for_build_wheel(sys.argv[1])' /tmp/metadata \
  && mv /tmp/metadata/*.dist-info "$site" \
+ && printf '#!/opt/onecard/bin/python\nfrom cli.operating import app\n\napp()\n' > /opt/onecard/bin/onecard && chmod 755 /opt/onecard/bin/onecard \
  && rm -rf gen/onecard.egg-info proto README.md
 # What is in it, for whoever asks later; other people's tests go; then bytecode that never looks at a time, and one time for everything.
 RUN /tools/bin/cyclonedx-py environment --output-reproducible --of JSON --sv 1.6 -o /opt/onecard/sbom.cdx.json /opt/onecard/bin/python \
  && find /opt/onecard/lib -type d -name tests -prune -exec rm -rf {} + \
  && /opt/onecard/bin/python -m compileall -q -j 1 --invalidation-mode unchecked-hash /opt/onecard/lib /srv/onecard \
  && chmod -R u=rwX,go=rX /opt/onecard /srv/onecard \
- && install -d -m 0700 -o 10001 -g 10001 /var/lib/onecard /var/lib/onecard/{vault,checkpoints,simulation} /run/onecard \
+ && install -d -m 0700 -o 10001 -g 10001 /var/lib/onecard /var/lib/onecard/{vault,checkpoints,simulation} /run/onecard/chips \
  && find /opt/onecard /srv/onecard /var/lib/onecard /run/onecard -exec touch -h -d "@${SOURCE_DATE_EPOCH}" {} +
 
 FROM ${PYTHON}
@@ -43,6 +44,7 @@ RUN rm -rf /usr/local/lib/python3*/site-packages/pip /usr/local/lib/python3*/sit
     /usr/local/bin/pip /usr/local/bin/pip3*
 COPY --from=build /opt/onecard /opt/onecard
 COPY --from=build /srv/onecard /srv/onecard
+# What lies in a folder keeps its owner here, the folder itself does not: volumes are laid on those within.
 COPY --from=build /var/lib/onecard /var/lib/onecard
 COPY --from=build /run/onecard /run/onecard
 ENV PATH=/opt/onecard/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp

@@ -15,6 +15,7 @@ import msgspec
 
 from cli.authority import Authority
 from cli.city.certificates import Certificates, Registered
+from cli.servers.secured_kafka import ADMINISTRATOR, BROKER, OF_ONE_MACHINE
 from simulation.city import MERCHANTS
 
 DRAWN: Final = {
@@ -35,27 +36,41 @@ DRAWN: Final = {
     "grafana": 12,
 }
 """Bytes of each secret."""
-HOSTS: Final = {"payments": "payments-api", "card": "card-api", "issuance": "issuance-api"}
-"""What the containers call each other."""
+READ_FROM_FILES: Final = ("postgres", "grafana")
+"""Whose containers read their password from a file: it is not among what an engine tells of a container."""
+APIS: Final = ("payments", "card", "issuance")
+HOSTS: Final = {**{service: f"{service}-api" for service in APIS}, BROKER: "kafka"}
+"""What the containers call those that others ask."""
+OF_KAFKA: Final = (BROKER, ADMINISTRATOR, *OF_ONE_MACHINE)
+"""Who has a certificate for Kafka."""
+OPERATORS: Final = ("operator-1", "operator-2")
+"""People who look after it: what one asks, the other approves."""
 
 
 def prepare(folder: Path) -> None:
     """Fill the folder, which none but its owner may enter: what lies in it for containers may be read by any user there."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, variables in settings(_keep(folder / "secrets.json")).items():
+    drawn = _keep(folder / "secrets.json")
+    for name, variables in settings(drawn).items():
         text = "".join(f"{variable}={value}\n" for variable, value in variables.items())
         _write(folder / f"{name}.env", text.encode())
+    for reader in READ_FROM_FILES:
+        (folder / reader).mkdir(exist_ok=True)
+        _write(folder / reader / "password", drawn[reader].encode())
     authority = Authority(folder / "authority")
-    for service, host in HOSTS.items():
-        issued = authority.issue(f"onecard://service/{service}", hosts=(host, "localhost", "127.0.0.1"))
-        shown = folder / "tls" / service
-        shown.mkdir(parents=True, exist_ok=True)
-        for file, name in ((issued.key, "tls.key"), (issued.certificate, "tls.crt"), (authority.certificate, "authority.crt")):
-            shutil.copyfile(file, shown / name)
+    for service in APIS:
+        _show(folder / "tls" / service, authority, service)
+    for user in OF_KAFKA:
+        _show(folder / "kafka" / user, authority, user)
+    broker = folder / "kafka" / BROKER
+    # In one file, as Kafka wants it.
+    _write(broker / "keystore.pem", (broker / "tls.key").read_bytes() + (broker / "tls.crt").read_bytes())
+    for operator in OPERATORS:
+        _show(folder / "operators", authority, operator, f"service+{operator}")
     terminals = Certificates(folder)
     terminals.hand_out(Registered(merchant.merchant_id, merchant.scene.value, merchant.terminals) for merchant in MERCHANTS)
-    for shared in (folder / "tls", terminals.folder):
-        _let_read(shared)
+    for shared in (*READ_FROM_FILES, "tls", "kafka", "operators", terminals.folder.name):
+        _let_read(folder / shared)
 
 
 def settings(drawn: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -65,7 +80,6 @@ def settings(drawn: Mapping[str, str]) -> dict[str, dict[str, str]]:
         return f"postgresql+asyncpg://{role}:{drawn[secret]}@postgres:5432/onecard"
 
     return {
-        "postgres": {"POSTGRES_PASSWORD": drawn["postgres"]},
         "roles": {
             "PGPASSWORD": drawn["postgres"],
             **{
@@ -92,8 +106,17 @@ def settings(drawn: Mapping[str, str]) -> dict[str, dict[str, str]]:
             f"{vault}-administrator": {"ONECARD_VAULT_SO_PIN": drawn[f"{vault}-administrator"]}
             for vault in ("payments", "card", "issuance", "chips")
         },
-        "grafana": {"GF_SECURITY_ADMIN_PASSWORD": drawn["grafana"]},
     }
+
+
+def _show(folder: Path, authority: Authority, service: str, name: str = "tls") -> None:
+    """Key first: whoever reads meanwhile finds no pair, and goes on with the one before."""
+    hosts = (HOSTS[service], "localhost", "127.0.0.1") if service in HOSTS else ()
+    issued = authority.issue(f"onecard://service/{service}", hosts=hosts)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(issued.key, folder / f"{name}.key")
+    shutil.copyfile(issued.certificate, folder / f"{name}.crt")
+    shutil.copyfile(authority.certificate, folder / "authority.crt")
 
 
 def _keep(file: Path) -> dict[str, str]:

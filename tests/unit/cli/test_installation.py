@@ -26,6 +26,14 @@ def test_there_is_a_file_for_every_container_that_reads_one_and_no_other(folder:
     assert {file.stem for file in folder.glob("*.env")} == read_there
 
 
+def test_whoever_can_read_its_password_from_a_file_does(folder: Path) -> None:
+    for reader, variable in (("postgres", "POSTGRES_PASSWORD"), ("grafana", "GF_SECURITY_ADMIN_PASSWORD")):
+        assert f".compose}}/{reader}:/secrets:ro" in COMPOSE
+        assert re.search(rf"^      {variable}_{{1,2}}FILE: /secrets/password$", COMPOSE, re.MULTILINE)
+        assert (folder / reader / "password").read_text() == json.loads((folder / "secrets.json").read_text())[reader]
+        assert not re.search(rf"\b{variable}[:=]", COMPOSE)
+
+
 def test_every_service_is_known_by_the_name_under_which_others_ask_for_it(folder: Path) -> None:
     for service in re.findall(r"\.compose\}/tls/([a-z]+):", COMPOSE):
         shown = read(folder / "tls" / service / "tls.crt")
@@ -34,10 +42,32 @@ def test_every_service_is_known_by_the_name_under_which_others_ask_for_it(folder
         assert re.search(rf"^  {service}-api:$", COMPOSE, re.MULTILINE)
 
 
+def test_every_user_of_kafka_has_a_certificate_and_the_administrator_s_is_shown_to_two_jobs_alone(folder: Path) -> None:
+    mounted = re.findall(r"\.compose\}/kafka/([a-z-]+):", COMPOSE)
+    assert set(mounted) == {file.parent.name for file in folder.glob("kafka/*/tls.crt")}
+    for user in mounted:
+        assert read(folder / "kafka" / user / "tls.crt").subject == f"onecard://service/{user}"
+    shown = re.findall(r"^  (\S+):\n(?:(?!^  \S).*\n)*?    volumes: [&*]kafka-admin", COMPOSE, re.MULTILINE)
+    assert shown == ["topics", "simulation-rights"]
+    assert COMPOSE.count("kafka-admin:") == 1
+
+
+def test_the_broker_finds_its_key_and_certificate_in_one_file(folder: Path) -> None:
+    broker = folder / "kafka" / "kafka-broker"
+    assert (broker / "keystore.pem").read_bytes() == (broker / "tls.key").read_bytes() + (broker / "tls.crt").read_bytes()
+    assert "kafka" in read(broker / "tls.crt").hosts
+
+
+def test_nobody_taps_with_the_certificate_of_an_operator(folder: Path) -> None:
+    assert {file.stem for file in folder.glob("operators/*.crt")} == {"service+operator-1", "service+operator-2", "authority"}
+    assert not list((folder / "certificates").glob("service+*"))
+
+
 def test_nobody_but_the_owner_enters_and_containers_read_what_is_theirs(folder: Path) -> None:
     assert S_IMODE(folder.stat().st_mode) == 0o700
     assert {S_IMODE(file.stat().st_mode) for file in folder.glob("*.env")} == {0o600}
     assert {S_IMODE(file.stat().st_mode) for file in (folder / "tls").rglob("*") if file.is_file()} == {0o644}
+    assert {S_IMODE(file.stat().st_mode) for file in (folder / "kafka").rglob("*") if file.is_file()} == {0o644}
     assert S_IMODE((folder / "authority").stat().st_mode) == 0o700
 
 
@@ -49,7 +79,7 @@ def test_a_second_time_changes_nothing(folder: Path) -> None:
 
 def test_no_two_secrets_are_the_same_and_each_is_told_to_somebody(folder: Path) -> None:
     drawn = list(json.loads((folder / "secrets.json").read_text()).values())
-    told = "".join(file.read_text() for file in folder.glob("*.env"))
+    told = "".join(file.read_text() for file in (*folder.glob("*.env"), *folder.glob("*/password")))
     assert len(set(drawn)) == len(drawn)
     assert all(secret in told for secret in drawn)
 
