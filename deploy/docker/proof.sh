@@ -193,7 +193,10 @@ docker exec -i "$(container issuance-api)" python - <deploy/docker/refused.py ||
 step "Kafka refuses who shows no certificate, and a service what it has no right to"
 
 operator() { "${compose[@]}" --profile operator run --rm -T operator "$@"; }
-operator onecard doctor >"$work/doctor" 2>&1 || { grep -v '^✓' "$work/doctor"; fail "the doctor is not content"; }
+# The simulated city sends records that are wrong on purpose: of dead letters it rightly tells, and of nothing else.
+operator onecard doctor >"$work/doctor" 2>&1 || true
+grep -q -E '^[0-9]+ things in .* 0 could not be looked at$' "$work/doctor" && ! grep '^✗' "$work/doctor" | grep -v '^✗ dead letters:' ||
+  { grep -v '^✓' "$work/doctor"; fail "the doctor is not content"; }
 step "the doctor: $(tail -1 "$work/doctor")"
 operator onecard deadletters list >"$work/deadletters" 2>&1 || { tail -5 "$work/deadletters"; fail "onecard deadletters list"; }
 step "an operator's dead letters: $(tail -1 "$work/deadletters")"
