@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export BROKER ?= tansu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run faults test test-kafka proof-issuance proof-upgrade check check-k8s dashboards alerts check-dashboards bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
+.PHONY: help run faults test test-kafka proof-issuance proof-upgrade check check-k8s prove-k8s dashboards alerts check-dashboards bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
 
 help: ## list the targets
 	@echo "onecard: the platform behind a city's social security card"
@@ -124,6 +124,9 @@ check-k8s: $(VENV)/dev.stamp .venv-deploy/stamp ## render the manifests of deplo
 	$(DEPLOY)/checkov --config-file deploy/k8s/checks/checkov.yaml --skip-download --quiet --compact --framework kubernetes $(addprefix -f ,$(RENDERED))
 	ONECARD_K8S_RENDERED=build/k8s $(BIN)/pytest -q tests/k8s
 
+prove-k8s: .venv-deploy/stamp .k8s/kube-apiserver ## apply deploy/k8s to a real API server, which is built at first (Go, etcd); operators are played
+	$(DEPLOY)/python deploy/k8s/proof/prove.py .k8s/kube-apiserver .k8s/proof $(OVERLAYS)
+
 proto: gen/stamp ## build the Python code of proto/
 
 release-proto: $(VENV)/dev.stamp ## take proto/ as released: from then on the checks refuse to break it
@@ -144,7 +147,7 @@ lock: $(VENV)/dev.stamp ## choose versions anew: requirements*.txt with hashes
 
 clean: ## stop what a crashed run left and remove everything that was made here
 	@if [ -x $(BIN)/onecard ]; then $(BIN)/onecard city clean; fi
-	rm -rf $(VENV) .venv-deploy .city .city-faults .kafka .docker build gen *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-deploy .city .city-faults .kafka .docker .k8s build gen *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"onecard needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}. Name another one: make PYTHON=/path/to/python3.12 …")'
@@ -175,6 +178,14 @@ $(VENV)/devices.stamp: requirements-devices.txt $(VENV)/city.stamp
 	@echo "installing what the manifests are checked with …"
 	@$(PYTHON) -m venv .venv-deploy
 	@$(BIN)/uv pip sync -q --python $(DEPLOY)/python --require-hashes deploy/k8s/requirements.txt
+	@touch $@
+
+API_SERVER := deploy/k8s/proof/server
+.k8s/kube-apiserver: $(API_SERVER)/go.mod $(API_SERVER)/go.sum
+	@echo "building the API server of Kubernetes; it takes some minutes, once …"
+	@mkdir -p $(@D)
+	@cd $(API_SERVER) && go build -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes)" \
+	  -o $(CURDIR)/$@ k8s.io/kubernetes/cmd/kube-apiserver
 	@touch $@
 
 gen/stamp: $(shell find proto -name '*.proto') $(VENV)/requirements-city.stamp

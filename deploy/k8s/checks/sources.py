@@ -41,31 +41,6 @@ def custom_kinds() -> Kinds:
     return json.loads(kept.read_text())  # type: ignore[no-any-return]
 
 
-def definitions() -> Iterator[dict[str, Any]]:
-    """Each kind as a CustomResourceDefinition that a server takes."""
-    groups: dict[tuple[str, str], list[tuple[str, dict[str, Any]]]] = {}
-    for name, schema in custom_kinds().items():
-        api, kind = name.split()
-        group, version = api.split("/")
-        groups.setdefault((group, kind), []).append((version, schema))
-    for (group, kind), versions in groups.items():
-        plural = kind.lower() + "s"
-        yield {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{plural}.{group}", "annotations": {"api-approved.kubernetes.io": "unapproved, for checks"}},
-            "spec": {
-                "group": group,
-                "scope": "Namespaced",
-                "names": {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()},
-                "versions": [
-                    {"name": version, "served": True, "storage": place == 0, "schema": {"openAPIV3Schema": schema}}
-                    for place, (version, schema) in enumerate(versions)
-                ],
-            },
-        }
-
-
 def _kinds_of(definition: dict[str, Any]) -> Kinds:
     spec = definition["spec"]
     return {
