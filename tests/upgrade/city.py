@@ -173,8 +173,8 @@ class City:
         verified = await self._sealed()
         await self._payments_once()
         assert await self.road.count("verdict") == report.emitted
-        # That each tap was told its verdict the report has compared. This tells by whom, of what a reader of a busy broker got.
-        outcomes = await asyncio.to_thread(self._outcomes)
+        # That each tap was told its verdict the report has compared. This tells by whom.
+        outcomes = await self._outcomes(report.emitted)
         return Counted(report.emitted, outcomes, len(self.tills.receipts), verified)
 
     async def _sealed(self) -> Verified:
@@ -193,17 +193,29 @@ class City:
         told = {id_: (one.approved, one.amount_fen, one.place) for id_, one in self.tills.receipts.items()}
         assert stored == told
 
-    def _outcomes(self) -> dict[tuple[str, int], str]:
+    async def _outcomes(self, taps: int) -> dict[tuple[str, str, int], str]:
+        """Of each tap who told it first; a reader of a busy broker may believe too soon that it has come to the end."""
+        told: dict[tuple[str, str, int], str] = {}
+
+        async def complete() -> bool:
+            nonlocal told
+            told = await asyncio.to_thread(self._told)
+            return len(told) == taps
+
+        await until("every outcome is in the topic", complete, 120)
+        return told
+
+    def _told(self) -> dict[tuple[str, str, int], str]:
         """Of each tap the release that said it first, by a field that ours does not know. However often it was said, it was the same."""
-        said: dict[tuple[str, int], tuple[bytes, str]] = {}
+        said: dict[tuple[str, str, int], tuple[bytes, str]] = {}
         for _, _, value in read_topics(self.road.broker.bootstrap, (topics.OUTCOMES,)):
             outcome = Outcome.FromString(value)
-            if not outcome.identity.terminal_sequence:
+            if not outcome.identity.terminal_sequence or outcome.revision:
                 continue
             unknown: Any = UnknownFieldSet(outcome)
             by = "".join(one.data.decode() for one in unknown if one.field_number == DECIDED_BY)
             outcome.DiscardUnknownFields()
-            key = outcome.identity.terminal_id, outcome.identity.terminal_sequence
+            key = outcome.identity.merchant_id, outcome.identity.terminal_id, outcome.identity.terminal_sequence
             first = said.setdefault(key, (outcome.SerializeToString(), by))
             assert first[0] == outcome.SerializeToString(), f"two outcomes of {key}"
         return {key: by for key, (_, by) in said.items()}
@@ -218,7 +230,7 @@ class Counted:
     """What was shown."""
 
     taps: int
-    outcomes: dict[tuple[str, int], str]
+    outcomes: dict[tuple[str, str, int], str]
     payments: int
     verified: Verified
 

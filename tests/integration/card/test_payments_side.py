@@ -147,7 +147,8 @@ async def test_a_guardian_sets_limits_and_the_childs_next_ride_is_refused(both: 
     word = GuardiansWord(made.holder or 0, SpendingLimits(day_fen=300), verified=True, guardian=papers)
     said = await transact(
         both.registry.engine,
-        lambda driver: set_spending_limits(driver, both.registry.sealing, word, CLERK, now_ms()),
+        # Not within the millisecond of the ride before.
+        lambda driver: set_spending_limits(driver, both.registry.sealing, word, CLERK, began + 1),
     )
     assert said.refusal is None
     await both.deliver()
