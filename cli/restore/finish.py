@@ -155,6 +155,8 @@ def finish(
     """
     look, undone = [], False
     moment = moment_of(owner_url)
+    if moment:
+        lists.mkdir(parents=True, exist_ok=True)
     for step in (*(_steps_back(moment, lists) if moment else ()), *STEPS):
         if step.service not in services:
             continue
@@ -165,7 +167,7 @@ def finish(
             undone = undone or not step.proof
             look.append(Look(f"{NOT_SO}{step.what}", step.when_it_fails))
     look += _forget_what_was_shared(settings["payments"].get("ONECARD_REDIS", ""), say)
-    look += _given_up(moment, lists) if moment else ()
+    look += _given_up(moment, lists, services) if moment else ()
     look += _named(owner_url)
     if not undone:
         ask(owner_url, _FINISH)
@@ -186,12 +188,15 @@ def _forget_what_was_shared(redis: str, say: Callable[[str], None]) -> Iterator[
         say("✓ Redis has forgotten what it held: codes that were shown and not spent pay no more")
 
 
-def _given_up(moment: str, lists: Path) -> Iterator[Look]:
+def _given_up(moment: str, lists: Path, services: frozenset[str]) -> Iterator[Look]:
     yield Look(
         "the workers and what was answered since",
         f"when taps run again: `onecard restore compare --since {moment}`, until nothing waits; settle what it names",
     )
-    yield Look("cards that were made, used or changed since", f"{lists / 'cards.txt'}, a card a line; by what it says above")
+    if "card" in services:
+        yield Look(
+            "cards that were made, used or changed since", f"{lists / 'cards.txt'}, a card a line; by what it says above"
+        )
     yield Look(
         "what the office did since",
         "merchants, terminals, tariffs, staff, rights, epochs of keys, payouts and withholdings: do it again by its own papers",

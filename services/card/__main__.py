@@ -231,7 +231,7 @@ def go_back(
     from services.card.adapters.audit import BOOK  # noqa: PLC0415
     from services.card.adapters.city_settings import read_city_settings  # noqa: PLC0415
     from services.card.config import settings_file  # noqa: PLC0415
-    from services.card.handlers.reapply_states import Reapplied, reapply_states  # noqa: PLC0415
+    from services.card.handlers.reapply_states import Cause, Reapplied, reapply_states  # noqa: PLC0415
     from services.common.announce import Announcer  # noqa: PLC0415
     from services.common.audit.go_back import go_back as give_up  # noqa: PLC0415
     from services.common.audit.published import read_published  # noqa: PLC0415
@@ -244,13 +244,20 @@ def go_back(
     rules, vault = read_city_settings(settings_file(os.environ)).life, _vault()
     reapplied: list[Reapplied] = []
 
+    def named(cause: Cause, card: str) -> None:
+        """What was done by a run that was cut off is named by that run alone, so the list only grows."""
+        if list_to:
+            with open(os.open(list_to, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as lines:
+                lines.write(f"{cause.name} {card}\n")
+
     async def work(engine: AsyncEngine) -> None:
         kept, given_up = await give_up(engine, BOOK, vault, read_published(kafka, BOOK.service, security), to)
         out.print(f"seals {kept + 1} to {given_up} of the audit are given up" if given_up > kept else "no seal is given up")
         announcer = Announcer(kafka, security)
         await announcer.start()
         try:
-            reapplied.append(await reapply_states(engine, announcer, rules, read_topic(kafka, CARD_EVENTS, security), to))
+            published = read_topic(kafka, CARD_EVENTS, security)
+            reapplied.append(await reapply_states(engine, announcer, rules, published, to, named))
         finally:
             await announcer.stop()
 
@@ -261,9 +268,6 @@ def go_back(
         out.print(f"{len(cards):,} cards were {cause.value}")
     if done.strangers:
         out.print(f"{done.strangers:,} cards of others were published before the moment: nothing is done about them")
-    if list_to:
-        with open(os.open(list_to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as lines:
-            lines.writelines(f"{cause.name} {card}\n" for cause, cards in done.cards.items() for card in cards)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """What was published of cards since the moment that the registry went back to: what bars one is done again, the rest named."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
@@ -43,6 +43,7 @@ class Cause(Enum):
 class Reapplied:
     """What became of it."""
 
+    named: Callable[[Cause, str], None]
     barred: int = 0
     """Cards that are lost, locked or cancelled again."""
     cards: dict[Cause, list[str]] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Reapplied:
 
     def name(self, cause: Cause, card_identifier: str) -> None:
         """One more for a person."""
+        self.named(cause, card_identifier)
         self.cards.setdefault(cause, []).append(card_identifier)
 
 
@@ -65,20 +67,25 @@ class _Published(NamedTuple):
 
 
 async def reapply_states(
-    engine: AsyncEngine, announcer: Announcer, rules: LifeRules, published: Iterable[bytes], to_ms: int
+    engine: AsyncEngine,
+    announcer: Announcer,
+    rules: LifeRules,
+    published: Iterable[bytes],
+    to_ms: int,
+    named: Callable[[Cause, str], None] = lambda *_: None,
 ) -> Reapplied:
     """As the owner, before anybody is served, and before the cards are announced anew. It may be cut off and run again.
 
-    `published`: the values of `card.events`.
+    `published`: the values of `card.events`. `named` is told of each card for a person before anything is done.
     """
-    done = Reapplied()
+    done = Reapplied(named)
     news, highest = await _newer(engine, published)
     for one in news:
         if one.card:
             await _again(engine, rules, one, done)
         elif one.state.status_periods and one.state.status_periods[0].valid_from_ms > to_ms:
-            await announcer.send(CARD_EVENTS, [_ended(one.state, highest + 1)])
             done.name(Cause.MADE_SINCE, one.state.card_identifier)
+            await announcer.send(CARD_EVENTS, [_ended(one.state, highest + 1)])
         else:
             done.strangers += 1
 
@@ -126,19 +133,17 @@ async def _again(engine: AsyncEngine, rules: LifeRules, one: _Published, done: R
     # The official codes are the message's numbers less one.
     published, since_ms = SocialStatus(period.status - 1), period.valid_from_ms
 
-    async def act(driver: "asyncpg.Connection[Any]") -> tuple[SocialStatus, bool]:
+    async def act(driver: "asyncpg.Connection[Any]") -> bool:
         card = await lock_card(driver, one.card)
         assert card is not None, "cards are never taken away"
         after = barred_again(rules, card, published, since_ms)
+        if after is None or published is SocialStatus.CANCELLED:
+            done.name(_cause(card.social, published, barred=after is not None), one.state.card_identifier)
         if after is not None:
             await store_card(driver, after, BARRED_BY[published], Party.SYSTEM, OPERATOR, min(since_ms, clock()))
-        return card.social, after is not None
+        return after is not None
 
-    before, barred = await transact(engine, act)
-    done.barred += barred
-    if barred and published is not SocialStatus.CANCELLED:
-        return
-    done.name(_cause(before, published, barred=barred), one.state.card_identifier)
+    done.barred += await transact(engine, act)
 
 
 def _cause(before: SocialStatus, published: SocialStatus, *, barred: bool) -> Cause:
