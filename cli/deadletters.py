@@ -75,7 +75,7 @@ def list_letters(
     cause: CauseOption = None,
     topic: Annotated[str, typer.Option(help="such as transactions.bus")] = "",
     merchant: Annotated[str, typer.Option(help="whose; as the record names it")] = "",
-    older_than: Annotated[float, typer.Option(metavar="AGE", parser=parse_age, help="90m, 12h or 3d")] = 0.0,
+    older_than: Annotated[float | None, typer.Option(metavar="AGE", parser=parse_age, help="90m, 12h or 3d")] = None,
     ended: Annotated[bool, typer.Option("--ended", help="those that have ended, in place of those that lie open")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="records on a page")] = 20,
     page: Annotated[str, typer.Option(metavar="TOKEN", help="the page that an earlier answer named")] = "",
