@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from cli.city.notices import Board, Receivers
 from cli.city.steps import Steps
 from cli.city.supervisor import Supervisor
@@ -13,7 +11,7 @@ from cli.servers import alertmanager, prometheus
 from cli.servers.alertmanager import Alertmanager
 from cli.servers.ports import HOST, free_port
 from cli.servers.prometheus import Prometheus, Target
-from cli.servers.server import Server
+from cli.servers.server import Server, write_settings
 from deploy.prometheus.alertmanager import alertmanager_of
 from deploy.prometheus.alerts import Table, read_alerts
 from deploy.prometheus.rules import rules_of
@@ -84,7 +82,7 @@ class Monitoring:
             self._steps.say(sentence)
         if not self._prometheus:
             return
-        _write(self._rules, rules_of(self._table, self._scale))
+        write_settings(self._rules, rules_of(self._table, self._scale))
         if self._alertmanager:
             self._receivers.start()
         for server in self._servers:
@@ -120,9 +118,3 @@ class Monitoring:
         names = sorted({severity.receiver for severity in self._table.severities.values()})
         folder = self._receivers.addresses(self._folder / "alertmanager" / "receivers", names)
         return alertmanager_of(self._table, folder, self._scale)
-
-
-def _write(file: Path, content: Mapping[str, Any]) -> None:
-    """As JSON, which is YAML, too."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2))

@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from cli.servers.child import Child
 from cli.servers.ports import HOST
 from cli.servers.prometheus import answers
-from cli.servers.server import Server
+from cli.servers.server import Server, write_settings
 
 PROGRAMS = ("prometheus-alertmanager", "alertmanager")
 """Debian's name, and everybody else's."""
@@ -41,9 +39,7 @@ class Alertmanager(Server):
     def start(self) -> None:
         """Start and wait until it answers; raises ServerFailedError with the log's end."""
         home = self.folder / "alertmanager"
-        home.mkdir(parents=True, exist_ok=True)
-        settings = home / "alertmanager.yml"
-        settings.write_bytes(msgspec.json.format(msgspec.json.encode(self._settings), indent=2))  # which is YAML, too
+        settings = write_settings(home / "alertmanager.yml", self._settings)
         options = {
             "config.file": settings.absolute(),
             "storage.path": (home / "data").absolute(),

@@ -11,7 +11,7 @@ import msgspec
 
 from cli.servers.child import Child
 from cli.servers.ports import HOST
-from cli.servers.server import Server
+from cli.servers.server import Server, write_settings
 
 PROGRAM = "prometheus"
 MISSING = "no Prometheus here: install it (Debian: apt-get install prometheus), and the city starts it"
@@ -62,9 +62,7 @@ class Prometheus(Server):
     def start(self) -> None:
         """Start and wait until it answers; raises ServerFailedError with the log's end."""
         home = self.folder / "prometheus"
-        home.mkdir(parents=True, exist_ok=True)
-        settings = home / "prometheus.yml"
-        settings.write_bytes(msgspec.json.format(msgspec.json.encode(self._settings()), indent=2))  # which is YAML, too
+        settings = write_settings(home / "prometheus.yml", self._settings())
         options = {
             "config.file": settings.absolute(),
             "storage.tsdb.path": (home / "data").absolute(),

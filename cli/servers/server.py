@@ -1,8 +1,11 @@
 """What every server has in common: a child process on one port of loopback, that can be ended in more than one way."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import msgspec
 
 from cli.servers.child import Child
 from cli.servers.ports import free_port
@@ -44,3 +47,10 @@ class Server(ABC):
         """SIGKILL the server and every one of its processes."""
         if self._child:
             self._child.kill()
+
+
+def write_settings(file: Path, settings: Mapping[str, Any]) -> Path:
+    """A file of settings as JSON, which is YAML, too; answers it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2))
+    return file

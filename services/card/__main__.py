@@ -25,6 +25,7 @@ from services.common.clock import read_moment
 from services.common.database import make_engine
 from services.common.environment import ConfigError, required
 from services.common.errors import DomainError
+from services.common.gone_back import PASSED_OVER
 from services.common.kafka_security import KafkaSecurity
 from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.software import SoftwareVault, open_token
@@ -202,7 +203,7 @@ def retire_index(version: Annotated[int, typer.Argument(help="the version that i
 def after_restore(
     pass_over: Annotated[
         int, typer.Option(min=1, help="how many numbers of each kind are passed over: more than were drawn since the backup")
-    ] = 1_000_000,
+    ] = PASSED_OVER,
 ) -> None:
     """In a database that was restored: draw no number again, and announce every card anew, in another epoch.
 
@@ -212,7 +213,7 @@ def after_restore(
 
     owner = required(os.environ, "ONECARD_OWNER_DATABASE_URL", "the database's owner")
     with _progress("announcing cards anew") as progress:
-        work = partial(restored, pass_over=pass_over, progress=progress)
+        work = partial(restored, passed_over=pass_over, progress=progress)
         done = asyncio.run(_with_engine(owner, work, patient=True))
     out.print(f"{done.cards:,} cards are announced anew, in epoch {done.epoch}; next: reapply-deletions")
 

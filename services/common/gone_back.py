@@ -14,6 +14,9 @@ from services.common.clock import instant, milliseconds
 
 _READ: Final = "select after_seal, up_to_seal, to_time, key_version, mac from {schema}.gone_back order by after_seal"
 _PASSED: Final = "select coalesce(max(up_to_seal), 0) from {schema}.gone_back"
+_SKIP: Final = "select setval($1::text::regclass, greatest(nextval($1::text::regclass), $2) + $3)"
+PASSED_OVER: Final = 1_000_000
+"""Numbers of each kind: more than are drawn between the last backup, or checkpoint, and the loss."""
 _NOTE: Final = """
 insert into {schema}.gone_back (after_seal, up_to_seal, to_time, key_version, mac) values ($1, $2, $3, $4, $5)
 on conflict (after_seal) do update set up_to_seal = excluded.up_to_seal, to_time = excluded.to_time, at = now(),
@@ -55,6 +58,11 @@ async def next_seal(driver: "asyncpg.Connection[Any]", schema: str, newest: int)
     """The number of the seal that is made behind the newest one."""
     passed: int = await driver.fetchval(_PASSED.format(schema=schema))
     return max(newest, passed) + 1
+
+
+async def pass_over(owner: "asyncpg.Connection[Any]", sequence: str, count: int, behind: int = 0) -> None:
+    """So many numbers of a sequence are never drawn, counted from its own or from one that was published, as its owner."""
+    await owner.execute(_SKIP, sequence, behind, count)
 
 
 def follower(times: Iterable[GoneBack], seal: int) -> int:

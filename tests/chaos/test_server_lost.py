@@ -86,6 +86,12 @@ class Installation:
     async def streams(self) -> bool:
         return await asyncio.to_thread(self.server.scalar, STREAMING) == "1"
 
+    async def is_backed_up(self) -> None:
+        """Under load; from then on commits wait for the second place."""
+        await self.road.posted(batches=10)
+        await asyncio.to_thread(take, self.backups, self.server.url_of("backup"), {})
+        have_commits_wait(self.server.owner_url)
+
     def lose_the_server(self) -> None:
         self.server.kill()
         shutil.rmtree(self.server.data)
@@ -149,11 +155,9 @@ async def test_with_the_server_and_its_disk_nothing_that_was_answered_is_lost(in
         with installation.received():
             await until("the log is received", installation.streams)
             async with before.on():
-                await road.posted(batches=10)
-                await asyncio.to_thread(take, folder, installation.server.url_of("backup"), {})
-                have_commits_wait(installation.server.owner_url)
-                batches, answered = await road.count("batch"), before.answered
-                await until("taps and payments go on", lambda: before.answered > answered + 100)
+                await installation.is_backed_up()
+                batches = await road.count("batch")
+                await _goes_on(before)
                 await until("taps are posted", partial(_more, road, batches + 20))
                 with pytest.raises(BackupError, match="a database answers"):
                     place(folder, find_backup(folder), folder / "data", folder / "files", installation.server.owner_url)
@@ -163,7 +167,7 @@ async def test_with_the_server_and_its_disk_nothing_that_was_answered_is_lost(in
         assert [look for look in looks if look.cause.startswith(NOT_SO)] == [], installation.said
         await installation.runs()
         async with after.on():
-            await until("payments go on", lambda: after.answered > 100)
+            await _goes_on(after)
     await road.terminals.answered()
     await road.acknowledged()
     await road.exactly()
@@ -184,16 +188,13 @@ async def test_back_to_a_moment_every_answer_since_is_in_the_ledger_or_is_named(
         with installation.received():
             await until("the log is received", installation.streams)
             async with before.on():
-                await road.posted(batches=10)
-                await asyncio.to_thread(take, folder, installation.server.url_of("backup"), {})
-                have_commits_wait(installation.server.owner_url)
-                answered = before.answered
-                await until("payments go on", lambda: before.answered > answered + 100)
+                await installation.is_backed_up()
+                await _goes_on(before)
             await asyncio.sleep(1)
             moment = datetime.now(UTC)
             await asyncio.sleep(1)
             async with since.on():
-                await until("payments go on behind the moment", lambda: since.answered > 100)
+                await _goes_on(since)
             await until("what was answered is published", partial(_outcomes_left, road))
             sealed = await road.count("seal")
             installation.lose_the_server()
@@ -204,7 +205,7 @@ async def test_back_to_a_moment_every_answer_since_is_in_the_ledger_or_is_named(
         assert await road.count("gone_back") == 1
         await installation.runs()
         async with after.on():
-            await until("payments go on", lambda: after.answered > 100)
+            await _goes_on(after)
     await road.terminals.answered()
     await road.acknowledged()
     books = await check_books(road.engine)
@@ -222,6 +223,11 @@ async def test_back_to_a_moment_every_answer_since_is_in_the_ledger_or_is_named(
     assert approved <= gone <= {asked.request_id for asked in since.asked}
     # Of two taps of a card a moment apart the one may have been accepted before, and the other one now.
     assert {one["difference"] for one in named} <= {"PAYMENT_GONE", "REFUSED_NOW", "POSTED_NOW", "OTHER_AMOUNT"}
+
+
+async def _goes_on(rush: Rush) -> None:
+    answered = rush.answered
+    await until("payments go on", lambda: rush.answered > answered + 100)
 
 
 async def _outcomes_left(road: Road) -> bool:

@@ -53,8 +53,8 @@ def run_faults(folder: Path, plan: Plan, faults: Sequence[Fault], console: Conso
                 city.start()
             city.supervise(say)
             city.monitoring.board.say = None  # it is said here, with what it means
-            alerts = {name: set(fired) for name, fired in alerts_by_fault(city.monitoring.table, faults).items()}
-            done = [_run_round(city, some, say) for some in rounds(list(faults), alerts)]
+            alerts = alerts_by_fault(city.monitoring.table, faults)
+            done = [_run_round(city, some, say) for some in rounds(faults, alerts)]
             _catch_up(city, say)
             agreed = everything_is_accounted_for(city, console)
         except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """All faults, in the order in which they are run: what leaves least behind comes first."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.table import Table as Grid
@@ -46,7 +47,7 @@ def chosen(names: str) -> list[Fault]:
     return [fault for name, fault in FAULTS.items() if name in asked]
 
 
-def rounds(faults: list[Fault], alerts: dict[str, set[str]]) -> list[list[Fault]]:
+def rounds(faults: Sequence[Fault], alerts: Mapping[str, set[str]]) -> list[list[Fault]]:
     """Which are run side by side: each alert of a round tells of one of its faults alone. `alerts`: those each is for."""
     made: list[list[Fault]] = []
     for fault in faults:

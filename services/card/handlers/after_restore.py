@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.card.adapters import audit
 from services.card.domain.actor import OPERATOR
 from services.card.handlers.once import transact
+from services.common.gone_back import pass_over
 
 NUMBERS: Final = (
     "application_id",
@@ -28,7 +29,6 @@ NUMBERS: Final = (
 """Sequences whose numbers are known outside of the database."""
 _AT_ONCE: Final = 10_000
 _RAISE: Final = "update card.installation set epoch = epoch + 1 returning epoch"
-_SKIP: Final = "select setval($1::text::regclass, nextval($1::text::regclass) + $2)"
 _ANNOUNCE: Final = """
 with chosen as (
     insert into card.event_outbox (card, version) select id, version from card.card where id > $1 order by id limit $2
@@ -46,17 +46,17 @@ class Restored:
     """So many are announced anew."""
 
 
-async def after_restore(engine: AsyncEngine, pass_over: int, progress: Callable[[int, int], None]) -> Restored:
+async def after_restore(engine: AsyncEngine, passed_over: int, progress: Callable[[int, int], None]) -> Restored:
     """As the owner, before anybody is served. It may be cut off and run again: another epoch follows then.
 
-    `pass_over`: how many numbers of each kind; more than were drawn since the backup.
+    `passed_over`: how many numbers of each kind; more than were drawn since the backup.
     """
 
     async def begin(driver: "asyncpg.Connection[Any]") -> tuple[int, int]:
         for name in NUMBERS:
-            await driver.execute(_SKIP, f"card.{name}", pass_over)
+            await pass_over(driver, f"card.{name}", passed_over)
         epoch, cards = await driver.fetchval(_RAISE), await driver.fetchval(_COUNT)
-        await audit.record(driver, OPERATOR, "restore", detail={"epoch": epoch, "cards": cards, "passed_over": pass_over})
+        await audit.record(driver, OPERATOR, "restore", detail={"epoch": epoch, "cards": cards, "passed_over": passed_over})
         return epoch, cards
 
     epoch, total = await transact(engine, begin)

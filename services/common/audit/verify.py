@@ -111,7 +111,7 @@ class _Verification:
             kept = [(number, head) for number, head in some if not given_up(self.gone_back, number)]
             heads = await self.book.heads_of(self.driver, [number for number, _ in kept])
             self.found.findings += against_published(heads, kept)
-            self.found.given_up.update(number for number, _ in some if given_up(self.gone_back, number))
+            self.found.given_up |= {number for number, _ in some} - {number for number, _ in kept}
             fresh = {number for number, _ in kept if number > highest}
             self.found.published += len(fresh)
             highest = max(fresh, default=highest)

@@ -14,8 +14,8 @@ from services.common.clock import instant, milliseconds
 from services.common.gone_back import GoneBack
 from services.payments.domain.seal import Seal
 
-SCHEMA: Final = "payments"
-"""Whose chain it is."""
+CHAIN: Final = "payments"
+"""Whose it is, among the chains of all services."""
 BEFORE_THE_FIRST: Final = Seal(0, 0, 0, (), (), 0, bytes(32), 0, 0)
 """What the first seal follows."""
 

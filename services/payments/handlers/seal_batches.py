@@ -11,7 +11,7 @@ from services.common.database import driver_of
 from services.common.gone_back import next_seal
 from services.payments import metrics
 from services.payments.adapters.ledger import BatchKey
-from services.payments.adapters.seals import SCHEMA, committed_after, filled_holes, newest_seal, seal_head, store_seal
+from services.payments.adapters.seals import CHAIN, committed_after, filled_holes, newest_seal, seal_head, store_seal
 from services.payments.domain.seal import Seal, holes_between
 
 MOST_BATCHES: Final = 200
@@ -54,7 +54,7 @@ class SealBatches:
         numbers = [number for number, _ in on_time]
         first, last = newest.last + 1, max(numbers, default=newest.last)
         seal = Seal(
-            await next_seal(await driver_of(connection), SCHEMA, newest.number),
+            await next_seal(await driver_of(connection), CHAIN, newest.number),
             first,
             last,
             tuple(holes_between(first, last, numbers)),

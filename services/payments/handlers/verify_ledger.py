@@ -13,7 +13,7 @@ from services.common.database import driver_session
 from services.common.gone_back import GoneBack, follower, given_up, read_gone_back
 from services.payments.adapters.checkpoints import Checkpoint
 from services.payments.adapters.proof import EVERY_BATCH, Proved, Prover
-from services.payments.adapters.seals import BEFORE_THE_FIRST, SCHEMA, gone_back_mac, newest_seal, seal_head, seals_between
+from services.payments.adapters.seals import BEFORE_THE_FIRST, CHAIN, gone_back_mac, newest_seal, seal_head, seals_between
 from services.payments.adapters.unpack import Batch
 from services.payments.domain.seal import Seal, is_hole
 from services.payments.handlers.fold_marks import DAYS_BEYOND_THE_HORIZON
@@ -148,7 +148,7 @@ class _Verification:
 
     async def run(self, after: Checkpoint | None) -> None:
         async with driver_session(self.engine) as driver:
-            self.gone_back = await read_gone_back(driver, SCHEMA)
+            self.gone_back = await read_gone_back(driver, CHAIN)
         self._refuse_forged_notes()
         self.found.given_up = sum(given_up(self.gone_back, number) for number in self.checkpoints)
         seal = await self._start(after)

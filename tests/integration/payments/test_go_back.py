@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.common.clock import now_ms
 from services.common.database import make_engine
-from services.payments.handlers.go_back import PASSED_OVER, GivenUp, go_back
+from services.common.gone_back import PASSED_OVER
+from services.payments.handlers.go_back import GivenUp, go_back
 from tests.support.sealing import Books, sealed_books
 from tests.support.town import KEY, Database
 
