@@ -31,6 +31,7 @@ from cli.servers.quarters import UNPRIVILEGED
 from cli.servers.valkey import Valkey
 from cli.services import run_payments
 from onecard.payments.v1.payments_pb2 import DECISION_APPROVED
+from services.payments.adapters.checkpoints import read_checkpoints
 from services.payments.handlers.check_books import check_books
 from services.payments.handlers.migrate import migrate
 from tests.support.api import Api, open_api
@@ -193,8 +194,10 @@ async def test_back_to_a_moment_every_answer_since_is_in_the_ledger_or_is_named(
             await asyncio.sleep(1)
             moment = datetime.now(UTC)
             await asyncio.sleep(1)
+            kept = await road.count("seal")
             async with since.on():
                 await _goes_on(since)
+            await until("a seal behind the moment is published", lambda: _published(tmp_path) > kept)
             await until("what was answered is published", partial(_outcomes_left, road))
             sealed = await road.count("seal")
             installation.lose_the_server()
@@ -223,6 +226,11 @@ async def test_back_to_a_moment_every_answer_since_is_in_the_ledger_or_is_named(
     assert approved <= gone <= {asked.request_id for asked in since.asked}
     # Of two taps of a card a moment apart the one may have been accepted before, and the other one now.
     assert {one["difference"] for one in named} <= {"PAYMENT_GONE", "REFUSED_NOW", "POSTED_NOW", "OTHER_AMOUNT"}
+
+
+def _published(folder: Path) -> int:
+    known, _ = read_checkpoints(folder / "checkpoints.jsonl")
+    return max(known)
 
 
 async def _goes_on(rush: Rush) -> None:
