@@ -25,6 +25,12 @@ class Holes(Generic[PlaceT]):
     def __init__(self) -> None:
         self._waiting: dict[PlaceT, tuple[int, float]] = {}
 
+    @property
+    def awaited(self) -> bool:
+        """Whether the reader stands before one that it will soon know more of; not for ever when the broker falls silent."""
+        now = time.monotonic()
+        return any(now - since < 2 * PATIENCE_SECONDS for _, since in self._waiting.values())
+
     def before(self, at: PlaceT, expected: int, records: Sequence[Any]) -> tuple[list[Any], int | None]:
         """The records up to the first hole, and its offset, from which to read again; None: there is none.
 

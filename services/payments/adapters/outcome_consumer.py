@@ -58,6 +58,11 @@ class OutcomeConsumer:
         """The next offset of every partition that it reads."""
         return {at.partition: await self._consumer.position(at) for at in self._consumer.assignment()}
 
+    @property
+    def awaits_hole(self) -> bool:
+        """Whether it stands before a record that may still come. Who leaves it now has waited in vain."""
+        return self._holes is not None and self._holes.awaited
+
     async def take(self, within_ms: int) -> dict[int, Sequence[Any]] | Lost:
         """What has come, by partition, waiting so long for it."""
         before = await self.positions() if self._holes else {}

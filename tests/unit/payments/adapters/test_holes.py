@@ -1,5 +1,7 @@
 """A record that a broker passes over for a moment is waited for; one that is not there is not waited for long."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -7,9 +9,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.common.topics import OUTCOMES
-from services.payments.adapters import holes
+from services.payments.adapters import holes, outcome_log
 from services.payments.adapters.holes import Holes
 from services.payments.adapters.outcome_consumer import OutcomeConsumer
+from services.payments.adapters.outcome_log import OutcomeLog
 
 HOME = TopicPartition(OUTCOMES, 0)
 
@@ -17,6 +20,11 @@ HOME = TopicPartition(OUTCOMES, 0)
 @dataclass(frozen=True)
 class Record:
     offset: int
+    key: bytes = b"BUS-1"
+
+    @property
+    def value(self) -> bytes:
+        return b"%d" % self.offset
 
 
 def records(*offsets: int) -> list[Record]:
@@ -24,10 +32,17 @@ def records(*offsets: int) -> list[Record]:
 
 
 class Passing:
-    """A consumer of five records whose broker passes one over when it is first asked."""
+    """A consumer of five records whose broker passes one over when it is first asked, or always."""
 
-    def __init__(self, passed_over: int) -> None:
+    def __init__(self, passed_over: int, *, for_good: bool = False) -> None:
         self._hidden = {passed_over}
+        self._for_good = for_good
+        self._position = 0
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        assert places == [HOME]
+
+    async def seek_to_beginning(self, _: TopicPartition) -> None:
         self._position = 0
 
     def assignment(self) -> set[TopicPartition]:
@@ -42,7 +57,8 @@ class Passing:
     async def getmany(self, *, timeout_ms: int) -> dict[TopicPartition, list[Record]]:
         assert timeout_ms
         found = records(*(offset for offset in range(self._position, 5) if offset not in self._hidden))
-        self._hidden.clear()
+        if not self._for_good:
+            self._hidden.clear()
         self._position = found[-1].offset + 1 if found else self._position
         return {HOME: found} if found else {}
 
@@ -80,3 +96,16 @@ async def test_every_outcome_is_taken_although_the_broker_passes_one_over(passed
         assert isinstance(found, dict)
         taken += found.get(0, [])
     assert taken == records(*range(5))
+
+
+async def test_the_past_is_read_over_a_record_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def consuming(*_: object) -> AsyncIterator[OutcomeConsumer]:
+        yield OutcomeConsumer(cast(AIOKafkaConsumer, Passing(2, for_good=True)), "tansu")
+
+    monkeypatch.setattr(outcome_log, "consuming", consuming)
+    monkeypatch.setattr(outcome_log, "_PIECE_SECONDS", 0.05)
+    monkeypatch.setattr(holes, "PATIENCE_SECONDS", 0.3)
+    past = await OutcomeLog("", "tansu").read(b"BUS-1", {0: 1}, {0: 5})
+    assert past.values == [b"1", b"3", b"4"]
+    assert past.offsets == {0: 5}
