@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.servers.broker import SECURED, Broker, Kind, kind_of, make_broker
+from cli.servers.kafka import Kafka
 from cli.servers.postgres import Postgres
 from cli.servers.valkey import Valkey
 from services.card.handlers.migrate import migrate as migrate_card
@@ -27,6 +28,9 @@ from tests.support.town import Database, build_town
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("onecard", deadline=None)
 hypothesis.settings.load_profile("onecard")
+
+# A broker that lives for seconds is not worth Java's second, slower compiler.
+Kafka.java_options = ("-XX:TieredStopAtLevel=1", *Kafka.java_options)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
