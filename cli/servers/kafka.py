@@ -77,7 +77,7 @@ class Kafka(Server):
         # Written by the first one at its end.
         self._writing = None if archive.exists() else archive.with_name(f"{self.port}.jsa")
         classes = f"-XX:ArchiveClassesAtExit={self._writing}" if self._writing else f"-XX:SharedArchiveFile={archive}"
-        command = [*_java(classes, *self.java_options), "kafka.Kafka", properties.absolute()]
+        command: list[str | Path] = [*_java(classes, *self.java_options), "kafka.Kafka", properties.absolute()]
         self._child = Child("kafka", self.folder, command, port=self.port)
         self._child.start()
         self._child.wait_ready(self._answers, f"Apache Kafka answers on {self.bootstrap}", within=240)
