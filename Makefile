@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export BROKER ?= tansu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run faults test test-kafka proof-issuance proof-upgrade check check-k8s prove-k8s dashboards alerts check-dashboards bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
+.PHONY: help run faults test test-kafka proof-issuance proof-upgrade drills check check-k8s prove-k8s dashboards alerts check-dashboards bench devices kafka image sbom compose-secrets compose-proof proto release-proto format lock clean
 
 help: ## list the targets
 	@echo "onecard: the platform behind a city's social security card"
@@ -69,6 +69,9 @@ proof-issuance: $(VENV)/dev.stamp ## lives of cards by the thousand, hostile ans
 
 proof-upgrade: $(VENV)/dev.stamp ## one release replaces another under load, a minute side by side, back again, then the contract (FROM=v1.0.0: from that tag to this code)
 	ONECARD_UPGRADE_FROM=$(FROM) ONECARD_UPGRADE_SECONDS=$(or $(SECONDS_TOGETHER),60) ONECARD_UPGRADE_RATE=$(or $(RATE),200) $(BIN)/pytest -q tests/upgrade
+
+drills: $(VENV)/dev.stamp ## lose the database server with its disk and come back; go back to a moment before a mistake: both under load (BROKER=kafka: on Apache Kafka)
+	$(BIN)/pytest -q tests/chaos/test_server_lost.py
 
 check: $(VENV)/dev.stamp ## format, lint, types, import rules, protobuf rules (nothing released may break)
 	$(BIN)/ruff format --check .

@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from cli.backup.folder import find_backup
 from cli.backup.receive import have_commits_wait, prepare, receiver
 from cli.backup.take import take
 from cli.backup.tools import BackupError
-from cli.restore.finish import NOT_SO, Look, finish, wait_for_end_of_log
+from cli.restore.finish import NOT_SO, finish, wait_for_end_of_log
 from cli.restore.place import place
 from cli.servers.broker import Broker
 from cli.servers.postgres import Postgres
@@ -61,10 +62,11 @@ class Installation:
     api: Api
     backups: Path
     services: dict[str, str]
-    said: list[str]
+    say: Callable[[str], None]
 
     async def runs(self) -> None:
         """Workers and an API process, from now on."""
+        self.say("two workers and an API process begin; terminals tap, tills pay")
         for _ in range(2):
             self.road.worker()
         process = self.api.start()
@@ -91,9 +93,11 @@ class Installation:
         """Under load; from then on commits wait for the second place."""
         await self.road.posted(batches=10)
         await asyncio.to_thread(take, self.backups, self.server.url_of("backup"), {})
+        self.say("a backup is taken; from now on a commit waits until its log lies in the second place, too")
         have_commits_wait(self.server.owner_url)
 
     def lose_the_server(self) -> None:
+        self.say("the database server is killed, and its disk is gone; terminals and tills go on")
         self.server.kill()
         shutil.rmtree(self.server.data)
 
@@ -104,8 +108,8 @@ class Installation:
         await self.road.engine.dispose()
         await self.api.engine.dispose()
 
-    async def restore(self, folder: Path, until: datetime | None = None) -> list[Look]:
-        """On another disk, behind the same address; to the end of the log, or up to a moment."""
+    async def restore(self, folder: Path, until: datetime | None = None) -> None:
+        """On another disk, behind the same address; to the end of the log, or up to a moment. Nothing then is not so."""
         passwords = folder / "postgres" / "passwords.json"
         passwords.parent.mkdir(parents=True)
         shutil.copy(self.server.folder / "postgres" / "passwords.json", passwords)
@@ -118,13 +122,20 @@ class Installation:
         self.server = again
         wait_for_end_of_log(again.owner_url)
         settings = {"payments": {**os.environ, **self.services, "ONECARD_OWNER_DATABASE_URL": again.owner_url}}
-        ours = partial(finish, again.owner_url, settings, frozenset(settings), self.said.append)
-        return await asyncio.to_thread(ours)
+        ours = partial(finish, again.owner_url, settings, frozenset(settings), self.say)
+        looks = await asyncio.to_thread(ours)
+        for look in looks:
+            self.say(f"look at: {look.cause}: {look.what_to_do}")
+        assert [look for look in looks if look.cause.startswith(NOT_SO)] == []
 
 
 @pytest.fixture
 async def installation(
-    broker: Broker, valkey_server: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broker: Broker,
+    valkey_server: Valkey,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    progress: Callable[[str], None],
 ) -> AsyncIterator[Installation]:
     monkeypatch.setenv("ONECARD_CHECKPOINTS", str(tmp_path / "checkpoints.jsonl"))
     with quick_folder() as folder, OutcomeApi(tmp_path, broker) as outcomes:
@@ -138,7 +149,7 @@ async def installation(
             outcomes.wait()
             with Terminals(tmp_path, broker.bootstrap, outcomes.access) as terminals:
                 road = Road(broker, api.database, api.engine, tmp_path, api.town, terminals)
-                made = Installation(server, road, api, folder / "backups", services, [])
+                made = Installation(server, road, api, folder / "backups", services, progress)
                 try:
                     yield made
                 finally:
@@ -164,17 +175,17 @@ async def test_with_the_server_and_its_disk_nothing_that_was_answered_is_lost(in
                     place(folder, find_backup(folder), folder / "data", folder / "files", installation.server.owner_url)
                 installation.lose_the_server()
         await installation.end_everybody()
-        looks = await installation.restore(folder.parent / "second")
-        assert [look for look in looks if look.cause.startswith(NOT_SO)] == [], installation.said
+        await installation.restore(folder.parent / "second")
         await installation.runs()
         async with after.on():
             await _goes_on(after)
     await road.terminals.answered()
     await road.acknowledged()
-    await road.exactly()
+    report = await road.exactly()
     await before.exactly()
     await after.exactly()
     assert await asyncio.to_thread(run_payments, ["verify"], {**os.environ, **installation.services}) == 0
+    installation.say(f"{report.plain()}\n{before.answered + after.answered:,} answers to payments, each kept")
     with pytest.raises(BackupError, match="its restore is finished"):
         wait_for_end_of_log(installation.server.owner_url)
 
@@ -202,8 +213,7 @@ async def test_back_to_a_moment_every_answer_since_is_in_the_ledger_or_is_named(
             sealed = await road.count("seal")
             installation.lose_the_server()
         await installation.end_everybody()
-        looks = await installation.restore(folder.parent / "second", moment)
-        assert [look for look in looks if look.cause.startswith(NOT_SO)] == [], installation.said
+        await installation.restore(folder.parent / "second", moment)
         assert await road.count("seal") < sealed
         assert await road.count("gone_back") == 1
         await installation.runs()
@@ -221,6 +231,8 @@ async def test_back_to_a_moment_every_answer_since_is_in_the_ledger_or_is_named(
     assert await asyncio.to_thread(run_payments, compare, {**os.environ, **installation.services}) == 1
     named = [json.loads(line) for line in listed.read_text().splitlines()]
     assert listed.stat().st_mode & 0o777 == 0o600
+    causes = Counter(one["difference"] for one in named)
+    installation.say(f"the books balance; a person must look at {causes.most_common()}: {listed}")
     gone = {one["request"] for one in named if one["difference"] == "PAYMENT_GONE"}
     approved = {asked.request_id for asked in since.asked if asked.receipt and asked.receipt.decision == DECISION_APPROVED}
     assert approved <= gone <= {asked.request_id for asked in since.asked}
