@@ -27,6 +27,8 @@ log = logging.getLogger("onecard.simulation.desk")
 KIT_LINK_SECONDS = 20.0
 """How long a kit's connection lasts, on the average."""
 KIT_DELAY_SECONDS = 0.01
+PATIENCE_SECONDS = 300.0
+"""Who has cash in hand does not let somebody go before it is known what became of it."""
 
 
 class Addresses(NamedTuple):
@@ -59,10 +61,10 @@ class Desk:
         self._random = random
         self._links = [self._link(address) for address in office.addresses] if name in KITS else []
         card, payments, self._issuance_address = [link.address for link in self._links] or office.addresses
-        self.window = Kit(self._line(card), trouble=self._trouble)
+        self.window = Kit(self._line(card), trouble=self._trouble, patience_seconds=PATIENCE_SECONDS)
         self.queue = KitQueue(office.drawer.folder.parent / f"{name}.queue") if self._links else None
         """Of a kit: what is applied for without a network."""
-        self.till = Till(self._line(payments), trouble=self._trouble)
+        self.till = Till(self._line(payments), trouble=self._trouble, patience_seconds=PATIENCE_SECONDS)
         self._issuing: tuple[Issuance, Blanks] | None = None
         self.maker: Maker | None = None
         """Of whoever is signed in."""
