@@ -10,6 +10,9 @@ from redis.exceptions import RedisError
 
 from cli.backup.tools import BackupError, ask
 from cli.services import run_card, run_issuance, run_payments
+from services.common import topics
+from services.common.clock import instant, read_moment
+from services.common.kafka_security import KafkaSecurity
 
 _UNFINISHED = "select pg_is_in_recovery(), current_setting('restore_command') <> ''"
 _MOMENT = "select current_setting('recovery_target_time')"
@@ -21,6 +24,19 @@ _END = "select coalesce(max(now)::text, 'before its first posting') from payment
 _OPEN_LETTERS = "select count(*) from payments.dead_letter where resolved_time is null"
 _ANSWER_SECONDS = 5.0
 NOT_SO = "not so: "
+_ROAD_CUT = "taps of before, which the ledger lacks, can be read no more: have merchants emit them again from their own records"
+# What the way back to a moment reads, by who may read it; and what a person does for what is not there any more.
+_READ_BACK = {
+    "payments": {
+        topics.TRANSACTIONS_BUS: _ROAD_CUT,
+        topics.TRANSACTIONS_CAMPUS: _ROAD_CUT,
+        topics.TRANSACTIONS_SCENIC: _ROAD_CUT,
+        topics.OUTCOMES: "`onecard restore compare` does not know what was answered before: ask merchants for their records",
+        topics.SEALS: "seals of before count only if the file of checkpoints has them: keep it with the papers of this day",
+    },
+    "card": {topics.AUDIT_SEALS: "seals of before are in no list any more: compare their numbers with the auditor's copy"},
+    "issuance": {topics.ISSUANCE_EVENTS: "blanks that were used before are not known: count every depot, window and kit"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +183,9 @@ def finish(
             undone = undone or not step.proof
             look.append(Look(f"{NOT_SO}{step.what}", step.when_it_fails))
     look += _forget_what_was_shared(settings["payments"].get("ONECARD_REDIS", ""), say)
-    look += _given_up(moment, lists, services) if moment else ()
+    if moment:
+        look += _given_up(moment, lists, services)
+        look += not_kept(moment, settings, services)
     look += _named(owner_url)
     if not undone:
         ask(owner_url, _FINISH)
@@ -201,6 +219,24 @@ def _given_up(moment: str, lists: Path, services: frozenset[str]) -> Iterator[Lo
         "what the office did since",
         "merchants, terminals, tariffs, staff, rights, epochs of keys, payouts and withholdings: do it again by its own papers",
     )
+
+
+def not_kept(moment: str, settings: Mapping[str, Mapping[str, str]], services: frozenset[str]) -> Iterator[Look]:
+    """Topics that do not reach back to the moment: what lies between would vanish in silence."""
+    from kafka.errors import KafkaError  # noqa: PLC0415 - half a second
+
+    from services.common.topic_reader import kept_since  # noqa: PLC0415
+
+    for service in sorted(services & _READ_BACK.keys()):
+        kafka, security = settings[service].get("ONECARD_KAFKA", ""), KafkaSecurity.from_environment(settings[service])
+        for topic, todo in _READ_BACK[service].items():
+            try:
+                since = kept_since(kafka, topic, security)
+            except KafkaError as error:
+                yield Look(f"how far back {topic} reaches is not known ({type(error).__name__})", "ask whoever runs Kafka")
+                continue
+            if since is not None and since > read_moment(moment):
+                yield Look(f"{topic} keeps all of its records only from {instant(since):%Y-%m-%d %H:%M:%S} UTC on", todo)
 
 
 def _named(owner_url: str) -> Iterator[Look]:

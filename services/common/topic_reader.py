@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from kafka import KafkaConsumer, TopicPartition
 from kafka.partitioner import murmur2
 
+from services.common.clock import now_ms
 from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity
 
 _PATIENCE_MS: Final = 10_000
@@ -17,6 +18,7 @@ def _consumer(bootstrap: str, security: KafkaSecurity) -> Any:
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
         request_timeout_ms=_PATIENCE_MS,
+        bootstrap_timeout_ms=_PATIENCE_MS,
         metrics_enabled=False,
         **security.arguments(),
     )
@@ -33,6 +35,21 @@ def read_topic(bootstrap: str, topic: str, security: KafkaSecurity = PLAIN_TEXT)
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for records in consumer.poll(1000, _MOST).values():
                 yield from (record.value for record in records)
+    finally:
+        consumer.close()
+
+
+def kept_since(bootstrap: str, topic: str, security: KafkaSecurity = PLAIN_TEXT) -> int | None:
+    """From which moment on (Unix milliseconds) every partition still has all of its records; None: nothing was ever taken away.
+
+    Where a partition has nothing left, that is now. Raises KafkaError while the broker is away.
+    """
+    consumer = _consumer(bootstrap, security)
+    try:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        cut = [at for at, oldest in consumer.beginning_offsets(partitions).items() if oldest] if partitions else []
+        oldest = consumer.offsets_for_times(dict.fromkeys(cut, 0)) if cut else {}
+        return max((found.timestamp if (found := oldest.get(at)) else now_ms() for at in cut), default=None)
     finally:
         consumer.close()
 

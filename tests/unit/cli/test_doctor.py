@@ -7,7 +7,8 @@ import pytest
 from cli.doctor import installation
 from cli.doctor.database import Database, judge_database
 from cli.doctor.finding import Finding, Health, exit_status, sick, unseen, well
-from cli.doctor.surroundings import judge_redis, judge_settings, judge_vault
+from cli.doctor.surroundings import Topic, judge_redis, judge_settings, judge_topics, judge_vault
+from services.common import topics
 from services.common.environment import is_loopback
 
 HEALTHY: dict[str, Any] = {
@@ -55,6 +56,44 @@ def test_what_is_wrong_is_named_with_what_to_do(rows: dict[str, Any], thing: str
     wrong = [one for one in judged(**rows) if one.health is Health.SICK]
     assert [one.thing for one in wrong] == [thing]
     assert wrong[0].todo
+
+
+STAMPED = {"message.timestamp.type": "LogAppendTime", "retention.ms": "604800000"}
+TOPICS = {
+    name: Topic(
+        1 if name in topics.ORDERED else 12,
+        3,
+        {**STAMPED, **({"cleanup.policy": "compact"} if name in topics.COMPACTED else {})},
+    )
+    for name in topics.ALL
+}
+
+
+def test_topics_as_they_should_be() -> None:
+    assert exit_status(judge_topics(TOPICS, kafka=True)) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        (topics.OUTCOMES, {"settings": {**STAMPED, "retention.ms": "86400000"}}, "kept for 24 hours"),
+        (topics.OUTCOMES, {"settings": {"message.timestamp.type": "CreateTime"}}, "not LogAppendTime"),
+        (topics.CARD_EVENTS, {"settings": STAMPED}, "not compact"),
+        (topics.CARD_HOTLIST, {"partitions": 12}, "follow each other in one"),
+        (topics.TRANSACTIONS_BUS, {"partitions": 6}, "differ in their number"),
+    ],
+)
+def test_topics_that_are_not(name: str, change: dict[str, Any], said: str) -> None:
+    found = judge_topics({**TOPICS, name: TOPICS[name]._replace(**change)}, kafka=True)
+    [bad] = [one for one in found if one.health is Health.SICK]
+    assert said in bad.said
+
+
+def test_a_topic_that_is_kept_for_ever_or_lacks() -> None:
+    for_ever = TOPICS[topics.SEALS]._replace(settings={**STAMPED, "retention.ms": "-1"})
+    assert exit_status(judge_topics({**TOPICS, topics.SEALS: for_ever}, kafka=True)) == 0
+    fewer = {name: topic for name, topic in TOPICS.items() if name != topics.SEALS}
+    assert any("missing: ledger.seals" in one.said for one in judge_topics(fewer, kafka=True))
 
 
 def test_surroundings_and_status() -> None:
