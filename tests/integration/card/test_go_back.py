@@ -1,10 +1,14 @@
 """A registry that went back to a moment hears by card.events what came later: what bars a card is done again, the rest is named."""
 
+import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typer.testing import CliRunner
 
+from cli.servers.broker import Broker as RealBroker
 from onecard.card.v1.card_events_pb2 import (
     CARD_STATUS_CANCELLED,
     CARD_STATUS_FORMALLY_LOST,
@@ -15,11 +19,15 @@ from onecard.card.v1.card_events_pb2 import (
     CardState,
     CardStatus,
 )
+from services.card.__main__ import app
 from services.card.domain.card import SocialStatus
 from services.card.domain.life_cycle import Verb
 from services.card.handlers.after_restore import after_restore
 from services.card.handlers.reapply_states import Cause, Reapplied, reapply_states
+from services.common.announce import Announcer
+from services.common.clock import instant
 from services.common.database import make_engine
+from services.common.topics import CARD_EVENTS
 from tests.support.cardholders import Registry
 from tests.support.hall import Owner
 from tests.support.relay import Broker, relay_once
@@ -147,3 +155,30 @@ async def test_a_card_that_nobody_knows_any_more_is_cancelled_everywhere_and_oth
     await owned.dispose()
     assert restored.epoch == made.epoch + 1
     assert await owner.fetchval("select count(*) from card.audit where act = 'restore.reapply'") == 1
+
+
+async def test_the_command_hears_the_topic_and_lists_each_card_to_look_at(
+    past: Past, owner: Owner, broker: RealBroker, tmp_path: Path
+) -> None:
+    lost, changed = await past.begin(2)
+    announcer = Announcer(broker.bootstrap)
+    await announcer.start()
+    for state in (later(lost, CARD_STATUS_FORMALLY_LOST), later(changed, CARD_STATUS_NORMAL)):
+        event = CardEvent(state=state).SerializeToString()
+        await announcer.send(CARD_EVENTS, [(state.card_identifier.encode(), event)])
+    await announcer.stop()
+    listed = tmp_path / "cards.txt"
+    words = ["go-back", "--to", instant(past.moment_ms).isoformat(), "--list", str(listed)]
+    environment = {
+        "ONECARD_OWNER_DATABASE_URL": past.database.owner_url,
+        "ONECARD_KAFKA": broker.bootstrap,
+        "ONECARD_VAULT": str(past.registry.vault.file),
+        "ONECARD_VAULT_PIN": "pin of a test",
+    }
+    for barred in (1, 0):
+        result = await asyncio.to_thread(CliRunner().invoke, app, words, env=environment)
+        assert result.exit_code == 0, (result.output, result.exception)
+        assert f"{barred} cards are lost, locked or cancelled again" in result.output
+    assert await social(owner, lost) is SocialStatus.FORMALLY_LOST
+    assert set(listed.read_text().splitlines()) == {f"{Cause.CHANGED_SINCE.name} {changed.card_identifier}"}
+    assert listed.stat().st_mode & 0o777 == 0o600

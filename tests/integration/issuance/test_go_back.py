@@ -1,10 +1,14 @@
 """A stock of blanks that went back to a moment: what was used since, by issuance.events, is not used a second time."""
 
+import asyncio
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typer.testing import CliRunner
 
+from cli.servers.broker import Broker
 from onecard.issuance.v1.issuance_events_pb2 import IssuanceEvent
 from onecard.issuance.v1.issuance_pb2 import (
     ISSUE_OUTCOME_ISSUED,
@@ -12,12 +16,17 @@ from onecard.issuance.v1.issuance_pb2 import (
     ISSUE_OUTCOME_UNSPECIFIED,
     IssueOutcome,
 )
-from services.common.clock import now_ms
+from services.common.announce import Announcer
+from services.common.clock import instant, now_ms
+from services.common.topics import ISSUANCE_EVENTS
+from services.issuance.__main__ import app
 from services.issuance.adapters.blanks import find_blanks, move
 from services.issuance.domain.blank import BlankState, Fence, Verb
 from services.issuance.domain.refusal import Refusal
 from services.issuance.handlers.reapply_blanks import reapply_blanks
 from tests.support.blanks import BY_CLERK, FENCE, add_blanks, add_box
+from tests.support.issuance import open_vault
+from tests.support.town import Database
 
 Driver: TypeAlias = "asyncpg.Connection[Any]"
 MOMENT_MS = now_ms() - 60_000
@@ -59,3 +68,25 @@ async def test_used_blanks_are_barred_or_spoiled_and_what_is_unclear_is_named(
     assert await move(driver, white, Verb.RESERVE, BY_CLERK, FENCE, application=2) is Refusal.BLANK_BARRED
     again = await reapply_blanks(issuance_engine, published, MOMENT_MS)
     assert (again.barred, again.spoiled) == (0, 0)
+
+
+async def test_the_command_hears_the_topic(driver: Driver, database: Database, broker: Broker, tmp_path: Path) -> None:
+    used, untouched = await add_blanks(driver, 2)
+    announcer = Announcer(broker.bootstrap)
+    await announcer.start()
+    await announcer.send(ISSUANCE_EVENTS, [(used.encode(), event(used)), (b"B99999", event("B99999"))])
+    await announcer.stop()
+    environment = {
+        "ONECARD_OWNER_DATABASE_URL": database.owner_url,
+        "ONECARD_KAFKA": broker.bootstrap,
+        "ONECARD_VAULT": str(open_vault(tmp_path).file),
+        "ONECARD_VAULT_PIN": "pin of a test",
+    }
+    words = ["go-back", "--to", instant(MOMENT_MS).isoformat()]
+    result = await asyncio.to_thread(CliRunner().invoke, app, words, env=environment)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "1 blanks are barred, 0 at the depot are spoiled" in result.output
+    assert "B99999" in result.output
+    assert {blank.serial: blank.barred for blank in await find_blanks(driver, [used, untouched])} == {
+        used: True, untouched: False
+    }  # fmt: skip
