@@ -67,7 +67,8 @@ proof-issuance: $(VENV)/dev.stamp ## lives of cards by the thousand, hostile ans
 	ONECARD_PCSC_CARDS=$$((6 + $(LIVES) / 30)) ONECARD_HOSTILE_ANSWERS=$$(($(ANSWERS) / 4)) ONECARD_BLANK_DAYS=$(DAYS) \
 	$(BIN)/pytest --timeout=0 --durations=12 tests/unit/issuance tests/property/test_random_blanks.py tests/integration/issuance
 
-proof-upgrade: $(VENV)/dev.stamp ## one release replaces another under load, a minute side by side, back again, then the contract (FROM=v1.0.0: from that tag to this code)
+proof-upgrade: export BROKER := kafka
+proof-upgrade: $(VENV)/dev.stamp ## one release replaces another under load on Apache Kafka, a minute side by side, back again, then the contract (FROM=v1.0.0: from that tag)
 	ONECARD_UPGRADE_FROM=$(FROM) ONECARD_UPGRADE_SECONDS=$(or $(SECONDS_TOGETHER),60) ONECARD_UPGRADE_RATE=$(or $(RATE),200) $(BIN)/pytest -q tests/upgrade
 
 drills: $(VENV)/dev.stamp ## lose the database server with its disk and come back; go back to a moment before a mistake: both under load (BROKER=kafka: on Apache Kafka)

@@ -168,10 +168,14 @@ class City:
         assert not self.crashed()
         await self.road.terminals.answered()
         await self.road.acknowledged()
+        self.tell("every tap is answered, every record acknowledged")
         report = await self.road.exactly()
         assert not report.aside
+        self.tell("terminals and ledger agree, books and fares are right")
         verified = await self._sealed()
+        self.tell(f"{verified.batches:,} batches are as they were sealed")
         await self._payments_once()
+        self.tell("every payment is there once")
         assert await self.road.count("verdict") == report.emitted
         # That each tap was told its verdict the report has compared. This tells by whom.
         outcomes = await self._outcomes(report.emitted)

@@ -19,7 +19,7 @@ SECONDS: Final = float(os.environ.get("ONECARD_UPGRADE_SECONDS", "5"))
 RATE: Final = int(os.environ.get("ONECARD_UPGRADE_RATE", "200"))
 FROM: Final = os.environ.get("ONECARD_UPGRADE_FROM", "")
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture
