@@ -1,4 +1,4 @@
-"""`python -m bench.capacity`: measure what one tap costs, and write docs/capacity.md: what a city needs."""
+"""`python -m bench.capacity`: measure what a tap and a payment cost, and write docs/capacity.md: what a city needs."""
 
 import asyncio
 import sys
@@ -9,13 +9,14 @@ import typer
 import uvloop
 from rich.console import Console
 
-from bench import contenders
+from bench import contenders, h2load
 from bench.backlog import Drain, drain
-from bench.capacity_page import page
+from bench.capacity_page import IN_FLIGHT, page
 from bench.errors import BenchError
 from bench.generator import fill
 from bench.machine import Machine, busy_percent, describe
-from bench.needs import Cost
+from bench.needs import Cost, Payment
+from bench.online import Paid, measure_payments
 from bench.outcomes import OutcomeReader
 from bench.stage import Stage
 from bench.statistics import median
@@ -26,15 +27,20 @@ from cli.servers.child import ServerFailedError
 from services.common.topics import OUTCOMES
 
 _ROUNDS: Final = 3
+_PAY_SECONDS: Final = 10.0
 _DISK_GB: Final = 12
 
 
 def main(taps: Annotated[int, typer.Option(help="in the backlog that a worker empties")] = 200_000) -> None:
-    """Empty a backlog on Apache Kafka three times, and say what a tap cost: processor, tables, write-ahead log, topics."""
+    """Empty a backlog on Apache Kafka three times and pay online three times; say what a tap and a payment cost.
+
+    Processor, tables, write-ahead log, topics. Needs h2load.
+    """
     console = Console()
     busy = busy_percent()
     stage = Stage("kafka")
     try:
+        h2load.require()
         stage.require_disk(_DISK_GB)
         with interruptible(), Steps(console) as show, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             machine, cost = runner.run(_measure(stage, taps, busy, show))
@@ -68,10 +74,20 @@ async def _measure(stage: Stage, taps: int, busy: float, show: Steps) -> tuple[M
             with show.step(f"a worker empties it, round {number} of {_ROUNDS}"):
                 drains.append(await drain(stage, contenders.WORKER, reader, begin))
     outcomes = _topics_bytes(stage.folder, OUTCOMES) - told
+    paid: list[Paid] = []
+    for number in range(1, _ROUNDS + 1):
+        with show.step(f"tills pay, {IN_FLIGHT} calls in flight, round {number} of {_ROUNDS}"):
+            paid.append(await measure_payments(stage, IN_FLIGHT, _PAY_SECONDS))
     worker, postgresql, broker = (
         median([one.whole.cpu_us_per_tap(family) for one in drains]) for family in ("worker", "postgresql", "broker")
     )
     return describe(stage, busy), Cost(
+        payment=Payment(
+            api_us=median([one.load.api_cpu_us for one in paid]),
+            postgresql_us=median([one.load.postgresql_cpu_us for one in paid]),
+            tables_bytes=median([one.written.tables / one.calls for one in paid]),
+            log_bytes=median([one.written.log / one.calls for one in paid]),
+        ),
         worker_us=worker,
         postgresql_us=postgresql,
         broker_us=broker,

@@ -1,10 +1,22 @@
-"""docs/capacity.md: what a tap costs, and what cities of several sizes need."""
+"""docs/capacity.md: what a tap and a payment cost, and what cities of several sizes need."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from bench.machine import Machine
-from bench.needs import BUSIEST_HOUR, KEPT_DAYS, PEAK_OVER_HOUR, REPLICAS, TOPIC_DAYS, USED, City, Cost, Needs, needs
+from bench.needs import (
+    BUSIEST_HOUR,
+    KEPT_DAYS,
+    PAYMENTS_A_TAP,
+    PEAK_OVER_HOUR,
+    REPLICAS,
+    TOPIC_DAYS,
+    USED,
+    City,
+    Cost,
+    Needs,
+    needs,
+)
 from bench.page import markdown
 
 CITIES: Final = (
@@ -14,18 +26,24 @@ CITIES: Final = (
     City("a province", 40_000_000, 0.4),
 )
 
+IN_FLIGHT: Final = 16
+"""Calls of tills that wait at once: with fewer a payment costs more, for fewer share a transaction."""
+
 _PAGE: Final = """\
 # Capacity
 
-Written by `python -m bench.capacity`. What a tap costs is measured; what a city needs follows by the arithmetic of
+Written by `python -m bench.capacity`. What a tap and a payment cost is measured; what a city needs follows by the arithmetic of
 `bench/needs.py`, with assumptions that are named below. Change them there for a city of your own.
 
-## What a tap costs
+## What a tap and a payment cost
 
 Measured on {cores} cores ({processor}) with everything on them, {broker}, PostgreSQL {postgresql}, {busy:.0f} % busy with other
-work before: one worker empties a backlog of {taps:,} taps, with codes verified and full rating, three times; medians.
+work before: one worker empties a backlog of {taps:,} taps, with codes verified and full rating, three times; then tills pay for
+ten seconds with {in_flight} calls in flight, three times; medians.
 
 {cost}
+
+{payment}
 
 ## What a city needs
 
@@ -34,8 +52,10 @@ work before: one worker empties a backlog of {taps:,} taps, with codes verified 
 A day's busiest hour has {hour:.0f} % of its taps, and its busiest minute {peak:g} times the mean of that hour. No core is
 planned busier than {used:.0f} % at that minute. Verdicts and transfers are kept {kept} days (the horizon of 180 days,
 thirty more, and the month that runs), topics {topic_days} days on {replicas} replicas. Cores are those of the machine
-above. A worker uses one core; two is the least, for one may die. Two API processes, two of the card service and two of
-issuance come to that, whatever the size: calls of tills are few beside taps.
+above. For each tap there are {payments_a_tap:g} online payments (tills, electronic cards, withholding), at the same hours.
+A worker or an API process uses one core; two is the least of each, for one may die. Two of the card service and two of
+issuance come to that, whatever the size: a million cards a year are one every half minute, and what a window's calls cost
+stands in [performance.md](performance.md).
 
 ## What gives out first
 
@@ -57,7 +77,10 @@ def page(machine: Machine, cost: Cost, taps: int) -> str:
         postgresql=machine.postgresql,
         busy=machine.busy_before_percent,
         taps=taps,
+        in_flight=IN_FLIGHT,
         cost=markdown(_costs(cost)),
+        payment=markdown(_payment(cost)),
+        payments_a_tap=PAYMENTS_A_TAP,
         needs=markdown(_cities(cost)),
         hour=BUSIEST_HOUR * 100,
         peak=PEAK_OVER_HOUR,
@@ -81,6 +104,16 @@ def _costs(cost: Cost) -> Sequence[Sequence[str]]:
     ]
 
 
+def _payment(cost: Cost) -> Sequence[Sequence[str]]:
+    return [
+        ("of one payment", ""),
+        ("API process, CPU µs", f"{cost.payment.api_us:.0f}"),
+        ("PostgreSQL, CPU µs", f"{cost.payment.postgresql_us:.0f}"),
+        ("tables and indexes, bytes", f"{cost.payment.tables_bytes:,.0f}"),
+        ("write-ahead log, bytes", f"{cost.payment.log_bytes:,.0f}"),
+    ]
+
+
 def _cities(cost: Cost) -> Sequence[Sequence[str]]:
     found = [needs(city, cost) for city in CITIES]
 
@@ -94,6 +127,8 @@ def _cities(cost: Cost) -> Sequence[Sequence[str]]:
         row("taps a second, busiest minute", lambda need: f"{need.peak:,.0f}"),
         row("workers", lambda need: f"{need.workers}"),
         row("cores for workers", lambda need: f"{need.worker_cores:.2f}"),
+        row("API processes of payments", lambda need: f"{need.apis}"),
+        row("cores for them", lambda need: f"{need.api_cores:.2f}"),
         row("cores for PostgreSQL", lambda need: f"{need.postgresql_cores:.2f}"),
         row("cores for the brokers", lambda need: f"{need.broker_cores:.2f}"),
         row("ledger on the disk, GB", lambda need: f"{need.journal_gb:,.0f}"),

@@ -1,4 +1,4 @@
-"""What a city needs, from what one tap was measured to cost: plain arithmetic, for anybody to do for a city of their own."""
+"""What a city needs, from what a tap and a payment were measured to cost: arithmetic that anybody may do for their own."""
 
 from math import ceil
 from typing import Final, NamedTuple
@@ -20,9 +20,24 @@ MOST_WORKERS: Final = 3 * PARTITIONS["kafka"]
 """Three topics of taps."""
 
 
-class Cost(NamedTuple):
-    """Of one tap, measured."""
+PAYMENTS_A_TAP: Final = 0.5
+"""Online payments of tills, electronic cards and withholding for each tap; their hours are the same."""
 
+
+class Payment(NamedTuple):
+    """What an online payment costs, measured."""
+
+    api_us: float
+    """CPU."""
+    postgresql_us: float
+    tables_bytes: float
+    log_bytes: float
+
+
+class Cost(NamedTuple):
+    """Of one tap, measured; and of one payment."""
+
+    payment: Payment
     worker_us: float
     """CPU."""
     postgresql_us: float
@@ -57,10 +72,12 @@ class Needs(NamedTuple):
     peak: float
     worker_cores: float
     workers: int
+    api_cores: float
+    apis: int
     postgresql_cores: float
     broker_cores: float
     journal_gb: float
-    """Verdicts and transfers that are kept."""
+    """Verdicts, operations and transfers that are kept."""
     archive_gb_a_year: float
     """Months that were detached, before they are compressed or taken away."""
     log_gb_a_day: float
@@ -76,21 +93,28 @@ GB: Final = 1e9
 
 def needs(city: City, cost: Cost) -> Needs:
     """Raises ValueError where a city needs more workers than its topics have partitions."""
-    worker, postgresql, broker = (city.peak * us / 1e6 / USED for us in (cost.worker_us, cost.postgresql_us, cost.broker_us))
+    paid = cost.payment
+    postgresql_us = cost.postgresql_us + PAYMENTS_A_TAP * paid.postgresql_us
+    api, worker, postgresql, broker = (
+        city.peak * us / 1e6 / USED for us in (PAYMENTS_A_TAP * paid.api_us, cost.worker_us, postgresql_us, cost.broker_us)
+    )
     workers = max(2, ceil(worker))  # a worker uses one core; of two, one may die
     if workers > MOST_WORKERS:
         raise ValueError(f"{city.name} needs {workers} workers, and three topics have {MOST_WORKERS} partitions")
-    tables_a_day = city.taps_a_day * cost.tables_bytes / GB
+    tables_a_day = city.taps_a_day * (cost.tables_bytes + PAYMENTS_A_TAP * paid.tables_bytes) / GB
+    log_bytes = cost.log_bytes + PAYMENTS_A_TAP * paid.log_bytes
     topics_a_day = city.taps_a_day * (cost.taps_topic_bytes + cost.outcomes_topic_bytes) / GB
     return Needs(
         peak=city.peak,
         worker_cores=worker,
         workers=workers,
+        api_cores=api,
+        apis=max(2, ceil(api)),
         postgresql_cores=postgresql,
         broker_cores=broker,
         journal_gb=tables_a_day * KEPT_DAYS,
         archive_gb_a_year=tables_a_day * 365,
-        log_gb_a_day=city.taps_a_day * cost.log_bytes / GB,
-        log_mb_a_second=city.peak * cost.log_bytes / 1e6,
+        log_gb_a_day=city.taps_a_day * log_bytes / GB,
+        log_mb_a_second=city.peak * log_bytes / 1e6,
         topics_gb=topics_a_day * TOPIC_DAYS * REPLICAS,
     )

@@ -10,6 +10,7 @@ import msgspec
 
 from bench import h2load
 from bench.api_process import Api, api_process, options_of
+from bench.backlog import Written
 from bench.calls import Answered, Answers, middle, read_log
 from bench.cpu import CpuMeter
 from bench.database import LedgerCopy
@@ -62,6 +63,16 @@ class OnlineRound(NamedTuple):
     """With the same client, which shows a certificate."""
 
 
+class Paid(NamedTuple):
+    """Payments, each in a call."""
+
+    load: Load
+    calls: int
+    """With those of the warm-up."""
+    written: Written
+    """By all of them."""
+
+
 Ask = Callable[[int], Awaitable[list[Answered]]]
 """Ask so many times."""
 
@@ -69,6 +80,20 @@ Ask = Callable[[int], Awaitable[list[Answered]]]
 async def measure_online(stage: Stage, seconds: float, number: int) -> OnlineRound:
     """One round; where it begins moves on with its number."""
     return OnlineRound(await _states(stage, seconds, number), *await _processes_and_tls(stage, seconds))
+
+
+async def measure_payments(stage: Stage, in_flight: int, seconds: float) -> Paid:
+    """`Authorize`, paid at once, on a fresh copy of the ledger; reconciled."""
+    count = Count()
+    async with stage.ledger() as ledger:
+        before = Written(*await ledger.written())
+        async with api_process(stage, ledger) as api:
+            ask = count.counted(State.AUTHORISE, partial(h2load.ask, stage.folder, api.address, _AUTHORIZE, in_flight))
+            load = await hold(stage, [api], ask, in_flight, seconds)
+        after = Written(*await ledger.written())
+        calls = count.asked[State.AUTHORISE]
+        await _reconcile(ledger, [api], calls)
+    return Paid(load, calls, Written(after.tables - before.tables, after.log - before.log))
 
 
 async def _states(stage: Stage, seconds: float, number: int) -> dict[tuple[State, int], Load]:

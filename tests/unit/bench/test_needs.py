@@ -1,10 +1,11 @@
 import pytest
 
 from bench.capacity_page import CITIES, page
-from bench.needs import MOST_WORKERS, City, Cost, needs
+from bench.needs import MOST_WORKERS, PAYMENTS_A_TAP, City, Cost, Payment, needs
 from tests.unit.bench.runs import MACHINE
 
-COST = Cost(50, 25, 5, 400, 800, 150, 50)
+FREE = Payment(0, 0, 0, 0)
+COST = Cost(FREE, 50, 25, 5, 400, 800, 150, 50)
 TOWN = City("a town", 1_000_000, 1)
 
 
@@ -30,6 +31,16 @@ def test_disks_follow_from_bytes_and_days() -> None:
     assert found.journal_gb == pytest.approx(0.4 * 241)
     assert found.log_gb_a_day == pytest.approx(0.8)
     assert found.topics_gb == pytest.approx(0.2 * 7 * 3)
+
+
+def test_payments_come_on_top() -> None:
+    paid = needs(TOWN, COST._replace(payment=Payment(400, 100, 1000, 2000)))
+    alone = needs(TOWN, COST)
+    assert paid.api_cores == pytest.approx(TOWN.peak * PAYMENTS_A_TAP * 400e-6 * 2)
+    assert (paid.apis, alone.apis) == (2, 2)
+    assert paid.postgresql_cores - alone.postgresql_cores == pytest.approx(TOWN.peak * PAYMENTS_A_TAP * 100e-6 * 2)
+    assert paid.archive_gb_a_year - alone.archive_gb_a_year == pytest.approx(PAYMENTS_A_TAP * 365)
+    assert paid.log_gb_a_day - alone.log_gb_a_day == pytest.approx(PAYMENTS_A_TAP * 2)
 
 
 def test_the_page_has_a_column_for_each_city_and_no_place_left_open() -> None:
