@@ -53,12 +53,15 @@ class Release:
         tar = subprocess.run(["git", "archive", commit], cwd=paths.ROOT, check=True, stdout=subprocess.PIPE).stdout
         subprocess.run(["tar", "x"], cwd=folder, input=tar, check=True)
         python = Path(sys.executable)
+        pip: list[str | Path] = [folder / ".venv/bin/python", "-m", "pip", "install", "-q"]
         if (folder / LOCK).read_bytes() != (paths.ROOT / LOCK).read_bytes():
             subprocess.run([sys.executable, "-m", "venv", folder / ".venv"], check=True)
             python = folder / ".venv/bin/python"
-            subprocess.run([python, "-m", "pip", "install", "-q", "--require-hashes", "-r", folder / LOCK], check=True)
+            subprocess.run([*pip, "--require-hashes", "-r", folder / LOCK], check=True)
         release = cls(commit, folder, python)
         release._build_messages()
+        if python.is_relative_to(folder):  # as its Makefile does: its processes ask for their version
+            subprocess.run([*pip, "--no-deps", "--no-build-isolation", "-e", "."], cwd=folder, check=True)
         return release
 
     def _build_messages(self) -> None:
