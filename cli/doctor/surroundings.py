@@ -19,7 +19,6 @@ from services.common import topics
 ENDS_SOON_SECONDS: Final = 14 * 86_400
 DISK_FULL: Final = 0.90
 _ONE_PARTITION: Final = 1
-WEEK_MS: Final = 7 * 86_400_000
 
 
 class Topic(NamedTuple):
@@ -125,9 +124,9 @@ def _configured(seen: Mapping[str, Topic]) -> list[Finding]:
                 todo = f"kafka-configs.sh --alter --entity-type topics --entity-name {name} --add-config {setting}={value}"
                 found.append(sick("topics", f"{name}: {setting} is {topic.settings.get(setting)}, not {value}", todo))
         kept_ms = int(topic.settings.get("retention.ms", -1))
-        if name not in topics.COMPACTED and 0 <= kept_ms < WEEK_MS:
+        if name not in topics.COMPACTED and 0 <= kept_ms < topics.WEEK_MS:
             said = f"{name} is kept for {lasting(kept_ms / 1000)}: a way back to a moment before that finds nothing to read"
-            todo = f"retention.ms of at least {WEEK_MS}, and longer than your oldest backup (docs/backup.md)"
+            todo = f"retention.ms of at least {topics.WEEK_MS}, and longer than your oldest backup (docs/backup.md)"
             found.append(sick("topics", said, todo))
     return found
 

@@ -227,6 +227,7 @@ def not_kept(moment: str, settings: Mapping[str, Mapping[str, str]], services: f
 
     from services.common.topic_reader import kept_since  # noqa: PLC0415
 
+    back_to = read_moment(moment)
     for service in sorted(services & _READ_BACK.keys()):
         kafka, security = settings[service].get("ONECARD_KAFKA", ""), KafkaSecurity.from_environment(settings[service])
         for topic, todo in _READ_BACK[service].items():
@@ -235,7 +236,7 @@ def not_kept(moment: str, settings: Mapping[str, Mapping[str, str]], services: f
             except KafkaError as error:
                 yield Look(f"how far back {topic} reaches is not known ({type(error).__name__})", "ask whoever runs Kafka")
                 continue
-            if since is not None and since > read_moment(moment):
+            if since is not None and since > back_to:
                 yield Look(f"{topic} keeps all of its records only from {instant(since):%Y-%m-%d %H:%M:%S} UTC on", todo)
 
 

@@ -29,6 +29,8 @@ ALL: Final = (
     CARD_DELETIONS,
     ISSUANCE_EVENTS,
 )
+WEEK_MS: Final = 7 * 24 * 3_600_000
+"""The least that is kept of a topic: a way back to a moment reads again what came since."""
 COMPACTED: Final = frozenset({CARD_EVENTS, CARD_DELETIONS})
 ORDERED: Final = frozenset({CARD_HOTLIST})
 """Of one partition, because its records follow each other; kept for a week."""

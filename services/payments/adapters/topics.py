@@ -18,7 +18,6 @@ _REPLICAS: Final[dict[BrokerKind, int]] = {"kafka": -1, "tansu": 1}
 """-1: as many as the broker makes by default."""
 _OFTEN_COMPACTED: Final = {"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1", "delete.retention.ms": "600000"}
 """A table changes all its rows within the hour, and whoever starts reads all that was not compacted."""
-_WEEK_MS: Final = 7 * 24 * 3_600_000
 _PATIENCE_SECONDS: Final = 60
 
 
@@ -46,7 +45,7 @@ def settings_of(name: str, broker: BrokerKind) -> dict[str, str]:
         return {}
     settings = {"message.timestamp.type": "LogAppendTime"}
     if name in topics.ORDERED:
-        settings["retention.ms"] = str(_WEEK_MS)
+        settings["retention.ms"] = str(topics.WEEK_MS)
     if name in topics.CHANGELOGS:
         settings |= _OFTEN_COMPACTED
     if name in topics.COMPACTED or name in topics.CHANGELOGS:
