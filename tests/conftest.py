@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.servers.broker import SECURED, Broker, Kind, kind_of, make_broker
@@ -28,6 +29,12 @@ from tests.support.town import Database, build_town
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("onecard", deadline=None)
 hypothesis.settings.load_profile("onecard")
+
+# Events of what runs inside of a test are pytest's, not the standard output's: a command under test may have that just then.
+structlog.configure(
+    processors=[structlog.contextvars.merge_contextvars, structlog.processors.KeyValueRenderer(key_order=["event"])],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+)
 
 # A broker that lives for seconds is not worth Java's second, slower compiler.
 Kafka.java_options = ("-XX:TieredStopAtLevel=1", *Kafka.java_options)

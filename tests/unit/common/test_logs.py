@@ -33,6 +33,7 @@ def test_our_own_events_all_pass() -> None:
 
 def test_every_line_says_which_process_of_which_version_wrote_it(capsys: pytest.CaptureFixture[str]) -> None:
     root, before = logging.getLogger(), (logging.getLogger().handlers, logging.getLogger().level)
+    of_tests = structlog.get_config()
     try:
         set_up_logs("payments-streams")
         structlog.get_logger().warning("elected_for_housekeeping")
@@ -41,7 +42,7 @@ def test_every_line_says_which_process_of_which_version_wrote_it(capsys: pytest.
         library.join()
     finally:
         root.handlers, root.level = before
-        structlog.reset_defaults()
+        structlog.configure(**of_tests)
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["event"] for line in lines] == ["elected_for_housekeeping", "no way"]
     for line in lines:
