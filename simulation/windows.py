@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -22,7 +22,6 @@ from onecard.card.v1 import cards_pb2 as cards
 from onecard.card.v1 import window_pb2 as messages
 from onecard.card.v1.cards_pb2_grpc import CardServiceStub
 from sdk.till.errors import NotAcceptedError, OutcomeUnknownError, TillError
-from sdk.window.blanks import Blanks
 from sdk.window.cards import IN_PERSON
 from sdk.window.kit import queue_application
 from sdk.window.kit_queue import KitQueue
@@ -107,71 +106,71 @@ class CityHall:
         pause_seconds = WAY_SECONDS if name in KITS else PAUSE_SECONDS
         try:
             while not stopping.is_set():
-                try:
-                    if desk.maker is None:
-                        desk.sign_in()
-                        self._tidy_up(desk)
-                    self._somebody(desk, random)
-                except NotAcceptedError as error:
-                    WINDOW_ACTS.labels("error", error.reason).inc()
-                    if error.reason in ("SHIFT_ENDED", "SIGN_IN_NEEDED"):
-                        desk.maker = None
-                    elif error.reason == "SIGN_IN_REFUSED":  # the code was used: the next one comes
-                        stopping.wait(_NEW_CODE_SECONDS)
-                except (TillError, NoBlankError) as error:
-                    log.warning("%s: %s", name, error)
+                self._attended(desk, stopping, self._begin, lambda: self._somebody(desk, random))
                 stopping.wait(random.expovariate(1 / pause_seconds))
             self._end_of_day(desk, leaving)
         finally:
             desk.close()
 
-    def _tidy_up(self, desk: Desk) -> None:
-        """What a clerk before has left half made."""
+    @staticmethod
+    def _attended(desk: Desk, ending: threading.Event, begin: Callable[[Desk], object], act: Callable[[], P]) -> P | None:
+        """Do it as whoever is signed in; whoever is not, or no longer, begins with that. None: it could not be done."""
+        try:
+            if desk.maker is None:
+                begin(desk)
+            return act()
+        except NotAcceptedError as error:
+            WINDOW_ACTS.labels("error", error.reason).inc()
+            log.info("%s: %s: %s", desk.name, error.reason, error)
+            if error.reason in ("SHIFT_ENDED", "SIGN_IN_NEEDED"):
+                desk.maker = None
+            elif error.reason == "SIGN_IN_REFUSED":  # the code was used: the next one comes
+                ending.wait(_NEW_CODE_SECONDS)
+        except (TillError, NoBlankError) as error:
+            log.warning("%s: %s", desk.name, error)
+        return None
+
+    def _begin(self, desk: Desk) -> None:
+        """The clerk comes; what a clerk before has left half made is made."""
+        desk.sign_in()
+        self._tidy_up(desk)
+
+    @staticmethod
+    def _tidy_up(desk: Desk) -> None:
         assert desk.maker is not None, "somebody is signed in"
         for issued in desk.maker.finish_what_was_begun(IN_PERSON):
             log.info("%s: a card was finished: %s", desk.name, issued.outcome)
 
     def _end_of_day(self, desk: Desk, leaving: threading.Event) -> None:
-        if desk.maker is None:
-            return
+        """Also where nobody could sign in all day: blanks lie there, and are to be counted."""
         for _ in range(CLOSES):
             if leaving.is_set():
                 return
-            try:
-                if desk.queue:
-                    self._hand_in(desk, desk.queue)
-                self._tidy_up(desk)
-                if desk.close_shift():
-                    log.info("%s: the shift is closed", desk.name)
-                    return
-            except TillError as error:
-                log.warning("%s: the shift was not closed: %s", desk.name, error)
+            if self._attended(desk, leaving, self._begin, lambda: self._close_shift(desk)):
+                log.info("%s: the shift is closed", desk.name)
+                return
             leaving.wait(CLOSE_SECONDS)  # a fee may be on its way into the books
+
+    def _close_shift(self, desk: Desk) -> bool:
+        if desk.queue:
+            self._hand_in(desk, desk.queue)
+        self._tidy_up(desk)
+        return desk.close_shift()
 
     def _keep(self, stopping: threading.Event) -> None:
         """The keeper has no window of their own: they sign in at the first."""
         desk = Desk(self._office, WINDOWS[0], self._clerks[KEEPER], self._random(KEEPER))
         places = [subject_of(name) for name in (*WINDOWS, *KITS)]
-        blanks: Blanks | None = None
         try:
             while not stopping.is_set():
-                try:
-                    if blanks is None:
-                        desk.sign_in()
-                        blanks = desk.blanks
-                    if not self._troubles().keeper_away:
-                        self._storeroom.look_after(blanks, places)
-                except NotAcceptedError as error:
-                    WINDOW_ACTS.labels("error", error.reason).inc()
-                    if error.reason in ("SHIFT_ENDED", "SIGN_IN_NEEDED"):
-                        blanks = None
-                    elif error.reason == "SIGN_IN_REFUSED":
-                        stopping.wait(_NEW_CODE_SECONDS)
-                except TillError as error:
-                    log.warning("keeper: %s", error)
+                self._attended(desk, stopping, Desk.sign_in, lambda: self._look_after_blanks(desk, places))
                 stopping.wait(KEEPER_SECONDS)
         finally:
             desk.close()
+
+    def _look_after_blanks(self, desk: Desk, places: Sequence[str]) -> None:
+        if not self._troubles().keeper_away:
+            self._storeroom.look_after(desk.blanks, places)
 
     def _somebody(self, desk: Desk, random: Random) -> None:
         """The next person in the queue."""

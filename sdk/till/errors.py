@@ -32,7 +32,7 @@ class OutcomeUnknownError(TillError):
     """Ask again with the same request id: whatever was decided is answered then. Or void the payment by that id."""
 
     def __init__(self, request_id: str, trouble: str) -> None:
-        super().__init__(f"no answer came ({trouble}); what became of request {request_id} is not known")
+        super().__init__(f"no answer came ({trouble}); what became of request {request_id or 'without an id'} is not known")
         self.request_id = request_id
         self.trouble = trouble
 
