@@ -15,7 +15,7 @@ from typing import Any, Final
 from services.common.migrations import step_of
 
 BASELINE: Final = {"payments": "0013", "card": "0025", "issuance": "0004"}
-"""The heads of the first release, which is about to be tagged. No city ever lived with less: what came before is not asked."""
+"""The heads of v0.1.0, the first release. No city ever lived with less: what came before is not asked."""
 
 SQUAWK: Final = Path(sys.executable).with_name("squawk")
 # A matter of taste, or what the runner sees to (it sets both timeouts, and no script is outside of its transaction).
