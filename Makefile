@@ -29,8 +29,8 @@ faults: $(VENV)/city.stamp ## list what can be made to go wrong, and the alerts 
 # Some tests compute, the others mostly wait: side by side they take little more than either. What measures how quick something
 # is comes last, when the machine is its own.
 COMPUTING := tests/unit $(addprefix tests/integration/,card common issuance payments)
-# What `make check-k8s`, BROKER=kafka-secured and `make proof-upgrade` are for.
-ELSEWHERE := tests/k8s tests/secured tests/upgrade
+# What `make check-k8s`, BROKER=kafka-secured, `make proof-upgrade` and `make drills` are for.
+ELSEWHERE := tests/k8s tests/secured tests/upgrade tests/chaos/test_server_lost.py
 MEASURING := $(addprefix tests/integration/payments/test_,rate_limits.py api_callers.py)
 
 # Two runs of pytest beside each other, with ports of their own: $(1) in a log that is shown when both have ended, $(2) at once.
@@ -71,7 +71,8 @@ proof-upgrade: export BROKER := kafka
 proof-upgrade: $(VENV)/dev.stamp ## one release replaces another under load on Apache Kafka, a minute side by side, back again, then the contract (FROM=v1.0.0: from that tag)
 	ONECARD_UPGRADE_FROM=$(FROM) ONECARD_UPGRADE_SECONDS=$(or $(SECONDS_TOGETHER),60) ONECARD_UPGRADE_RATE=$(or $(RATE),200) $(BIN)/pytest -q tests/upgrade
 
-drills: $(VENV)/dev.stamp ## lose the database server with its disk and come back; go back to a moment before a mistake: both under load (BROKER=kafka: on Apache Kafka)
+drills: $(VENV)/dev.stamp ## lose a city's servers, services and vaults and come back; lose the database under load; go back to a moment before a mistake (BROKER=kafka: on Apache Kafka)
+	$(BIN)/onecard city drill
 	$(BIN)/pytest -q tests/chaos/test_server_lost.py
 
 check: $(VENV)/dev.stamp ## format, lint, types, import rules, protobuf rules (nothing released may break)

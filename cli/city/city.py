@@ -74,7 +74,8 @@ class City:
         self.servers = Servers(folder, plan.broker, secured=plan.secured, steps=steps, ending=self._ending)
         self.workers = [f"payments-{number}" for number in range(1, plan.workers + 1)]
         live = [LIVE] if plan.broker == "kafka" else []
-        shown = [*self.workers, *live, API, CARD_API, ISSUANCE_API, ISSUANCE_VAULT, SMS, TAPS, WINDOWS]
+        self.services = [*self.workers, *live, API, CARD_API, ISSUANCE_API, ISSUANCE_VAULT]
+        shown = [*self.services, SMS, TAPS, WINDOWS]
         self._ports = {name: free_port() for name in shown}
         self._api_port, self._card_port, self._sms_port = free_port(), free_port(), free_port()
         self._issuance_port = free_port()

@@ -1,5 +1,6 @@
 """`onecard city`: a city on this machine."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -7,8 +8,10 @@ import typer
 from rich.console import Console
 
 from cli import paths
+from cli.backup.tools import BackupError
 from cli.city.city import Plan
 from cli.city.clerks import clerk_table
+from cli.city.drill import run_drill
 from cli.city.faults.run import run_faults
 from cli.city.faults.table import chosen, fault_grid
 from cli.city.foreground import run_kafka
@@ -85,14 +88,7 @@ def fault(
     - `onecard city fault workers-frozen,garbage`
     - `onecard city fault all`
     """
-    if (runner := read_runner(paths.FAULTS)) is not None:
-        _fail(f"a run of faults is under way, process {runner.pid}: Ctrl-C there ends it")
-    try:
-        kind, secured = choose(broker)
-        plan = Plan(cards=cards, rate=rate, workers=2, broker=kind, secured=secured, drill=True)
-        status = run_faults(paths.FAULTS, plan, chosen(names), Console())
-    except (ServerFailedError, ValueError) as error:
-        _fail(str(error))
+    status = _of_its_own(broker, cards, rate, lambda plan: run_faults(paths.FAULTS, plan, chosen(names), Console()))
     raise typer.Exit(status)
 
 
@@ -104,6 +100,30 @@ def faults() -> None:
     """
     Console().print(fault_grid(read_alerts()))
     Console().print("\nonecard city fault NAME[,NAME…], or all; each alert has a page in docs/runbooks", highlight=False)
+
+
+@app.command()
+def drill(
+    seconds: Annotated[float, typer.Option("--for", metavar="SECONDS", min=1, help="it lives so long before, and after")] = 15,
+    cards: Annotated[int, typer.Option(min=1, help="how many cards the city has")] = 2_000,
+    rate: Annotated[float, typer.Option(min=0.1, help="taps a second")] = 50,
+    broker: Annotated[str, typer.Option(envvar="BROKER", help="as of `onecard city run`")] = "tansu",
+) -> None:
+    """Lose the machine of the database, of all services and their vaults; come back from the backup on an empty one.
+
+    A small city comes to life, its log is received in a second place and a backup is taken. Everything on the machine is killed
+    at once, amid taps, payments and cards that are being made; its disk and the vaults' files are deleted. Then the steps of
+    docs/backup.md, “The server is lost”. Riders, clerks and tills just go on. At the end the city is counted out as by
+    `onecard city run --for`: every tap, every chip, every till to the fen. The exit status is 0 only if nothing that was
+    answered is lost.
+
+    The city is in `.city-faults`, thrown away before the next run; its logs stay until then.
+
+    - `onecard city drill`
+    - `BROKER=kafka onecard city drill --for 60`
+    """
+    status = _of_its_own(broker, cards, rate, lambda plan: run_drill(paths.FAULTS, plan, seconds, Console()))
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -158,6 +178,17 @@ def clean() -> None:
         if outside.exists():
             remove_postgres(folder)
             typer.echo(f"removed {outside}")
+
+
+def _of_its_own(broker: str, cards: int, rate: float, live: Callable[[Plan], int]) -> int:
+    """The life of a small city in which nothing goes wrong but what is done on purpose; answers the exit status."""
+    if (runner := read_runner(paths.FAULTS)) is not None:
+        _fail(f"a run of faults or a drill is under way, process {runner.pid}: Ctrl-C there ends it")
+    try:
+        kind, secured = choose(broker)
+        return live(Plan(cards=cards, rate=rate, workers=2, broker=kind, secured=secured, drill=True))
+    except (BackupError, ServerFailedError, ValueError) as error:
+        _fail(str(error))
 
 
 def _fail(message: str) -> NoReturn:

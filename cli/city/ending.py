@@ -9,6 +9,7 @@ from cli.city.cards import EXAMPLES, compare
 from cli.city.city import City
 from cli.city.plastic import count
 from cli.city.reconcile import reconcile
+from cli.city.saying import Say
 from cli.services import run_card, run_issuance, run_payments
 
 CARDS_AGREE = "✓ one live card a person, every state the same in payments, every pointer right, every fee and the hotlist, too"
@@ -18,6 +19,10 @@ PLASTIC_AGREES = (
 AWAITED_SECONDS = 60.0
 SHIFTS_SECONDS = 60.0
 LINE_SECONDS = 2.0
+CATCH_UP_SECONDS = 300.0
+CATCH_UP_LOOK_SECONDS = 5.0
+ON_THEIR_WAY_SECONDS = 30.0
+"""Validators that are out of coverage keep theirs so long, some longer."""
 
 
 def everything_is_accounted_for(city: City, console: Console) -> bool:
@@ -78,14 +83,23 @@ def _await_outcomes(city: City, console: Console) -> None:
     while taps.alive and time.monotonic() < deadline:
         now = time.monotonic()
         if now - said >= LINE_SECONDS:
-            pending = pending_taps(city)
+            pending = _pending_taps(city)
             awaited = "the last outcomes" if pending is None else f"{pending:,.0f} outcomes"
             console.print(f"no more taps; awaiting {awaited} …", highlight=False)
             said = now
         time.sleep(0.1)
 
 
-def pending_taps(city: City) -> float | None:
+def catch_up(city: City, say: Say) -> None:
+    """Until what lay while something was away is decided: the end of a city has patience for what is on its way alone."""
+    deadline = time.monotonic() + CATCH_UP_SECONDS
+    most = city.plan.rate * ON_THEIR_WAY_SECONDS
+    while (pending := _pending_taps(city) or 0.0) > most and time.monotonic() < deadline:
+        say(f"{pending:,.0f} taps wait for their outcome …")
+        time.sleep(CATCH_UP_LOOK_SECONDS)
+
+
+def _pending_taps(city: City) -> float | None:
     """How many taps wait for their outcome; None while nobody says."""
     reading = city.read_metrics().get("taps")
     return None if reading is None else reading.get(("onecard_simulation_pending", ()))

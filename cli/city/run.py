@@ -1,5 +1,6 @@
 """`onecard city run`: brings the city to life, watches it, and ends it whatever happens."""
 
+import shutil
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -14,9 +15,12 @@ from cli.city.city import City, Plan
 from cli.city.clerks import clerk_table
 from cli.city.ending import everything_is_accounted_for
 from cli.city.figures import Figures, Watch
+from cli.city.saying import saying
 from cli.city.signals import interruptible, undisturbed
 from cli.city.steps import Steps
 from cli.city.view import line, picture
+from cli.servers.mark import end_leftovers
+from cli.servers.postgres import remove_postgres
 
 LOOK_SECONDS = 1.0
 LINE_SECONDS = 5.0
@@ -43,6 +47,13 @@ def run_city(folder: Path, plan: Plan, for_seconds: float | None, console: Conso
             return INTERRUPTED
 
 
+def throw_away(folder: Path) -> None:
+    """End what an earlier run has left there, and remove it."""
+    end_leftovers(folder)
+    remove_postgres(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _watch_live(city: City, console: Console) -> None:
     """A picture that lives until Ctrl-C."""
     happenings: deque[str] = deque(maxlen=HAPPENINGS_SHOWN)
@@ -64,10 +75,7 @@ def _watch_live(city: City, console: Console) -> None:
 
 def _watch_in_lines(city: City, for_seconds: float | None, console: Console) -> None:
     """A line now and then, for so long or until Ctrl-C."""
-
-    def say(text: str) -> None:
-        console.print(f"{datetime.now():%H:%M:%S} {text}", highlight=False, markup=False, soft_wrap=True)  # noqa: DTZ005
-
+    say = saying(console)
     city.supervise(say)
     say("their codes of each moment, to sign in at a window: onecard city clerks")
     for process, where in city.addresses.items():

@@ -2,15 +2,12 @@
 
 import signal
 
-from cli.backup.receive import prepare, receiver
-from cli.backup.take import take
+from cli.city.backed_up import RECEIVER, back_up
 from cli.city.city import CARD_API, City
 from cli.city.faults.fault import Fault
 from cli.city.people import REGISTRY
-from cli.servers.child import Child
 from cli.servers.postgres import Postgres
 
-RECEIVER = "backup-receiver"
 _CAUGHT_UP = frozenset({"AppendLag", "CardProjectionOld", "BatchUnsealed", "TargetDown", "ErrorBudgetFastBurn"})
 """What may be told while workers catch up with what lay meanwhile."""
 
@@ -52,16 +49,8 @@ def _bring_one_worker_back(city: City) -> None:
     _bring_back(city, city.workers[-1])
 
 
-def _receive(city: City) -> None:
-    """The city gets what it has not by itself: a backup, and whoever receives its log."""
-    backups = city.folder / "backups"
-    state = city.state
-    prepare(state.owner_database_url)
-    command, env = receiver(backups, state.backup_database_url)
-    child = Child(RECEIVER, city.folder, command, env=env)
-    city.processes.start(child)
-    city.watch(child)
-    take(backups, state.backup_database_url, state.settings_of_services())
+def _back_up(city: City) -> None:
+    back_up(city, city.folder / "backups")
 
 
 WORKERS_FROZEN = Fault(
@@ -115,6 +104,6 @@ RECEIVER_AWAY = Fault(
     "whoever receives the write-ahead log in a second place is killed, and nobody starts it again",
     lambda city: _kill(city, RECEIVER),
     lambda city: _bring_back(city, RECEIVER),
-    prepare=_receive,
+    prepare=_back_up,
     seconds=30,
 )

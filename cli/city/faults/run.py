@@ -1,6 +1,5 @@
 """A run of faults: each is begun in a living city, its alerts are awaited at who is to be told, it is mended, they end."""
 
-import shutil
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
@@ -10,40 +9,29 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from cli.city.city import City, Plan
-from cli.city.ending import everything_is_accounted_for, pending_taps
+from cli.city.ending import catch_up, everything_is_accounted_for
 from cli.city.faults.fault import Fault, fired_by
 from cli.city.faults.progress import PAGE, Awaited, Progress, alerts_by_fault, begin_progress
 from cli.city.faults.table import rounds
-from cli.city.run import INTERRUPTED, ended
+from cli.city.run import INTERRUPTED, ended, throw_away
+from cli.city.saying import Say, saying
 from cli.city.signals import interruptible
 from cli.city.steps import Steps
 from cli.servers.child import ServerFailedError
-from cli.servers.mark import end_leftovers
-from cli.servers.postgres import remove_postgres
 
 LOOK_SECONDS = 0.2
 FIRE_SECONDS = 240.0
 OVER_SECONDS = 300.0
 CALM_SECONDS = 240.0
-CATCH_UP_SECONDS = 300.0
-CATCH_UP_LOOK_SECONDS = 5.0
-ON_THEIR_WAY_SECONDS = 30.0
-"""Validators that are out of coverage keep theirs so long, some longer."""
 STILL_SECONDS = 6.0
 """So long nothing may fire before it is calm: three looks of Prometheus."""
-
-Say = Callable[[str], None]
 
 
 def run_faults(folder: Path, plan: Plan, faults: Sequence[Fault], console: Console) -> int:
     """Exit status. The city in `folder` is a new one, for faults alter books and a run may be broken off."""
     throw_away(folder)
     folder.mkdir()
-
-    def say(text: str) -> None:
-        console.print(f"{datetime.now():%H:%M:%S} {text}", highlight=False, markup=False, soft_wrap=True)  # noqa: DTZ005
-
-    steps = Steps(console)
+    say, steps = saying(console), Steps(console)
     city = City(folder, plan, steps)
     if city.monitoring.missing:
         raise ServerFailedError("\n".join(["a run of faults needs both:", *city.monitoring.missing]))
@@ -55,7 +43,7 @@ def run_faults(folder: Path, plan: Plan, faults: Sequence[Fault], console: Conso
             city.monitoring.board.say = None  # it is said here, with what it means
             alerts = alerts_by_fault(city.monitoring.table, faults)
             done = [_run_round(city, some, say) for some in rounds(faults, alerts)]
-            _catch_up(city, say)
+            catch_up(city, say)
             agreed = everything_is_accounted_for(city, console)
         except KeyboardInterrupt:
             return INTERRUPTED
@@ -63,13 +51,6 @@ def run_faults(folder: Path, plan: Plan, faults: Sequence[Fault], console: Conso
     for problem in (problem for progress in done for problem in progress.problems):
         console.print(f"✗ {problem}", style="red", highlight=False)
     return 0 if agreed and all(progress.succeeded for progress in done) else 1
-
-
-def throw_away(folder: Path) -> None:
-    """End what an earlier run has left there, and remove it."""
-    end_leftovers(folder)
-    remove_postgres(folder)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run_round(city: City, faults: Sequence[Fault], say: Say) -> Progress:
@@ -123,15 +104,6 @@ def _await_calm(city: City, awaited: Collection[str], say: Say) -> None:
                 say(f"still firing, and taken as they are: {', '.join(firing)}")
                 return
         time.sleep(LOOK_SECONDS)
-
-
-def _catch_up(city: City, say: Say) -> None:
-    """Until what lay while something was away is decided: the end of a city has patience for what is on its way alone."""
-    deadline = time.monotonic() + CATCH_UP_SECONDS
-    most = city.plan.rate * ON_THEIR_WAY_SECONDS
-    while (pending := pending_taps(city) or 0.0) > most and time.monotonic() < deadline:
-        say(f"{pending:,.0f} taps wait for their outcome …")
-        time.sleep(CATCH_UP_LOOK_SECONDS)
 
 
 def _grid(awaited: Sequence[Awaited]) -> Grid:
