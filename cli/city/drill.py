@@ -7,7 +7,6 @@ private keys). Riders, clerks and tills know nothing of it. The steps are those 
 import os
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -28,8 +27,10 @@ from cli.servers.quarters import UNPRIVILEGED
 
 AGAIN_SECONDS = 120.0
 LOOK_SECONDS = 0.5
-POSTED = "select count(*) from payments.batch"
-MADE = "select count(*) from card.card where production = 70"
+GOES_ON = {
+    "taps and payments are posted again": "select count(*) from payments.batch",
+    "cards are made again": "select count(*) from card.card where production = 70",
+}
 
 
 def run_drill(folder: Path, plan: Plan, seconds: float, console: Console) -> int:
@@ -45,7 +46,10 @@ def run_drill(folder: Path, plan: Plan, seconds: float, console: Console) -> int
             city.supervise(say)
             backup = _is_backed_up(city, folder / "backups", say)
             time.sleep(seconds)
-            sound = _lose_and_restore(city, backup, say)
+            lost_at = time.monotonic()
+            _lose(city, backup, say)
+            sound = _restore(city, backup, say)
+            _begin_again(city, say, lost_at)
             say("a new receiver, a new backup: the server has another timeline now")
             _is_backed_up(city, folder / "backups-since", say)
             time.sleep(seconds)
@@ -63,56 +67,49 @@ def _is_backed_up(city: City, folder: Path, say: Say) -> Backup:
     return backup
 
 
-def _lose_and_restore(city: City, backup: Backup, say: Say) -> bool:
-    """Whether all that was answered has come back; it also says how long nobody was served."""
+def _lose(city: City, backup: Backup, say: Say) -> None:
+    """Everything at once; whoever receives the log is on another machine."""
     postgres, supervisor = city.servers.postgres, city.supervisor
-    lost = [supervisor.hold(name) for name in (postgres.name, *city.services)]
-    made, began = int(postgres.scalar(MADE)), time.monotonic()
     supervisor.forget(RECEIVER)
-    for child in lost:
+    for child in [supervisor.hold(name) for name in (postgres.name, *city.services)]:
         child.kill()
     shutil.rmtree(postgres.data)
-    _remove_files(backup)
-    say(f"lost: the database with its disk, {', '.join(city.services)}, and {len(backup.record.files)} files of theirs")
-    city.processes.forget(RECEIVER)
-    say(f"laying backup {backup.name} and the received log on an empty disk …")
-    files, owner = city.folder / "restored", UNPRIVILEGED if os.geteuid() == 0 else ""
-    segments = place(backup.folder.parent, backup, postgres.data, files, city.state.owner_database_url, owner)
-    _bring_files(backup, files)
-    city.servers.begin(postgres.start)
-    wait_for_end_of_log(city.state.owner_database_url)
-    say(f"{segments} segments of the log are read; what stands on the database follows")
-    posted = postgres.scalar(POSTED)
-    settings = {name: {**os.environ, **city.environment, **own} for name, own in city.state.settings_of_services().items()}
-    looks = finish(city.state.owner_database_url, settings, frozenset(settings), say)
-    for look in looks:
-        say(f"a person must look at: {look.cause}: {look.what_to_do}")
-    for name in (postgres.name, *city.services):
-        supervisor.let_go(name)
-    say("the services begin again …")
-    _await("taps are posted again", lambda: postgres.scalar(POSTED) != posted)
-    say(f"taps are posted again, {time.monotonic() - began:.0f} s after the loss")
-    _await("cards are made again", lambda: int(postgres.scalar(MADE)) > made)
-    say(f"cards are made again, {time.monotonic() - began:.0f} s after the loss")
-    return not any(look.cause.startswith(NOT_SO) for look in looks)
-
-
-def _remove_files(backup: Backup) -> None:
     for file in backup.record.files:
         came_from = Path(file.came_from)
         came_from.unlink()
         came_from.with_suffix(".tries").unlink(missing_ok=True)
+    say(f"lost: the database with its disk, {', '.join(city.services)}, and {len(backup.record.files)} files of theirs")
 
 
-def _bring_files(backup: Backup, files: Path) -> None:
-    """To where the settings of the services name them."""
-    for file in backup.record.files:
+def _restore(city: City, backup: Backup, say: Say) -> bool:
+    """The steps of docs/backup.md; answers whether all proofs held."""
+    postgres, owner_url = city.servers.postgres, city.state.owner_database_url
+    city.processes.forget(RECEIVER)
+    say(f"laying backup {backup.name} and the received log on an empty disk …")
+    files, owner = city.folder / "restored", UNPRIVILEGED if os.geteuid() == 0 else ""
+    segments = place(backup.folder.parent, backup, postgres.data, files, owner_url, owner)
+    for file in backup.record.files:  # to where the settings of the services name them
         shutil.copy2(files / Path(file.path).relative_to("files"), file.came_from)
+    city.servers.begin(postgres.start)
+    wait_for_end_of_log(owner_url)
+    say(f"{segments} segments of the log are read; what stands on the database follows")
+    settings = {name: {**os.environ, **city.environment, **own} for name, own in city.state.settings_of_services().items()}
+    looks = finish(owner_url, settings, frozenset(settings), say)
+    for look in looks:
+        say(f"a person must look at: {look.cause}: {look.what_to_do}")
+    return not any(look.cause.startswith(NOT_SO) for look in looks)
 
 
-def _await(what: str, is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + AGAIN_SECONDS
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise ServerFailedError(f"waited {AGAIN_SECONDS:.0f} s, and not: {what}")
-        time.sleep(LOOK_SECONDS)
+def _begin_again(city: City, say: Say, lost_at: float) -> None:
+    """Until people are served; `lost_at` by the monotonic clock."""
+    postgres = city.servers.postgres
+    counted = {what: (query, postgres.scalar(query)) for what, query in GOES_ON.items()}
+    for name in (postgres.name, *city.services):
+        city.supervisor.let_go(name)
+    for what, (query, before) in counted.items():
+        deadline = time.monotonic() + AGAIN_SECONDS
+        while postgres.scalar(query) == before:
+            if time.monotonic() > deadline:
+                raise ServerFailedError(f"waited {AGAIN_SECONDS:.0f} s, and not: {what}")
+            time.sleep(LOOK_SECONDS)
+        say(f"{what}, {time.monotonic() - lost_at:.0f} s after the loss")
