@@ -17,6 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import REGISTRY
 
 from cli.main import app as onecard
+from services.card import __main__ as card
 from services.card import metrics as card_metrics
 from services.common import build, housekeeping, sessions
 from services.common.audit import seal as sealing
@@ -37,10 +38,14 @@ CODE = re.compile(r"```[a-z]*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 METRIC = re.compile(r"((?:onecard|grpc_server|issuance|blank)_[a-z_]+)(?:\{([a-z_,]*)\})?")
 FILE_NAME = re.compile(r"[\w./-]*\w\.(?:py|md|toml|proto|csv|txtpb|xml)|(?:[\w.-]+/)+")
 COMMANDS: dict[str, Any] = {
-    "onecard": onecard,
-    "python -m services.issuance": issuance.app,
-    "python -m services.payments": payments.app,
-    "python -m simulation": simulation.app,
+    name: typer.main.get_command(app)
+    for name, app in {
+        "onecard": onecard,
+        "python -m services.card": card.app,
+        "python -m services.issuance": issuance.app,
+        "python -m services.payments": payments.app,
+        "python -m simulation": simulation.app,
+    }.items()
 }
 VALUES_OF_MAKE = re.compile(r"[A-Z]+=\S+")
 
@@ -143,10 +148,10 @@ def test_every_target_of_make_that_is_named_exists(document: Path) -> None:
 def test_every_command_that_is_named_exists_with_its_options(document: Path) -> None:
     wrong = []
     for code in code_of(document):
-        for prefix, app in COMMANDS.items():
+        for prefix, command in COMMANDS.items():
             if code.startswith(prefix + " "):
                 try:
-                    _resolve(typer.main.get_command(app), code.removeprefix(prefix))
+                    _resolve(command, code.removeprefix(prefix))
                 except LookupError as error:
                     wrong.append(f"{code}: {error}")
     assert not wrong
