@@ -26,11 +26,12 @@ endif
 faults: $(VENV)/city.stamp ## list what can be made to go wrong, and the alerts that tell of it (make run FAULT=imbalance,garbage or FAULT=all)
 	@$(BIN)/onecard city faults
 
-# Some tests compute, the others mostly wait: side by side they take little more than either. What measures how quick something
-# is comes last, when the machine is its own.
-COMPUTING := tests/unit $(addprefix tests/integration/,card common issuance payments)
-# What `make check-k8s`, BROKER=kafka-secured, `make proof-upgrade` and `make drills` are for.
-ELSEWHERE := tests/k8s tests/secured tests/upgrade tests/chaos/test_server_lost.py
+# Two parts that take equally long side by side. What measures how quick something is comes last, when the machine is its own.
+HALF := tests/unit $(addprefix tests/integration/,card common payments servers)
+# Minutes before a broker are for the one that a city has: processes that are killed, memory, a week without coverage, a whole city.
+ON_KAFKA := $(filter-out tests/chaos/test_api.py,$(wildcard tests/chaos/test_*.py)) $(addprefix tests/e2e/test_,city.py memory.py week_offline.py)
+# What `make test-kafka`, `make check-k8s`, BROKER=kafka-secured and `make proof-upgrade` are for.
+ELSEWHERE := $(ON_KAFKA) tests/k8s tests/secured tests/upgrade
 MEASURING := $(addprefix tests/integration/payments/test_,rate_limits.py api_callers.py)
 
 # Two runs of pytest beside each other, with ports of their own: $(1) in a log that is shown when both have ended, $(2) at once.
@@ -42,17 +43,17 @@ ONECARD_PORTS=26000:32000 $(BIN)/pytest $(2); first=$$?; \
 wait $$beside; second=$$?; cat build/tests-beside.log; exit $$((first | second))
 endef
 
-test: $(VENV)/dev.stamp ## run every test on real servers (ARGS="-k name" picks some)
+test: $(VENV)/dev.stamp ## run the tests on real servers (ARGS="-k name" picks some of all)
 ifdef ARGS
 	$(BIN)/pytest $(ARGS)
 else
-	$(call beside,$(COMPUTING) $(addprefix --ignore=,$(MEASURING)),$(addprefix --ignore=,$(COMPUTING) $(ELSEWHERE)))
+	$(call beside,$(HALF) $(addprefix --ignore=,$(MEASURING)),$(addprefix --ignore=,$(HALF) $(ELSEWHERE)))
 	$(BIN)/pytest $(MEASURING)
 endif
 
 # A whole city, with a broker in Java, needs the machine for itself.
 test-kafka: export BROKER := kafka
-test-kafka: $(VENV)/dev.stamp ## run what meets a broker on a real Apache Kafka (needs Java 17 and Maven)
+test-kafka: $(VENV)/dev.stamp ## run what meets a broker on a real Apache Kafka, with processes killed and a whole city (needs Java 17 and Maven)
 	$(call beside,-m broker tests/chaos,-m broker --ignore=tests/chaos --ignore=tests/upgrade --ignore=tests/e2e/test_city.py)
 	$(BIN)/pytest -m broker tests/e2e/test_city.py
 

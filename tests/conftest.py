@@ -32,7 +32,11 @@ hypothesis.settings.load_profile("onecard")
 
 # Events of what runs inside of a test are pytest's, not the standard output's: a command under test may have that just then.
 structlog.configure(
-    processors=[structlog.contextvars.merge_contextvars, structlog.processors.KeyValueRenderer(key_order=["event"])],
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(key_order=["event"]),
+    ],
     logger_factory=structlog.stdlib.LoggerFactory(),
 )
 

@@ -286,7 +286,12 @@ async def everything_is_clean(owner: Owner, texts: Iterable[str]) -> None:
 
 
 async def test_no_marked_value_is_found_where_it_must_not_be(
-    hall: Hall, registry: Registry, owner: Owner, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    hall: Hall,
+    registry: Registry,
+    owner: Owner,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     broker = Broker()
     drawn = await one_life(hall, registry, owner, broker)
@@ -297,9 +302,9 @@ async def test_no_marked_value_is_found_where_it_must_not_be(
     assert sorted(fed ^ FED) == [], "a call is new, or gone: name it in FED"
     texts = MARKED | drawn
     await everything_is_clean(owner, texts)
-    out, err = capfd.readouterr()
+    logs = "\n".join([*capfd.readouterr(), caplog.text])
     names = "\n".join(file for _, folders, files in os.walk(tmp_path) for file in (*folders, *files))
-    places = {"logs": out + err, "metrics": generate_latest().decode(), "errors": "\n".join(said), "file names": names}
+    places = {"logs": logs, "metrics": generate_latest().decode(), "errors": "\n".join(said), "file names": names}
     there = {"logs": "call_refused", "metrics": "onecard_applications_total", "errors": "NOT_YOUR_RIGHT", "file names": "token"}
     for place, content in places.items():
         assert there[place] in content, f"nothing was looked at: {place}"

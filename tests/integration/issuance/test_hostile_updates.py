@@ -18,7 +18,7 @@ from tests.support.issuance import Room
 from tests.support.issuance_room import ChipTerminal
 
 __all__ = ["desk", "room"]
-LIES: Final = int(os.environ.get("ONECARD_HOSTILE_ANSWERS", "1500")) // 15
+LIES: Final = int(os.environ.get("ONECARD_HOSTILE_ANSWERS", "1100")) // 15
 
 
 def lie(chance: random.Random, answer: messages.UpdateCardRequest, before: list[bytes]) -> bytes:

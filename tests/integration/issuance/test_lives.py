@@ -34,7 +34,7 @@ from tests.support.issuance_postgres import (
 )
 from tests.support.issuance_room import PRESENTED, Wrong
 
-LIVES: Final = int(os.environ.get("ONECARD_ISSUE_LIVES_ON_POSTGRES", "200"))
+LIVES: Final = int(os.environ.get("ONECARD_ISSUE_LIVES_ON_POSTGRES", "60"))
 MOST_CUTS: Final = 8
 CLERK_THERE = replace(CLERK_HERE, staff=9, shift=90, terminal=OTHER)
 

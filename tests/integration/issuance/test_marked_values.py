@@ -301,8 +301,7 @@ async def test_neither_a_marked_value_nor_a_key_is_found_where_it_must_not_be(
     texts = {NAME, NUMBER, PHONE, ADDRESS, FIRST_PIN, NEXT_PIN, face.card_number, booth.blank.account}
     assert (face.name, face.social_security_number) == (NAME, NUMBER)
     tables, topic = await stored_by_issuance(owner), await published(city)
-    out, err = capfd.readouterr()
-    logs = "\n".join([out, err, caplog.text, city.keys.log.read_text(), *(one.log for one in city.processes)])
+    logs = "\n".join([*capfd.readouterr(), caplog.text, city.keys.log.read_text(), *(one.log for one in city.processes)])
     assert "call_failed" not in logs
     names = "\n".join(file for _, folders, files in os.walk(tmp_path) for file in (*folders, *files))
     places = {"logs": logs, "metrics": metrics_of(city), "errors": "\n".join(said), "file names": names, **tables}

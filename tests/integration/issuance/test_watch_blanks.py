@@ -98,7 +98,7 @@ async def test_moves_are_measured_once_and_those_of_before_are_not(issuance_engi
 
 
 async def test_stock_is_measured_and_a_place_with_too_few_is_said_once(
-    issuance_engine: AsyncEngine, driver: Driver, capsys: pytest.CaptureFixture[str]
+    issuance_engine: AsyncEngine, driver: Driver, caplog: pytest.LogCaptureFixture
 ) -> None:
     await add_box(driver, 5)
     await add_blanks(driver, 3, WINDOW)
@@ -109,9 +109,8 @@ async def test_stock_is_measured_and_a_place_with_too_few_is_said_once(
     assert value("blank_card_stock", depot="DEPOT", product=PRODUCT) == 5
     assert value("blank_card_stock", depot="HALL", product=PRODUCT) == 3
     assert (value("blank_low_stock", depot="HALL"), value("blank_low_stock", depot="DEPOT")) == (1, 0)
-    said = capsys.readouterr().out
-    assert said.count("few_blanks") == 1
-    assert WINDOW in said
+    assert caplog.text.count("few_blanks") == 1
+    assert WINDOW in caplog.text
 
 
 async def test_answers_are_forgotten_after_the_citys_days(

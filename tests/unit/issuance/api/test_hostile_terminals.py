@@ -29,7 +29,7 @@ from tests.support.issuance_memory import MemoryJournal
 from tests.support.issuance_room import Card, ChipTerminal, Registry, Wrong
 from tests.unit.issuance.handlers.test_lives import CLERK
 
-EXAMPLES: Final = int(os.environ.get("ONECARD_HOSTILE_ANSWERS", "1500"))
+EXAMPLES: Final = int(os.environ.get("ONECARD_HOSTILE_ANSWERS", "1100"))
 HEARD_ON_THE_WAY: Final[dict[str, list[Request]]] = {}
 MINE, BEGUN, ELSEWHERE, ISSUED, BARRED = range(5)
 """The cards of these tests: in the reader, begun for somebody else, at another window, in somebody's hand, of a lost kit."""

@@ -34,7 +34,7 @@ from tests.support.chip_crypto import card_key
 from tests.support.chip_driver import MOST_EFFECTS, PRODUCTS, Bench, bench
 from tests.unit.issuance.domain.test_personalise import is_right, is_whole
 
-EXAMPLES: Final = int(os.environ.get("ONECARD_HOSTILE_ANSWERS", "1500"))
+EXAMPLES: Final = int(os.environ.get("ONECARD_HOSTILE_ANSWERS", "1100"))
 """For each of the tests that mutate answers."""
 STATUS_WORDS: Final = (
     0x9000,

@@ -30,7 +30,7 @@ from services.issuance.vault.protocol import (
 from tests.support.tokens_of_chips import software_token
 from tests.unit.issuance.vault.test_leases import CHALLENGE, HELD, LOAD, OPEN, PRODUCT, RELOAD, VERIFY, Table
 
-EXAMPLES: Final = int(os.environ.get("ONECARD_HOSTILE_ANSWERS", "1500")) // 15
+EXAMPLES: Final = int(os.environ.get("ONECARD_HOSTILE_ANSWERS", "1100")) // 15
 FOLDER: Final = tempfile.TemporaryDirectory()
 ROOTS: Final = software_token(Path(FOLDER.name), (PRODUCT,), {})
 SECRETS: Final = [key.secret for key in ROOTS._keys]
