@@ -16,6 +16,7 @@ from cli.servers.postgres import Postgres
 from cli.servers.valkey import Valkey
 from services.card.handlers.migrate import migrate as migrate_card
 from services.common.database import make_engine
+from services.common.logs import quieten
 from services.issuance.handlers.migrate import migrate as migrate_issuance
 from services.payments.adapters.topics import create_topics
 from services.payments.handlers.migrate import migrate
@@ -39,6 +40,7 @@ structlog.configure(
     ],
     logger_factory=structlog.stdlib.LoggerFactory(),
 )
+quieten()
 
 # A broker that lives for seconds is not worth Java's second, slower compiler.
 Kafka.java_options = ("-XX:TieredStopAtLevel=1", *Kafka.java_options)

@@ -71,6 +71,11 @@ def set_up_logs(process: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
+    quieten()
+
+
+def quieten() -> None:
+    """Libraries that tell of each of their steps say from now on only what is wrong."""
     for noisy in ("aiokafka", "kafka", "faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

@@ -2,12 +2,10 @@
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -16,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.common import tracing
 from services.common.environment import ConfigError
 from services.common.grpc.channels import open_channel
+from tests.support.collector import collecting
 from tests.support.edge import desk, get_payment
 from tests.support.town import build_town, card_identifier, purchase, received
 
@@ -74,27 +73,13 @@ async def test_a_batch_is_one_span_with_its_steps_however_many_taps_it_has(
 
 
 async def test_a_collector_receives_them(spans: InMemorySpanExporter) -> None:
-    heard: list[str] = []
-
-    class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-        def Export(self, request: object, context: object) -> object:  # noqa: N802 - gRPC calls it so
-            assert isinstance(request, trace_service_pb2.ExportTraceServiceRequest)
-            heard.extend(span.name for group in request.resource_spans for one in group.scope_spans for span in one.spans)
-            return trace_service_pb2.ExportTraceServiceResponse()
-
-    server = grpc.server(ThreadPoolExecutor(1))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Collector(), server)  # type: ignore[no-untyped-call]  # generated
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{port}", insecure=True)
+    with collecting() as collector:
+        exporter = OTLPSpanExporter(endpoint=collector.endpoint, insecure=True)
         with tracing.span("batch"):
             pass
         exporter.export(spans.get_finished_spans())
         exporter.shutdown()
-    finally:
-        server.stop(None)
-    assert heard == ["batch"]
+    assert [heard.span.name for heard in collector.heard] == ["batch"]
 
 
 def test_only_who_is_named_takes_spans() -> None:
