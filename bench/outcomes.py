@@ -10,11 +10,12 @@ from bench.errors import BenchError
 from cli.servers.broker import Kind
 from onecard.payments.v1.outcomes_pb2 import Outcome
 from services.common import topics
+from services.payments.config import TANSU_WAIT_MS
 
 PATIENCE_SECONDS: Final = 60.0
 """Nothing readable for so long: it will not come."""
 _IDLE_MS: Final = 400
-_ANSWER_WITHIN_MS: Final[dict[Kind, int]] = {"kafka": 500, "tansu": 10}
+_ANSWER_WITHIN_MS: Final[dict[Kind, int]] = {"kafka": 500, "tansu": TANSU_WAIT_MS}
 """Apache Kafka answers a fetch as soon as there is something, Tansu holds it for the whole wait."""
 
 

@@ -11,6 +11,10 @@ from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity, on_loopbac
 
 BrokerKind = Literal["kafka", "tansu"]
 
+TANSU_WAIT_MS = 50
+"""Of a fetch. Tansu walks over every batch that a partition holds, and gives nothing of what it does not reach in this time:
+measured, 10 ms are over behind 14,000 batches in each of six partitions, a quarter of an hour of a city; 50 ms are not."""
+
 _REPOSITORY = Path(__file__).parents[2]
 
 
@@ -80,7 +84,7 @@ class Config:
         Apache Kafka answers with everything that came; Tansu returns about one batch a partition, so it must be asked
         more often than producers linger.
         """
-        return 40 if self.broker == "kafka" else 10
+        return 40 if self.broker == "kafka" else TANSU_WAIT_MS
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> "Config":

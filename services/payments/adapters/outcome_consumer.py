@@ -11,7 +11,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity
 from services.common.topics import OUTCOMES
 from services.payments.adapters.holes import Holes
-from services.payments.config import BrokerKind
+from services.payments.config import TANSU_WAIT_MS, BrokerKind
 
 log = structlog.get_logger()
 
@@ -92,7 +92,7 @@ async def consuming(bootstrap: str, broker: BrokerKind, security: KafkaSecurity 
         enable_auto_commit=False,
         auto_offset_reset="none",
         # Apache Kafka answers a fetch as soon as there is something, Tansu holds it for the whole wait.
-        fetch_max_wait_ms=500 if broker == "kafka" else 25,
+        fetch_max_wait_ms=500 if broker == "kafka" else TANSU_WAIT_MS,
         max_poll_records=_RECORDS_AT_ONCE,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         metadata_max_age_ms=30_000,
