@@ -72,7 +72,7 @@ STEPS = (
         "the ledger's seals are those that were published",
         run_payments,
         "payments",
-        ["verify"],
+        ["verify", "--with-topic"],
         _lost(
             "taps are read again by themselves; online payments since are in payments.outcomes and not in the ledger: "
             "compare them by merchant, and post what was given for them by two people's word"

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from services.common.clock import SHANGHAI, instant, read_moment
 from services.common.environment import ConfigError
-from services.common.topics import OUTCOMES
-from services.payments.adapters.checkpoints import read_checkpoints
+from services.common.topics import OUTCOMES, SEALS
+from services.payments.adapters.checkpoints import read_checkpoints, with_published
 from services.payments.adapters.ledger import BatchKey
 from services.payments.config import Config
 from services.payments.handlers import compare_outcomes as comparison
@@ -38,7 +38,10 @@ def go_back(
     file, key = checkpoints or config.checkpoints, BatchKey(config.batch_key, config.batch_key_version)
     if file is None or not file.exists():
         raise ConfigError("there is no file of checkpoints: name it with --from, for it alone knows which seals were published")
-    known, _ = read_checkpoints(file)
+    from services.common.topic_reader import read_topic  # noqa: PLC0415 - half a second
+
+    of_file, _ = read_checkpoints(file)
+    known = with_published(of_file, read_topic(config.kafka, SEALS, config.kafka_security))
     given_up = as_owner(lambda engine: going_back.go_back(engine, key, (one for some in known.values() for one in some), to))
     if given_up.up_to_seal == given_up.after_seal:
         out.print(f"nothing was published behind seal {given_up.after_seal}: nothing is given up")

@@ -7,9 +7,10 @@ import typer
 from rich.progress import Progress, ProgressColumn, Task
 from rich.text import Text
 
+from services.common import topics
 from services.common.clock import now_ms
 from services.common.environment import ConfigError
-from services.payments.adapters.checkpoints import read_checkpoints
+from services.payments.adapters.checkpoints import read_checkpoints, with_published
 from services.payments.config import Config
 from services.payments.handlers.verify_ledger import verify_ledger
 from services.payments.operating import out, with_engine
@@ -28,12 +29,17 @@ def verify(
         Path | None,
         typer.Option("--from", metavar="FILE", exists=True, help="Checkpoints; otherwise the file of ONECARD_CHECKPOINTS."),
     ] = None,
+    with_topic: Annotated[bool, typer.Option("--with-topic", help="Compare with what ledger.seals keeps, too.")] = False,
     after: Annotated[int, typer.Option(help="Begin behind this seal, which FILE vouches for; 0: at the beginning.")] = 0,
 ) -> None:
     """Prove that no batch was altered, removed or added since it was sealed; ends with 1 at the first sign of it."""
     config = Config.from_environment()
     file = checkpoints or config.checkpoints
     known, unusable = read_checkpoints(file) if file and file.exists() else ({}, 0)
+    if with_topic:
+        from services.common.topic_reader import read_topic  # noqa: PLC0415 - half a second
+
+        known = with_published(known, read_topic(config.kafka, topics.SEALS, config.kafka_security))
     if after and after not in known:
         raise ConfigError(f"there is no checkpoint of seal {after} to begin behind")
     with Progress(*Progress.get_default_columns(), _RowsASecond(), console=out, transient=True) as progress:
@@ -50,7 +56,8 @@ def verify(
         )
     out.print(f"{proved.seals} seals, {proved.batches} batches and {proved.rows} rows are proved")
     if proved.checkpoints:
-        out.print(f"{proved.checkpoints} checkpoints of {file} agree; lines of it that say nothing: {unusable}")
+        of = f"{file} and {topics.SEALS}" if with_topic else f"{file}"
+        out.print(f"{proved.checkpoints} checkpoints of {of} agree; lines of the file that say nothing: {unusable}")
     else:
         out.print("[yellow]no checkpoint was compared[/]: a cut tail, or a chain made anew with the key, would not show")
     if proved.given_up:

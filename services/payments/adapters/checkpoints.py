@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +31,17 @@ def checkpoint_message(seal: Seal) -> bytes:
         key_version=seal.key_version,
         create_time_ms=seal.create_time_ms,
     ).SerializeToString()
+
+
+def with_published(known: Mapping[int, tuple[Checkpoint, ...]], messages: Iterable[bytes]) -> dict[int, tuple[Checkpoint, ...]]:
+    """Checkpoints of a file with those of `ledger.seals`: the file may be older than the topic, or be a backup's."""
+    found = dict(known)
+    for message in messages:
+        said = CheckpointMessage.FromString(message)
+        checkpoint = Checkpoint(said.seal_number, said.last_batch, said.head, said.create_time_ms)
+        if checkpoint not in found.get(checkpoint.seal, ()):
+            found[checkpoint.seal] = (*found.get(checkpoint.seal, ()), checkpoint)
+    return found
 
 
 def append_checkpoint(file: Path, seal: Seal) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from onecard.payments.v1.seals_pb2 import Checkpoint as CheckpointMessage
 from services.common import topics
-from services.payments.adapters.checkpoints import append_checkpoint, read_checkpoints
+from services.payments.adapters.checkpoints import append_checkpoint, checkpoint_message, read_checkpoints, with_published
 from services.payments.adapters.ledger import Ledger, Point
 from services.payments.adapters.seals import newest_seal, seals_between, store_seal
 from services.payments.domain.seal import Seal, is_hole
@@ -262,3 +262,15 @@ def test_half_a_line_in_the_file_spoils_no_other_checkpoint(tmp_path: Path) -> N
     assert unusable == 1
     assert {number: [c.head for c in some] for number, some in found.items()} == {1: [one.head], 2: [two.head]}
     assert found[2][0].time_ms == two.create_time_ms
+
+
+def test_a_file_that_came_from_a_backup_is_made_good_by_the_topic(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoints.jsonl"
+    one, two, other = (
+        Seal(n, n, n, (), (), 1, bytes([head]) * 32, 1, 1_790_000_000_000 + n) for n, head in ((1, 1), (2, 2), (1, 9))
+    )
+    append_checkpoint(file, one)
+    of_file, _ = read_checkpoints(file)
+    found = with_published(of_file, map(checkpoint_message, (one, two, other)))
+    assert {number: [c.head for c in some] for number, some in found.items()} == {1: [one.head, other.head], 2: [two.head]}
+    assert list(of_file) == [1]
