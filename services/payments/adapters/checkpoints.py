@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+
 from onecard.payments.v1.seals_pb2 import Checkpoint as CheckpointMessage
 from services.common.clock import instant, milliseconds
 from services.payments.domain.seal import Seal
@@ -34,14 +36,25 @@ def checkpoint_message(seal: Seal) -> bytes:
 
 
 def with_published(known: Mapping[int, tuple[Checkpoint, ...]], messages: Iterable[bytes]) -> dict[int, tuple[Checkpoint, ...]]:
-    """Checkpoints of a file with those of `ledger.seals`: the file may be older than the topic, or be a backup's."""
+    """Checkpoints of a file with those of `ledger.seals`: the file may be older than the topic, or be a backup's.
+
+    A message that says nothing usable is passed over, as of the other topics of seals.
+    """
     found = dict(known)
     for message in messages:
-        said = CheckpointMessage.FromString(message)
-        checkpoint = Checkpoint(said.seal_number, said.last_batch, said.head, said.create_time_ms)
-        if checkpoint not in found.get(checkpoint.seal, ()):
-            found[checkpoint.seal] = (*found.get(checkpoint.seal, ()), checkpoint)
+        try:
+            said = CheckpointMessage.FromString(message)
+        except DecodeError:
+            continue
+        _keep(found, Checkpoint(said.seal_number, said.last_batch, said.head, said.create_time_ms))
     return found
+
+
+def _keep(found: dict[int, tuple[Checkpoint, ...]], checkpoint: Checkpoint) -> None:
+    """Beside others of its seal, once."""
+    others = found.get(checkpoint.seal, ())
+    if checkpoint not in others:
+        found[checkpoint.seal] = (*others, checkpoint)
 
 
 def append_checkpoint(file: Path, seal: Seal) -> None:
@@ -72,8 +85,8 @@ def read_checkpoints(file: Path) -> tuple[Mapping[int, tuple[Checkpoint, ...]], 
         checkpoint = _checkpoint(line)
         if checkpoint is None:
             unusable += bool(line.strip())
-        elif checkpoint not in found.get(checkpoint.seal, ()):
-            found[checkpoint.seal] = (*found.get(checkpoint.seal, ()), checkpoint)
+        else:
+            _keep(found, checkpoint)
     return found, unusable
 
 

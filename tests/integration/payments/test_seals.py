@@ -271,6 +271,6 @@ def test_a_file_that_came_from_a_backup_is_made_good_by_the_topic(tmp_path: Path
     )
     append_checkpoint(file, one)
     of_file, _ = read_checkpoints(file)
-    found = with_published(of_file, map(checkpoint_message, (one, two, other)))
+    found = with_published(of_file, [b"\xff", *map(checkpoint_message, (one, two, other))])
     assert {number: [c.head for c in some] for number, some in found.items()} == {1: [one.head, other.head], 2: [two.head]}
     assert list(of_file) == [1]
