@@ -17,7 +17,7 @@ from sdk.till.errors import NotAcceptedError, OutcomeUnknownError, reason_of
 ANSWER_SECONDS: Final = 5.0
 """How long one attempt may take."""
 PATIENCE_SECONDS: Final = 20.0
-"""How long all of them."""
+"""How long all of them, and the one attempt at what is asked once."""
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 2.0
 
@@ -81,7 +81,7 @@ class Asking:
     def ask_once(self, ask: Ask, request: Any, *, seconds: float | None = None) -> Any:
         """The answer to what must not be asked twice by itself, such as a code that is good once."""
         try:
-            return ask(request, timeout=seconds or self._answer_seconds, metadata=self.metadata)
+            return ask(request, timeout=seconds or PATIENCE_SECONDS, metadata=self.metadata)
         except grpc.RpcError as error:
             raise OutcomeUnknownError("", self._note(error, "")) from None
 

@@ -108,9 +108,9 @@ class Window:
         sent = (("x-onecard-shift", self.token), ("x-onecard-holder", self.holder))
         return tuple((key, token) for key, token in sent if token)
 
-    async def ask(self, method: str, request: Any) -> Any:
+    async def ask(self, method: str, request: Any, seconds: float = 20) -> Any:
         stub = next(stub for stub in self._stubs if hasattr(stub, method))
-        return await getattr(stub, method)(request, metadata=self.metadata, timeout=20)
+        return await getattr(stub, method)(request, metadata=self.metadata, timeout=seconds)
 
 
 class Hall:

@@ -55,6 +55,7 @@ from services.common.clock import day_of, now_ms
 from services.common.database import driver_session
 from services.common.errors import Code, DomainError
 from services.common.grpc.reading import bad, named, request_id
+from services.common.grpc.to_its_end import to_its_end
 from services.common.points import AtPoint, pass_by
 
 _PARTIES: Final = frozenset(range(1, 6))
@@ -145,12 +146,14 @@ class CardService(CardServiceServicer):
         card, refusal = await self.change(Verb.ASK_BANK_AGAIN, request, context)
         return messages.AskBankAgainResponse(card=card, refusal=refusal)
 
+    @to_its_end
     async def VerifyPin(self, request: messages.VerifyPinRequest, context: Any) -> messages.VerifyPinResponse:  # noqa: N802
         """A try."""
         actor = await self._actors.with_right(Right.CHANGE_CARD, context)
         refusal = await self._pins.verify(request.card_id, request.pin, actor, now_ms())
         return messages.VerifyPinResponse(refusal=refusal_of(refusal) if refusal else None)
 
+    @to_its_end
     async def ChangePin(self, request: messages.ChangePinRequest, context: Any) -> messages.ChangePinResponse:  # noqa: N802
         """The holder knows the present one."""
         actor = await self._actors.staff_or_holder(Right.CHANGE_CARD, context)

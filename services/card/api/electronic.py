@@ -15,6 +15,7 @@ from services.card.handlers.view_holder import CardIdentifier, CardNumber
 from services.common.clock import now_ms
 from services.common.grpc.calls import current_peer
 from services.common.grpc.reading import bad, identifier, named
+from services.common.grpc.to_its_end import to_its_end
 
 
 class ElectronicCardService(ElectronicCardServiceServicer):
@@ -48,6 +49,7 @@ class ElectronicCardService(ElectronicCardServiceServicer):
         card, refusal = await self._cards.change(Verb.CANCEL_ELECTRONIC, request, context)
         return messages.CancelElectronicCardResponse(card=card, refusal=refusal)
 
+    @to_its_end
     async def IssueToken(self, request: messages.IssueTokenRequest, context: Any) -> messages.IssueTokenResponse:  # noqa: N802
         """Good once."""
         purpose = named("purpose", TokenPurpose, request.purpose)

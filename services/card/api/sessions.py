@@ -14,6 +14,7 @@ from services.card.handlers.view_holder import CardIdentifier, CardNumber
 from services.common.clock import day_of, now_ms
 from services.common.grpc.calls import current_peer
 from services.common.grpc.reading import bad, identifier
+from services.common.grpc.to_its_end import to_its_end
 
 
 class SessionService(SessionServiceServicer):
@@ -23,6 +24,7 @@ class SessionService(SessionServiceServicer):
         self._actors = actors
         self._opening = opening
 
+    @to_its_end
     async def OpenSession(  # noqa: N802
         self, request: messages.OpenSessionRequest, context: Any
     ) -> messages.OpenSessionResponse:

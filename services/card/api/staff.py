@@ -25,6 +25,7 @@ from services.common.database import driver_session
 from services.common.grpc.calls import current_peer
 from services.common.grpc.pages import read_token, write_token
 from services.common.grpc.reading import bad, page_size, request_id
+from services.common.grpc.to_its_end import to_its_end
 
 
 class StaffService(StaffServiceServicer):
@@ -40,6 +41,7 @@ class StaffService(StaffServiceServicer):
         self._signing = signing
         self._accounts = accounts
 
+    @to_its_end
     async def SignIn(self, request: messages.SignInRequest, context: Any) -> messages.SignInResponse:  # noqa: N802
         """For one shift, at this terminal."""
         signed = await self._signing(

@@ -1,5 +1,6 @@
 """A till asks again with the same request id while nobody answers; what is wrong with a question it says at once."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +19,11 @@ from onecard.payments.v1.payments_pb2 import (
     AuthorizeResponse,
     Receipt,
 )
-from onecard.payments.v1.payments_pb2_grpc import PaymentsServiceServicer, add_PaymentsServiceServicer_to_server
+from onecard.payments.v1.payments_pb2_grpc import (
+    PaymentsServiceServicer,
+    PaymentsServiceStub,
+    add_PaymentsServiceServicer_to_server,
+)
 from sdk.merchant.access import open_line
 from sdk.till.errors import NotAcceptedError, OutcomeUnknownError
 from sdk.till.till import Till, reference
@@ -109,6 +114,22 @@ def test_patience_ends() -> None:
     line = open_line("127.0.0.1:1", "onecard://merchant/M", None)
     with Till(line, patience_seconds=0.1) as till, pytest.raises(OutcomeUnknownError, match="R-2"):
         till.hold(CARD, 750, request_id="R-2")
+
+
+def test_what_is_asked_once_is_waited_for_as_long_as_all_attempts_together() -> None:
+    class Slow(Platform):
+        def Authorize(self, request: AuthorizeRequest, context: Any) -> AuthorizeResponse:  # noqa: N802
+            time.sleep(0.5)
+            return super().Authorize(request, context)
+
+    def asked(platform: Platform, once: bool) -> None:
+        with before(platform) as till:
+            asking = module.Asking(till._asking.line, answer_seconds=0.1, patience_seconds=0)
+            (asking.ask_once if once else asking.ask)(PaymentsServiceStub(asking.line.channel).Authorize, AuthorizeRequest())
+
+    asked(Slow(APPROVED), once=True)
+    with pytest.raises(OutcomeUnknownError, match="DEADLINE_EXCEEDED"):
+        asked(Slow(APPROVED), once=False)
 
 
 def test_a_payment_is_named_by_its_id_or_by_its_request() -> None:
