@@ -12,6 +12,7 @@ from cli.backup.tools import BackupError, ask
 from cli.services import run_card, run_issuance, run_payments
 from services.common import topics
 from services.common.clock import instant, read_moment
+from services.common.errors import BrokerAwayError
 from services.common.kafka_security import KafkaSecurity
 
 _UNFINISHED = "select pg_is_in_recovery(), current_setting('restore_command') <> ''"
@@ -223,9 +224,7 @@ def _given_up(moment: str, lists: Path, services: frozenset[str]) -> Iterator[Lo
 
 def not_kept(moment: str, settings: Mapping[str, Mapping[str, str]], services: frozenset[str]) -> Iterator[Look]:
     """Topics that do not reach back to the moment: what lies between would vanish in silence."""
-    from kafka.errors import KafkaError  # noqa: PLC0415 - half a second
-
-    from services.common.topic_reader import kept_since  # noqa: PLC0415
+    from services.common.topic_reader import kept_since  # noqa: PLC0415 - half a second
 
     back_to = read_moment(moment)
     for service in sorted(services & _READ_BACK.keys()):
@@ -233,8 +232,8 @@ def not_kept(moment: str, settings: Mapping[str, Mapping[str, str]], services: f
         for topic, todo in _READ_BACK[service].items():
             try:
                 since = kept_since(kafka, topic, security)
-            except KafkaError as error:
-                yield Look(f"how far back {topic} reaches is not known ({type(error).__name__})", "ask whoever runs Kafka")
+            except BrokerAwayError as error:
+                yield Look(f"how far back {topic} reaches is not known", str(error))
                 continue
             if since is not None and since > back_to:
                 yield Look(f"{topic} keeps all of its records only from {instant(since):%Y-%m-%d %H:%M:%S} UTC on", todo)

@@ -24,7 +24,7 @@ from services.common.build import show_build
 from services.common.clock import read_moment
 from services.common.database import make_engine
 from services.common.environment import ConfigError, required
-from services.common.errors import DomainError
+from services.common.errors import BrokerAwayError, DomainError
 from services.common.gone_back import PASSED_OVER
 from services.common.kafka_security import KafkaSecurity
 from services.common.keyvault.commands import vault_commands
@@ -417,7 +417,7 @@ def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         app()
-    except (ConfigError, CitySettingsError, IssuerError, VaultError, SchemaError, DomainError) as error:
+    except (BrokerAwayError, ConfigError, CitySettingsError, IssuerError, VaultError, SchemaError, DomainError) as error:
         sys.exit(f"onecard card: {error}")
 
 

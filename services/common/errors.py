@@ -29,3 +29,7 @@ class DomainError(Exception):
         """For programs: UPPER_SNAKE_CASE, stays the same for ever."""
         self.message = message
         """For people: what a clerk can say."""
+
+
+class BrokerAwayError(Exception):
+    """Kafka did not answer, or not to us; the message says where it was looked for, and what to do."""

@@ -12,6 +12,7 @@ from rich.console import Console
 from services.common.build import show_build
 from services.common.clock import read_moment
 from services.common.environment import ConfigError, required
+from services.common.errors import BrokerAwayError
 from services.common.kafka_security import KafkaSecurity
 from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.software import SoftwareVault
@@ -162,7 +163,7 @@ def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         app()
-    except (ConfigError, ProductsError, SchemaError, SettingsError, VaultError) as error:
+    except (BrokerAwayError, ConfigError, ProductsError, SchemaError, SettingsError, VaultError) as error:
         sys.exit(f"onecard issuance: {error}")
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.common.build import show_build
 from services.common.clock import SHANGHAI, instant
 from services.common.environment import ConfigError
+from services.common.errors import BrokerAwayError
 from services.common.keyvault.commands import vault_commands
 from services.common.keyvault.vault import VaultError
 from services.common.logs import set_up_logs
@@ -66,6 +67,7 @@ app.command("wind-back")(restore_commands.wind_back)
 app.command("compare-outcomes")(restore_commands.compare)
 app.add_typer(vault_commands("payments", KEYS, epoch_commands.needed_by_epochs), name="vault")
 _CAN_BE_MENDED = (
+    BrokerAwayError,
     ConfigError,
     LiveFileError,
     TariffError,

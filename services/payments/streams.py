@@ -77,7 +77,7 @@ class StreamWorker:
         try:
             registry = Registry(engine)
             keys = EpochKeys(engine, self._vault)
-            await keys.begin()
+            await when_borne(engine, SCHEMA, keys.begin)
             verifier = Verifier(keys)
             key = BatchKey(self._config.batch_key, self._config.batch_key_version)
             ledger = Ledger(engine, self._rules, key, self._at, work=self._done)

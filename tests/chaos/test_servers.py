@@ -34,7 +34,8 @@ async def test_postgres_goes_and_comes_back_under_load(road: Road, restart: Call
     await road.terminals.answered()
     await road.acknowledged()
     await road.exactly()
-    assert all(worker.child.alive for worker in workers), "a worker need not die for that"
+    died = [worker.child.last_lines() for worker in workers if not worker.child.alive]
+    assert not died, "a worker need not die for that:\n" + "\n".join(died)
 
 
 async def test_the_broker_is_killed_under_load_and_the_spools_make_good_what_it_forgot(road: Road) -> None:

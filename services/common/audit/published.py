@@ -11,7 +11,7 @@ from services.common.topics import AUDIT_SEALS
 
 
 def read_published(bootstrap: str, service: str, security: KafkaSecurity = PLAIN_TEXT) -> Iterator[tuple[int, bytes]]:
-    """(number, head) of every seal of a service that the broker still keeps. Raises KafkaError while it is away."""
+    """(number, head) of every seal of a service that the broker still keeps. Raises BrokerAwayError while it is away."""
     for value in read_topic(bootstrap, AUDIT_SEALS, security):
         try:
             seal = AuditSeal.FromString(value)

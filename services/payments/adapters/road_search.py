@@ -23,7 +23,7 @@ _TOPIC: Final = {scene: topic for topic, scene in SCENE_OF_TOPIC.items()}
 
 
 def find_taps(bootstrap: str, security: KafkaSecurity, trail: Trail) -> list[tuple[Placed, TransactionBody]]:
-    """Every record of the tap around its verdict: what was sent again is there again. Raises KafkaError."""
+    """Every record of the tap around its verdict: what was sent again is there again. Raises BrokerAwayError."""
     topic = _TOPIC.get(Scene(trail.scene))
     if topic is None:
         return []
@@ -39,7 +39,7 @@ def find_taps(bootstrap: str, security: KafkaSecurity, trail: Trail) -> list[tup
 def find_outcomes(
     bootstrap: str, security: KafkaSecurity, trail: Trail, times_ms: list[int]
 ) -> Iterator[tuple[Placed, Outcome]]:
-    """What was told of it, around the moments in which something was decided. Raises KafkaError."""
+    """What was told of it, around the moments in which something was decided. Raises BrokerAwayError."""
     seen: set[tuple[int, int]] = set()
     merchant = [trail.identity.merchant_id]
     for time_ms in times_ms:

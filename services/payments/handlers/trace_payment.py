@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from kafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onecard.payments.v1.outcomes_pb2 import Operation as Asked
 from onecard.payments.v1.outcomes_pb2 import Reason as OutcomeReason
 from services.common.clock import instant, milliseconds
+from services.common.errors import BrokerAwayError
 from services.common.kafka_security import PLAIN_TEXT, KafkaSecurity
 from services.common.log_lines import Wanted, find_lines
 from services.payments.adapters.requests import adjustment_of
@@ -207,8 +207,8 @@ def look_on_the_road(trail: Trail, bootstrap: str, security: KafkaSecurity = PLA
             _appended(trail, bootstrap, security, known)
         times_ms = sorted({step.time_ms for step in trail.steps if "batch" in step.facts})
         told = list(find_outcomes(bootstrap, security, trail, times_ms))
-    except KafkaError as error:
-        trail.unseen.append(f"the road: the broker did not answer ({type(error).__name__})")
+    except BrokerAwayError as error:
+        trail.unseen.append(f"the road: {error}")
         return
     for record, outcome in told:
         operation = Asked.Name(outcome.operation).removeprefix("OPERATION_").lower() if outcome.operation else ""

@@ -1,6 +1,7 @@
 """What a broker has taken away is known: a way back to a moment before that names it."""
 
 import os
+import sys
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
@@ -12,6 +13,9 @@ from services.common import topic_reader
 from services.common.clock import instant, now_ms
 from services.common.topic_reader import kept_since
 from services.common.topics import OUTCOMES, TRANSACTIONS_BUS
+from services.payments.__main__ import main
+from tests.support.terminal_keys import vault_settings
+from tests.support.town import KEY, Database
 
 # What lies in memory is kept until the broker ends: nothing can be taken away there, neither by age nor by request.
 takes_away = pytest.mark.skipif(os.environ.get("BROKER", "tansu") == "tansu", reason="Tansu takes nothing away")
@@ -71,3 +75,18 @@ def test_a_broker_that_is_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"issuance": {"ONECARD_KAFKA": "127.0.0.1:1"}}
     [look] = not_kept(instant(now_ms()).isoformat(), settings, frozenset(settings))
     assert "is not known" in look.cause
+    assert "Kafka at 127.0.0.1:1 did not answer" in look.what_to_do
+
+
+def test_a_ledger_is_not_proved_with_a_topic_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
+    monkeypatch.setattr(topic_reader, "_PATIENCE_MS", 1000)
+    monkeypatch.setattr(sys, "argv", ["payments", "verify", "--with-topic"])
+    settings = {
+        "ONECARD_DATABASE_URL": database.application_url,
+        "ONECARD_KAFKA": "127.0.0.1:1",
+        "ONECARD_BATCH_KEY": KEY.key.hex(),
+    }
+    for name, value in {**settings, **vault_settings()}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=r"onecard payments: Kafka at 127\.0\.0\.1:1 did not answer"):
+        main()
