@@ -121,7 +121,7 @@ class CityHall:
             return act()
         except NotAcceptedError as error:
             WINDOW_ACTS.labels("error", error.reason).inc()
-            log.info("%s: %s: %s", desk.name, error.reason, error)
+            log.info("%s: %s", desk.name, error.reason)
             if error.reason in ("SHIFT_ENDED", "SIGN_IN_NEEDED"):
                 desk.maker = None
             elif error.reason == "SIGN_IN_REFUSED":  # the code was used: the next one comes

@@ -20,7 +20,7 @@ SMS = "sms"
 TAPS = "taps"
 WINDOWS = "windows"
 REGISTRY = "registry"
-FIRST_SECONDS = 120.0
+FIRST_SECONDS = 300.0
 CARDS_KNOWN_SECONDS = 180.0
 
 

@@ -15,7 +15,7 @@ from cli.city.run import run_city
 from cli.servers.broker import Kind
 from services.card.domain.bank_cause import GUIDANCE, WAYS
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 
 PERSONAL = {
     "a card": r"(?<![0-9A-Za-z])[0-9A-F]{32}(?![0-9A-Za-z])",
