@@ -117,7 +117,8 @@ class LiveWorker:
         forget_at = clock() + _FORGET_SECONDS
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._full.wait(), _KEEP_SECONDS)
+                async with asyncio.timeout(_KEEP_SECONDS):
+                    await self._full.wait()
             if app.in_recovery or not app.tables.actives_ready:
                 await asyncio.sleep(_KEEP_SECONDS)  # a rebalance: what was counted will be read again
                 continue

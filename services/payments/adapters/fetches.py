@@ -122,8 +122,10 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
             yield self._deliver(runs, generation)
 
     async def _room(self, timeout: float) -> bool:
+        # Not wait_for: in Python 3.11 it swallows a cancellation that comes as it is done, and the worker never ends.
         try:
-            await asyncio.wait_for(self._has_room.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._has_room.wait()
         except TimeoutError:
             return False
         return True

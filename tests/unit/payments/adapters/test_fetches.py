@@ -1,5 +1,6 @@
 """What we override in Faust is what we read when we wrote it; an upgrade that changes it must be looked at."""
 
+import asyncio
 import hashlib
 import inspect
 from collections.abc import Callable
@@ -159,3 +160,17 @@ async def test_a_gap_is_none_on_a_broker_that_passes_nothing_over() -> None:
     deliver(consumer, (BUS_0, range(10)))
     run = [Record(12), Record(14)]
     assert await consumer._without_hole(BUS_0, run) == run
+
+
+@pytest.mark.parametrize("ticks", range(4))
+async def test_a_consumer_that_is_told_to_end_as_there_is_room_again_ends(ticks: int) -> None:
+    consumer = Bare()
+    consumer._has_room.clear()
+    waiting = asyncio.create_task(consumer._room(5))
+    await asyncio.sleep(0.01)
+    consumer._has_room.set()
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    told = waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled() is told
