@@ -123,12 +123,12 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
 
     async def _room(self, timeout: float) -> bool:
         # Not wait_for: in Python 3.11 it swallows a cancellation that comes as it is done, and the worker never ends.
+        room = asyncio.ensure_future(self._has_room.wait())
         try:
-            async with asyncio.timeout(timeout):
-                await self._has_room.wait()
-        except TimeoutError:
-            return False
-        return True
+            done, _ = await asyncio.wait([room], timeout=timeout)
+        finally:
+            room.cancel()
+        return bool(done)
 
     async def _seek_back(self) -> None:
         try:
