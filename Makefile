@@ -69,7 +69,7 @@ proof-issuance: $(VENV)/dev.stamp ## lives of cards by the thousand, hostile ans
 	$(BIN)/pytest --timeout=0 --durations=12 tests/unit/issuance tests/property/test_random_blanks.py tests/integration/issuance
 
 proof-upgrade: export BROKER := kafka
-proof-upgrade: $(VENV)/dev.stamp ## one release replaces another under load on Apache Kafka, a minute side by side, back again, then the contract (FROM=v1.0.0: from that tag)
+proof-upgrade: $(VENV)/dev.stamp ## one release replaces another under load on Apache Kafka, a minute side by side, back again, then the contract (FROM=v0.1.0: from that tag)
 	ONECARD_UPGRADE_FROM=$(FROM) ONECARD_UPGRADE_SECONDS=$(or $(SECONDS_TOGETHER),60) ONECARD_UPGRADE_RATE=$(or $(RATE),200) $(BIN)/pytest -q tests/upgrade
 
 drills: $(VENV)/dev.stamp ## lose a city's servers, services and vaults and come back; lose the database under load; go back to a moment before a mistake (BROKER=kafka: on Apache Kafka)
