@@ -123,6 +123,7 @@ class FetchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
 
     async def _room(self, timeout: float) -> bool:
         # Not wait_for: in Python 3.11 it swallows a cancellation that comes as it is done, and the worker never ends.
+        # Nor asyncio.timeout, which takes no turn of the loop where there is room: killed live windows lost counts with it.
         room = asyncio.ensure_future(self._has_room.wait())
         try:
             done, _ = await asyncio.wait([room], timeout=timeout)
